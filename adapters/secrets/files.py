@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable
 
+from ...domain.errors import MisuseError
 from ...domain.secrets.secret import Secret
 from ...ports.secrets import SecretError, Secrets
 
@@ -32,6 +33,11 @@ class FileSecrets:
     ) -> None:
         self._others = others
         self._folders = tuple(os.fspath(folder) for folder in folders)
+        if not all(folder.strip() for folder in self._folders):  # it would be the current one
+            raise MisuseError(
+                "an empty text is no folder of secrets: name one (`secret_folders`, "
+                "--secret-folder), or leave it out"
+            )
 
     def resolve(self, name: str) -> Secret | None:
         """The secret in that file, or of that name. SecretError if the file cannot be used."""

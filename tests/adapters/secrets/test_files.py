@@ -9,6 +9,7 @@ import pytest
 
 from evidence_courier.adapters.secrets import EnvironSecrets, FileSecrets
 from evidence_courier.adapters.secrets.files import MAX_SIZE
+from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.ports.secrets import SecretError
 
@@ -91,6 +92,12 @@ def test_a_folder_whose_name_only_begins_so_is_another(folder: Path) -> None:
         resolved(folder.parent / "secrets-of-others", folder)
     with pytest.raises(SecretError, match="none is allowed"):
         resolved(folder / "key")
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_does_not_allow_the_current_folder(name: str) -> None:
+    with pytest.raises(MisuseError, match="an empty text is no folder of secrets: name one"):
+        FileSecrets(EnvironSecrets({}), ["/run/secrets", name])
 
 
 def test_what_is_no_secret_is_refused_with_the_reason(folder: Path) -> None:
