@@ -9,8 +9,8 @@ class FanOut:
     """`Logger` that tells each of several loggers, in their order: one that writes and one that
     counts, for instance.
 
-    What one of them raises keeps no other from being told; then the first of it is raised, and the
-    courier counts it in its health.
+    What one of them raises keeps no other from being told, be it an interruption. Then that is
+    raised: an interruption, or else the first; the courier counts it in its health.
     """
 
     def __init__(self, *loggers: Logger) -> None:
@@ -26,15 +26,15 @@ class FanOut:
 
     def log(self, event: LogEvent) -> None:
         """Tell each that wants it."""
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         for logger, wants in zip(self.loggers, self._wants, strict=True):
             try:
                 if wants(event):
                     logger.log(event)
-            except Exception as error:
+            except BaseException as error:
                 errors.append(error)
         if errors:
-            raise errors[0]
+            raise next((one for one in errors if not isinstance(one, Exception)), errors[0])
 
 
 def _everything(event: LogEvent) -> bool:

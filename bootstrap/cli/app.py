@@ -100,7 +100,11 @@ _RUN = _command(
     _SECRETS,
     _RETENTION,
     _option("--drain", "End once everything is settled or held.", is_flag=True),
-    _option("--watch", "Read the tenants anew when a file in the folder changes.", is_flag=True),
+    _option(
+        "--watch",
+        "Read the tenants anew when a file in the folder changes (a secret's: send SIGHUP).",
+        is_flag=True,
+    ),
     _option(
         "--listen",
         "Serve /healthz, /readyz and /metrics there; without a host on loopback.",

@@ -242,6 +242,17 @@ def test_a_logger_that_fails_keeps_no_other_from_being_told() -> None:
     assert (before.events, after.events) == ([ENDED], [ENDED])
 
 
+def test_an_interruption_of_one_logger_is_raised_once_all_are_told() -> None:
+    class Interrupted:
+        def log(self, event: LogEvent) -> None:
+            raise KeyboardInterrupt
+
+    after = RecordingLogger()
+    with pytest.raises(KeyboardInterrupt):
+        FanOut(Raising(), Interrupted(), after).log(ENDED)
+    assert after.events == [ENDED]
+
+
 def test_what_one_logger_does_not_want_another_one_gets(caplog: pytest.LogCaptureFixture) -> None:
     class Choosy(RecordingLogger):
         def wants(self, event: LogEvent) -> bool:
