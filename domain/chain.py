@@ -14,6 +14,7 @@ A checkpoint says who erased fields or deleted records, and of which links.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from json.encoder import encode_basestring
@@ -21,11 +22,21 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
+from .retention import ERASED
+
 Value: TypeAlias = str | int | None
 Content: TypeAlias = Mapping[str, Value]
 
 KINDS = ("attempt", "action", "pause", "resume", "checkpoint")
 ATTEMPT, ACTION, PAUSE, RESUME, CHECKPOINT = KINDS
+
+ERASABLE = frozenset(
+    (
+        *("message", "detail", "receipt_reference", "receipt_message", "request_id"),
+        *("evidence_id", "by", "reason", "ended_by", "ended_reason"),
+    )
+)
+"""The fields that can be erased: what may name a person. All others stay as they were linked."""
 
 SALT = 32
 """How long a salt is: 16 random bytes in hexadecimal."""
@@ -125,6 +136,8 @@ class Link:
             if len(what) != _HASH
         }
         added = {name: "added" for name, value in given.items() if value is not None}
+        if self.kind == ACTION:  # it may become known later
+            added.pop("provider", None)
         return {**added, **kept, **hashes}
 
     def record_hash(self, record: Record | None) -> str:
@@ -132,12 +145,15 @@ class Link:
         return self.record or _record_hash(self.hashes(record))
 
     def changed(self, record: Record) -> list[str]:
-        """The names of the fields that are not as they were linked."""
+        """The names of the fields that are not as they were linked, or, of what is erased, not as
+        erasing leaves them."""
         kept = self.fields or {}
-        return [
+        moved = [] if record.tenant_id == self.tenant_id else ["tenant_id"]
+        return moved + [
             name
             for name, now in self.hashes(record).items()
-            if (was := kept.get(name, "")) != now and was[SALT:] != now[:_MARK]
+            if ((was := kept.get(name, "")) != now and was[SALT:] != now[:_MARK])
+            or (len(was) == _HASH and not _is_erased(name, record.content.get(name)))
         ]
 
     @property
@@ -155,6 +171,14 @@ class Link:
         hashes = self.hashes(record)
         kept = {name: hashes[name] if name in names else at for name, at in self.fields.items()}
         return evolve(self, fields=kept)
+
+
+def _is_erased(name: str, value: Value) -> bool:
+    """Whether a field can be erased, and holds what erasing leaves."""
+    if name not in ERASABLE:
+        return False
+    renamed = name == "evidence_id" and str(value).startswith("erased-")
+    return value is None or value == ERASED or renamed
 
 
 def _link_text(
@@ -230,7 +254,9 @@ class Check:
 
     def __init__(self, tenant_id: str, kept: Iterable[Head] = ()) -> None:
         self._tenant_id = tenant_id
-        self._kept = {one.length: one for one in kept}
+        self._kept: defaultdict[int, set[str | None]] = defaultdict(set)
+        for one in kept:
+            self._kept[one.length].add(one.hash)
         self._previous: str | None = None
         self._gone: list[int] = []
         self._named: set[int] = set()
@@ -254,9 +280,8 @@ class Check:
                 yield self._fault(link.position, "its hash is not that of its record and place")
         if link.kind == CHECKPOINT and record is not None:
             self._named |= positions_of(str(record.content["links"] or ""), link.position)
-        kept = self._kept.pop(link.position, None)
-        if kept is not None and kept.hash != link.hash:
-            yield self._fault(link.position, f"its hash is not {kept.hash}, which was kept")
+        for other in sorted(map(str, self._kept.pop(link.position, set()) - {link.hash})):
+            yield self._fault(link.position, f"its hash is not {other}, which was kept")
         self.length, self._previous = link.position, link.hash
 
     def end(self, head: Head) -> Iterator[Fault]:
@@ -265,8 +290,9 @@ class Check:
             yield self._fault(
                 None, f"its head says that it has {head.length} links, and it has {self.length}"
             )
-        for one in self._kept.values():
-            yield self._fault(one.length, f"it is missing, and a head was kept of it ({one.hash})")
+        for length, hashes in self._kept.items():
+            for one in sorted(map(str, hashes)):
+                yield self._fault(length, f"it is missing, and a head was kept of it ({one})")
         unnamed = [position for position in self._gone if position not in self._named]
         if unnamed:
             yield self._fault(

@@ -8,6 +8,7 @@ from itertools import count
 
 from ..domain.chain import ACTION, ATTEMPT, PAUSE, RESUME, Head, Link, Record, chained
 from ..domain.pacing.paused import Paused
+from ..domain.upload.upload import UNKNOWN_PROVIDER
 from ..domain.upload.verdict import Delivered, word_of
 from ..ports.chain import ChainPage, Unlinked
 from .memory_inspection import MemoryInspection
@@ -81,7 +82,9 @@ class MemoryChain(MemoryInspection):
             for number, act in enumerate(record.actions):
                 about = f"{act.action} of evidence {evidence_id!r}"
                 what = {"action": act.action, "by": act.by, "reason": act.reason}
-                content = {"evidence_id": evidence_id, "at": str(act.at), **what}
+                known = None if provider == UNKNOWN_PROVIDER else provider
+                of = {"evidence_id": evidence_id, "provider": known}
+                content = {**of, "at": str(act.at), **what}
                 identity = record.arrival * 10_000 + number
                 yield Record(tenant_id, ACTION, identity, about, content)
         for number, one in enumerate(self._gates.pauses):

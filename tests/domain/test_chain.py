@@ -33,6 +33,7 @@ VALUES = (
     | st.integers(-(2**53) + 1, 2**53 - 1)
     | st.text(st.characters(exclude_categories=["Cs"]))
 )
+ERASABLE = ["by", "reason", "detail"]
 CONTENTS = st.dictionaries(st.sampled_from(["by", "at", "reason", "detail"]), VALUES, min_size=1)
 
 Chain = tuple[list[tuple[Link, Record | None]], Head]
@@ -169,7 +170,7 @@ def test_what_is_erased_leaves_the_chain_whole(
 ) -> None:
     """Any fields, and any whole records, if a checkpoint names them."""
     links, _ = chain_of(contents)
-    everything = st.sets(st.sampled_from([*contents[0], "by"]))
+    everything = st.sets(st.sampled_from(ERASABLE))
     changes = data.draw(
         st.dictionaries(st.integers(0, len(links) - 1), st.none() | everything, min_size=1)
     )
@@ -204,13 +205,52 @@ def test_the_salt_goes_with_the_field() -> None:
     assert after.fields["reason"] == link.fields["reason"]
 
 
-def test_a_value_that_comes_back_after_it_was_erased_is_no_fault() -> None:
-    """Nor is what stands in its place, such as an empty text: its hash alone counts."""
-    ((link, record),), head = chain_of([{"by": "dana", "reason": "mended"}])
+@pytest.mark.parametrize(
+    ("name", "value", "holds"),
+    [
+        ("by", None, True),
+        ("by", "(erased)", True),
+        ("by", "eve", False),
+        ("by", "erased-0123", False),
+        ("evidence_id", "erased-0123", True),
+        ("evidence_id", "ev-2", False),
+        ("verdict", None, False),
+        ("verdict", "(erased)", False),
+        ("provider", None, False),
+        ("at", None, False),
+    ],
+)
+def test_a_field_whose_hash_stands_alone_holds_nothing_else(
+    name: str, value: str | None, holds: bool
+) -> None:
+    """Nor is any field erased that can name no person."""
+    content = {"by": "dana", "evidence_id": "ev-1", "verdict": "deferred", "at": TIME}
+    ((link, record),), head = chain_of([{**content, "provider": "vanta"}])
     assert record is not None
-    other = evolve(record, content={"by": "erased", "reason": "mended"})
-    after = link.without(record, ["by"])
-    assert len(faults(([(after, other)], head))) == 1  # for want of a checkpoint
+    pair = link.without(record, [name]), evolve(record, content={**record.content, name: value})
+    named = Record("acme", "checkpoint", 1, "the checkpoint", {"by": "eve", "links": "1"})
+    (made,), (end,) = chained({"acme": head}, [named], lambda many: "c" * 2 * many, TIME)
+    changed = [f"tenant 'acme', link 1: {record.about} has changed: {name}"]
+    assert faults(([pair, (made, named)], end)) == ([] if holds else changed)
+
+
+def test_a_record_that_another_tenant_has_now_is_found() -> None:
+    ((link, record),), head = chain_of([{"by": "dana"}])
+    assert record is not None
+    assert faults(([(link, evolve(record, tenant_id="globex"))], head)) == [
+        "tenant 'acme', link 1: retry of evidence 1 has changed: tenant_id"
+    ]
+
+
+def test_the_provider_of_an_action_may_become_known_later() -> None:
+    ((link, record),), head = chain_of([{"by": "dana", "provider": None}])
+    assert record is not None
+    known = evolve(record, content={"by": "dana", "provider": "vanta"})
+    assert faults(([(link, known)], head)) == []
+    ((link, _),), head = chain_of([{"by": "dana", "provider": "sprinto"}])
+    assert faults(([(link, known)], head)) == [
+        "tenant 'acme', link 1: retry of evidence 1 has changed: provider"
+    ]
 
 
 @pytest.mark.parametrize("dropped", [1, 2])
@@ -235,6 +275,17 @@ def test_a_chain_that_was_written_anew_shows_in_a_head_that_was_kept() -> None:
     assert faults(shorter, [kept]) == [
         f"tenant 'acme', link 3: it is missing, and a head was kept of it ({kept.hash})"
     ]
+
+
+def test_each_head_that_was_kept_counts_also_those_of_one_length() -> None:
+    """The one of the day before does not hide behind today's."""
+    _, kept = chain_of([{"by": "dana"}] * 3)
+    links, today = chain_of([{"by": "eve"}] * 3)
+    expected = [f"tenant 'acme', link 3: its hash is not {kept.hash}, which was kept"]
+    for heads in ([kept], [kept, today], [today, kept]):
+        assert faults((links, today), heads) == expected
+    shorter = chain_of([{"by": "eve"}] * 2)
+    assert len(faults(shorter, [kept, today])) == 2
 
 
 def test_the_hash_of_a_link_is_that_of_the_text_it_shows() -> None:

@@ -31,6 +31,7 @@ from ....domain.chain import (
     ranges_of,
 )
 from ....domain.upload.backoff import later
+from ....domain.upload.upload import UNKNOWN_PROVIDER
 from ....ports.chain import ChainPage, Unlinked
 from ..rows import ATTEMPT as ATTEMPT_COLUMNS
 from ..rows import Row, moment
@@ -52,7 +53,7 @@ _LOCK = f"/* SELECT pg_advisory_xact_lock({LOCK_CLASS}, {LINKER}) */"
 # What is hashed of each kind of row; its moments; where it stands.
 _COLUMNS = {
     ATTEMPT: ("evidence_id", "provider", "digest", *ATTEMPT_COLUMNS, "credential"),
-    ACTION: ("evidence_id", "at", "action", "by", "reason"),
+    ACTION: ("evidence_id", "provider", "at", "action", "by", "reason"),
     PAUSE: ("provider", "at", "by", "reason"),
     RESUME: ("provider", "ended_at", "ended_by", "ended_reason"),
     CHECKPOINT: ("at", "action", "by", "reason", "links"),
@@ -314,6 +315,8 @@ def _record_of(kind: str, row: Row) -> Record:
                 content["digest"] = None
         case "action":
             about = f"{row['action']} of evidence {row['evidence_id']!r}"
+            if row["provider"] == UNKNOWN_PROVIDER:  # and it may become known
+                content["provider"] = None
         case "pause" | "resume":
             whom = f" of provider {row['provider']!r}" if row["provider"] else ""
             about = f"the {kind}{whom} at {content['at' if kind == PAUSE else 'ended_at']}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgres_server import server
@@ -23,13 +23,15 @@ from evidence_courier.adapters.stores.databases import open_store
 from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.adapters.stores.sql import chain
 from evidence_courier.adapters.stores.sql.chain import letting_go
+from evidence_courier.adapters.stores.sql.removing import NAMING
 from evidence_courier.adapters.stores.sql.store import SqlStore
 from evidence_courier.delivery.chain import faults_of
-from evidence_courier.domain.chain import Head
+from evidence_courier.domain.chain import ERASABLE, Head
+from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER
 from evidence_courier.ports.chain import Unlinked
 from evidence_courier.testing import FakeClock
 from evidence_courier.testing.contracts.store_chain import acted_on, settled
-from evidence_courier.testing.contracts.stored import AT
+from evidence_courier.testing.contracts.stored import AT, entry
 
 
 @frozen
@@ -124,6 +126,52 @@ def test_a_changed_action_is_found(base: Base, linked: SqlStore) -> None:
     assert faults(linked) == [
         "tenant 'acme', link 3: attest of evidence 'ev-1' has changed: by",
     ]
+
+
+def test_the_provider_of_an_action_is_linked(base: Base) -> None:
+    with closing(base.open()) as store:
+        new = entry("ev-1")
+        store.add([new])
+        acted_on(store, new.upload)
+        store.link(100, AT)
+        base.execute("UPDATE uploads SET provider = 'drata'")
+        assert faults(store) == [
+            "tenant 'acme', link 1: attest of evidence 'ev-1' has changed: provider"
+        ]
+
+
+def test_the_provider_of_an_action_may_become_known(base: Base) -> None:
+    with closing(base.open()) as store:
+        new = entry("ev-1")
+        unnamed = evolve(new.upload, key=new.upload.key._replace(provider=UNKNOWN_PROVIDER))
+        store.add([evolve(new, upload=unnamed)])
+        acted_on(store, unnamed)
+        store.link(100, AT)
+        base.execute("UPDATE uploads SET provider = 'drata'")
+        assert faults(store) == []
+
+
+@pytest.mark.parametrize("name", ["verdict", "credential", "digest", "receipt_reference"])
+def test_a_forged_erasure_hides_no_change(base: Base, linked: SqlStore, name: str) -> None:
+    """Even with a checkpoint that names the link, as someone with a shell can write it."""
+    attempt = ids_of(linked, "attempts")[1]
+    with erasing(linked) as gone:
+        gone.fields("attempt", [attempt], [name])
+    if name == "digest":
+        base.execute(
+            "UPDATE uploads SET digest = 'x' WHERE tenant_id = 'acme' AND evidence_id = 'ev-1'"
+        )
+    else:
+        base.execute(f"UPDATE attempts SET {name} = 'forged-77' WHERE id = {attempt}")
+    (found,) = faults(linked)
+    assert found.startswith(
+        f"tenant 'acme', link 2: attempt 2 of evidence 'ev-1' has changed: {name}"
+    )
+
+
+def test_all_that_an_erasure_takes_from_a_linked_record_can_be_erased() -> None:
+    taken = {name for one in NAMING if one.kind is not None for name in one.names}
+    assert taken | {"evidence_id"} == ERASABLE
 
 
 def test_the_document_that_was_delivered_is_linked_with_its_attempt(
@@ -221,6 +269,7 @@ def test_a_chain_is_whole_in_another_database(tmp_path: Path) -> None:
         heads = store.heads()
         with erasing(store) as gone:
             gone.fields("action", ids_of(store, "actions"), ["reason"])
+            store._session.tell("UPDATE actions SET reason = '(erased)'")
     copy(base.name, other.name)
     with closing(other.open()) as store:
         assert faults(store, heads) == []
@@ -238,6 +287,9 @@ def erasing(store: SqlStore, action: str = "erase") -> Iterator[Any]:
         yield gone
 
 
+ERASED_BY = "\"by\" = '(erased)', reason = '(erased)'"
+
+
 def ids_of(store: SqlStore, table: str, tenant_id: str = "acme") -> list[int]:
     query = f"SELECT {table}.id FROM {table} JOIN uploads ON uploads.id = upload_id"
     where = f" WHERE uploads.tenant_id = '{tenant_id}' ORDER BY 1"
@@ -251,16 +303,14 @@ def test_a_checkpoint_names_who_erased_or_deleted_something(base: Base, linked: 
     with erasing(linked) as gone:
         gone.fields("attempt", attempts[:2], ["message", "detail", "evidence_id"])
         gone.fields("action", actions, ["by", "reason", "evidence_id"])
-        linked._session.tell(f"UPDATE actions SET \"by\" = '', reason = '' WHERE id = {actions[0]}")
-        erase = (
-            "UPDATE attempts SET message = '', detail = NULL WHERE message IS NOT NULL AND id <= "
-        )
+        linked._session.tell(f"UPDATE actions SET {ERASED_BY} WHERE id = {actions[0]}")
+        erase = "UPDATE attempts SET message = '(erased)', detail = NULL WHERE message IS NOT NULL AND id <= "
         linked._session.tell(f"{erase}{attempts[1]}")
     with erasing(linked, "prune") as gone:
         gone.rows("attempt", attempts[:1])
         linked._session.tell(f"DELETE FROM attempts WHERE id = {attempts[0]}")
     base.execute(
-        "UPDATE uploads SET evidence_id = 'x' WHERE evidence_id = 'ev-1' AND tenant_id = 'acme'"
+        "UPDATE uploads SET evidence_id = 'erased-x' WHERE evidence_id = 'ev-1' AND tenant_id = 'acme'"
     )
     assert [one for one in faults(linked, [head]) if "globex" not in one] == []
     *_, (_, record), (_, other) = linked.links("acme", 0, 100).links
