@@ -141,8 +141,7 @@ def health_of(
 
     Args:
         counts: All that there are.
-        oldest: By tenant, when its oldest open upload was recorded that is neither parked nor
-            paused.
+        oldest: By tenant, when its oldest open upload was recorded, but for parked and paused ones.
         oldest_open: The oldest of these.
         stops: All that are recorded, without their `uploads`.
     """
