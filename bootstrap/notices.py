@@ -19,7 +19,12 @@ def options_in(environ: Mapping[str, str]) -> dict[str, Any]:
     MisuseError, which quotes no value, for one that cannot be right."""
     sinks: list[Webhook | Mail] = []
     if url := environ.get(WEBHOOK):
-        sinks.append(Webhook(url, environ.get(WEBHOOK_SECRET) or None))
+        try:
+            sinks.append(Webhook(url, environ.get(WEBHOOK_SECRET) or None))
+        except MisuseError as error:
+            raise MisuseError(f"{WEBHOOK}: {error}") from None
+    elif environ.get(WEBHOOK_SECRET):
+        raise MisuseError(f"{WEBHOOK_SECRET} is set without {WEBHOOK}: set both, or neither")
     if url := environ.get(MAIL):
         sinks.append(_mail(url))
     options: dict[str, Any] = {"notices": sinks} if sinks else {}
@@ -28,6 +33,11 @@ def options_in(environ: Mapping[str, str]) -> dict[str, Any]:
             options["late_after"] = parse_duration(text)
         except ValueError as error:
             raise MisuseError(f"{LATE_AFTER} {error}") from None
+        if not sinks:
+            raise MisuseError(
+                f"{LATE_AFTER} is set, and nothing is told of it: set {WEBHOOK} or {MAIL}, too, or "
+                "unset it"
+            )
     return options
 
 

@@ -28,7 +28,7 @@ from ..metrics import observed
 from ..notices import options_in
 from ..workers import Workers
 from .exits import SIGNALLED
-from .place import Place
+from .place import Files, Place
 from .probes import Probes, listening
 
 LOOK_EVERY = timedelta(seconds=2)
@@ -59,7 +59,8 @@ def run(
             "it out, and send SIGHUP to have them read anew"
         )
     before = stamps(place.folder) if watch and place.folder else {}
-    courier = place.courier(on_invalid="skip", **options_in(os.environ))
+    sinks = options_in(os.environ) if isinstance(place, Files) else {}  # an app has its own
+    courier = place.courier(on_invalid="skip", **sinks)
     if place.folder is not None and not courier._tenants.loaded.named:
         raise MisuseError(
             f"{place.folder} holds no tenant file, and what is open would be held for that: look "

@@ -190,7 +190,20 @@ def test_the_environment_names_sinks() -> None:
     assert (mail.sender, mail.to) == ("a@b.c", ["d@e.f", "g@h.i"])
 
 
-@pytest.mark.parametrize("name", ["EVIDENCE_COURIER_MAIL", "EVIDENCE_COURIER_LATE_AFTER"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("EVIDENCE_COURIER_WEBHOOK_SECRET", SECRET), ("EVIDENCE_COURIER_LATE_AFTER", "1h")],
+)
+def test_what_is_set_in_the_environment_without_a_sink_is_refused(name: str, value: str) -> None:
+    with pytest.raises(MisuseError, match=f"{name} is set.* EVIDENCE_COURIER_WEBHOOK") as refused:
+        options_in({name: value})
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["EVIDENCE_COURIER_MAIL", "EVIDENCE_COURIER_LATE_AFTER", "EVIDENCE_COURIER_WEBHOOK"],
+)
 def test_what_the_environment_has_wrong_is_named_and_not_quoted(name: str) -> None:
     with pytest.raises(MisuseError, match=name) as refused:
         options_in({name: f"smtp://{SECRET}"})
