@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import partial
 from itertools import starmap
 from tempfile import TemporaryDirectory
+from typing import TypedDict
 
 from attrs import evolve, frozen
 
@@ -19,6 +20,7 @@ from ..adapters.config import Loaded
 from ..adapters.stores.databases import open_for_reading
 from ..delivery.destinations import Destination
 from ..domain.pacing.gate import Block
+from ..domain.pacing.paused import Paused, pause_of
 from ..domain.upload.verdict import DryRun
 from .advice import target_of
 from .running import Running
@@ -38,6 +40,7 @@ class Examined:
     target: str
     dry_run: DryRun | None
     block: Block | None = None
+    pause: Paused | None = None
 
 
 async def examine(
@@ -60,7 +63,7 @@ async def examine(
 
         try:
             destinations = destinations_of(loaded.integrations, providers, running.key)
-            blocks = _blocks(path, destinations)
+            stopped = _stopped(path, destinations)
             results = await asyncio.gather(
                 *starmap(one, destinations.items()), return_exceptions=True
             )
@@ -70,14 +73,25 @@ async def examine(
         if isinstance(result, BaseException):
             raise result
     found = [result for result in results if isinstance(result, Examined)]
-    return {one.tenant_id: evolve(one, block=blocks.get(one.tenant_id)) for one in found}
+    return {one.tenant_id: evolve(one, **stopped[one.tenant_id]) for one in found}
 
 
-def _blocks(database: str, destinations: Mapping[str, Destination]) -> Mapping[str, Block]:
-    addresses = {tenant_id: one.quota.address for tenant_id, one in destinations.items()}
+class _Stopped(TypedDict):
+    block: Block | None
+    pause: Paused | None
+
+
+def _stopped(database: str, destinations: Mapping[str, Destination]) -> Mapping[str, _Stopped]:
     with open_for_reading(database) as reader:
-        found = reader.blocks_of(addresses.values())
-    return {tenant_id: found[one] for tenant_id, one in addresses.items() if one in found}
+        blocks = reader.blocks_of(one.quota.address for one in destinations.values())
+        paused = reader.paused()
+    return {
+        tenant_id: {
+            "block": blocks.get(one.quota.address),
+            "pause": pause_of(paused, tenant_id, one.integration.provider),
+        }
+        for tenant_id, one in destinations.items()
+    }
 
 
 @contextmanager

@@ -71,18 +71,21 @@ def _verdict_on(
             return "no_integration", None, None
         problems = count_of(loaded.broken.get(tenant_id, ()), "problem")
         return "invalid", f"{problems} in its file, which `check` lists as well", None
+    paused = f"; but {examined.pause.failure.message}" if examined.pause else ""
     match examined.dry_run:
         case None:
             provider = loaded.integrations[tenant_id].provider
-            message = f"{provider} has no dry run; evidence goes to {examined.target}"
+            message = f"{provider} has no dry run; evidence goes to {examined.target}{paused}"
             return "cannot_be_checked", message, None
         case Ready(message=message) if (block := examined.block) is not None:
             parked = block.until is not None
             how = f"parked until {moment(block.until)}," if parked else "blocked"
-            said = f"{message}; but {how} since {moment(block.since)}: {block.failure.message}"
+            said = (
+                f"{message}{paused}; but {how} since {moment(block.since)}: {block.failure.message}"
+            )
             return "parked" if parked else "blocked", said, block.failure
         case Ready(message=message):
-            return "ready", message, None
+            return "ready", f"{message}{paused}", None
         case NotReady(failure=failure):
             broken = failure.kind is FailureKind.PROVIDER_BROKEN
             return "broken" if broken else "not_ready", failure.message, failure

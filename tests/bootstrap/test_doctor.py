@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from plug_ins import install, shelf
 
+from evidence_courier import Records
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
@@ -182,6 +183,18 @@ def test_with_a_database_its_pace_is_kept_and_a_distant_turn_is_told(
     assert row["kind"] == "rate_limited" and "leaves no room before 2" in row["message"]
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM blocks").fetchone() == (0,)
+
+
+def test_a_tenant_that_a_person_has_paused_is_ready_but_paused(
+    tenants: Path, sandbox: SprintoSandbox, tmp_path: Path
+) -> None:
+    database = str(tmp_path / "courier.db")
+    SqliteStore(database).close()
+    sprinto(tenants, "acme", sandbox.url)
+    with Records.open(database) as records:
+        records.pause("acme", by="asha", reason="an audit")
+    [row] = json.loads(doctor(tenants, "--db", database, "--json").stdout)
+    assert row["verdict"] == "ready" and "; but paused by asha since 2" in row["message"]
 
 
 def test_without_a_database_tenants_that_share_a_key_share_its_pace(
