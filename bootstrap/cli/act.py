@@ -61,11 +61,11 @@ def run(
             to_retry: Sequence[UploadStatus] = ()
             if action is Action.RELEASE:
                 to_retry = records.retry(whose, which, by=by, reason=reason, preview=True).done
-            concerned = " or ".join(status.value for status in action.concerned)
             other = f"; `retry` is for {count_of(to_retry, 'other upload')}" if to_retry else ""
             print_uploads([], as_json)
-            none = f"tenant {tenant!r} has no {concerned} upload that fits{other}"
-            end(stranger(records, place.name, whose) or none, UNDELIVERED)
+            none = f"tenant {tenant!r} has no upload that fits and is {action.is_for}{other}"
+            unknown = stranger(records, place.name, whose)
+            end(unknown or none, USAGE if unknown else UNDELIVERED)
         if dry_run or not preview.done:
             _end(preview, f"would be {_DONE[action]}", as_json)
         if tenant is not None and not yes:

@@ -49,7 +49,8 @@ _SUBMIT = _command(
     "submit.run",
     """Deliver files and wait until they are settled.
 
-    Each FILE has succeeded, failed, is held or was skipped in the end. One ending in .json is a training record,
+    Each FILE has succeeded, failed, is held or was skipped in the end, or its target is parked: it
+    is retrying then, and any courier goes on with it. One ending in .json is a training record,
     which brings its own ids and is rendered to PDF. Any other is a document, and needs --tenant,
     --session, --subject, --outcome and --recorded-at. What was delivered before is not sent again.
     """,
@@ -175,7 +176,12 @@ _STATUS = _command(
         "Count them by status and by this.",
         type=click.Choice(["reason", "tenant"]),
     ),
-    _option("--limit", "At most so many, newest first; 0 for all.", default=100),
+    _option(
+        "--limit",
+        "At most so many, newest first; 0 for all.",
+        default=100,
+        type=click.IntRange(min=0),
+    ),
     _JSON,
 )
 
@@ -273,7 +279,7 @@ _ACTIONS = (
         "release",
         "Try again what is held or parked, or has failed because the integration did not work.",
         "The integration, or its target, counts as mended then.",
-        "held",
+        "held or parked, or have failed because the integration did not work",
     ),
     _action(
         "abandon",

@@ -35,6 +35,13 @@ class Action(Enum):
         return _MEANING[self][0]
 
     @property
+    def is_for(self) -> str:
+        """What it applies to, in words."""
+        if self is Action.RELEASE:
+            return "held, parked, or failed because the integration did not work"
+        return " or ".join(status.value for status in self.concerned)
+
+    @property
     def may_concern(self) -> tuple[Status, ...]:
         """The same, and those of what else it may apply to: parked uploads if it applies to what is
         held, and what failed because the integration did not work if it is a release."""
@@ -114,8 +121,7 @@ def not_applicable(upload: Upload, action: Action) -> str | None:
         return "a person has paused it: resume the tenant or the provider"
     if _concerns(action, upload):
         return None
-    fits = " or ".join(status.value for status in action.concerned)
-    reason = f"it is {upload.status.value}, and {action.value} is for what is {fits}"
+    reason = f"it is {upload.status.value}, and {action.value} is for what is {action.is_for}"
     other = {Action.RETRY: Action.RELEASE, Action.RELEASE: Action.RETRY}.get(action)
     return f"{reason}: {other.value} it" if other and _concerns(other, upload) else reason
 

@@ -205,7 +205,12 @@ def test_the_command_line_lists_asks_and_does_what_it_is_told(house: House) -> N
     assert done.exit_code == 0, done.output
     assert {row["status"] for row in json.loads(done.stdout)} == {"pending"}
     none = command("retry", "--tenant", "acme", "--kind", "timeout", "--yes", *said)
-    assert (none.exit_code, "has no failed or skipped upload that fits" in none.output) == (1, True)
+    assert (none.exit_code, "no upload that fits and is failed or skipped" in none.output) == (
+        1,
+        True,
+    )
+    unknown = command("retry", "--tenant", "nope", "--yes", *said)
+    assert (unknown.exit_code, "tenant 'nope' has no upload" in unknown.output) == (2, True)
     again = command("retry", "acme", "ev-1", *said)
     assert (again.exit_code, "it is pending" in again.output) == (1, True)
     shown = json.loads(
@@ -220,9 +225,9 @@ def test_a_release_names_retry_for_what_failed_by_itself(house: House) -> None:
     said = ("--db", str(house.database), "--by", "asha", "--reason", "seen to", "--yes")
     none = command("release", "--tenant", "acme", *said)
     assert none.exit_code == 1
-    assert "no held upload that fits; `retry` is for 2 other uploads" in none.output
+    assert "because the integration did not work; `retry` is for 2 other uploads" in none.output
     one = command("release", "acme", "ev-1", *said)
-    assert (one.exit_code, "is for what is held: retry it" in one.output) == (1, True)
+    assert (one.exit_code, "the integration did not work: retry it" in one.output) == (1, True)
 
 
 @pytest.mark.parametrize("which", [("--tenant", "acme"), ("acme", "ev-1")])
@@ -385,7 +390,8 @@ def test_a_worker_of_a_task_queue_acts_and_sees_as_the_others_do(house: House) -
         assert [status.status for status in attested.done] == ["succeeded"]
         late = courier.release("acme", "ev-3", **WHY)
         assert [skipped.reason for skipped in late.skipped] == [
-            "it is succeeded, and release is for what is held"
+            "it is succeeded, and release is for what is held, parked, or failed because the "
+            "integration did not work"
         ]
         assert [status.status for status in courier.abandon("acme", "ev-1", **WHY).done] == [
             "failed"

@@ -124,7 +124,7 @@ def test_what_does_not_apply_says_what_it_is_for() -> None:
             "parked",
             "retrying, and retry is for what is failed or skipped: release it",
         ),
-        (Action.RELEASE, "failed", "it is failed, and release is for what is held: retry it"),
+        (Action.RELEASE, "failed", "or failed because the integration did not work: retry it"),
     ],
 )
 def test_what_does_not_apply_names_the_action_that_does(
