@@ -56,8 +56,8 @@ class KeptFor:
         found = _FORM.fullmatch(text)
         if found is None or int(found[1]) == 0:
             raise ValueError(
-                "must say how long it is kept, as 90d, 52w or 90d after success, or never (it is "
-                "never removed)"
+                "must say how long it is kept, as 12h, 90d, 52w or 90d after success, at least "
+                "1h, or never (it is never removed)"
             )
         return cls(text, int(found[1]) * _UNITS[found[2]], found[3] is not None)
 

@@ -10,8 +10,7 @@ from shlex import quote
 import attrs
 import click
 
-from ...domain.health import OPEN, RecordsHealth, Stop, TenantHealth
-from ...domain.pacing.paused import Target
+from ...domain.health import OPEN, RecordsHealth, Stop, TenantHealth, paused
 from ...domain.upload.failure import FailureKind
 from .exits import UNDELIVERED, end
 from .output import (
@@ -73,7 +72,7 @@ def _print(found: RecordsHealth, now: datetime) -> None:
         number = count_of(found.stops, "entry").replace("entrys", "entries")
         facts.append(("stopped", f"{number}: `evidence-courier blocks` lists what and why"))
     print_table((), facts)
-    tenants = [one for one in found.by_tenant if {*one.counts} - {"succeeded", "skipped"}]
+    tenants = found.by_tenant
     if tenants:
         click.echo()
         print_columns(_OF_TENANTS, tenants[:_TENANTS])
@@ -121,12 +120,7 @@ def blocks(place: Place, as_json: bool) -> None:
     """Print what is blocked, parked, paused or skipped: since when, why, and what to do."""
     with place.records() as records:
         found = records.health()
-    paused = [
-        Target(one.tenant_id or None, one.provider or None)
-        for one in found.stops
-        if one.state == "paused"
-    ]
-    to_do = partial(_to_do, f" {place.option}", paused)
+    to_do = partial(_to_do, f" {place.option}", found.stops)
     if as_json:
         rows = [attrs.asdict(stop) | {"to_do": to_do(stop)} for stop in found.stops]
         print_json(json_value(rows))
@@ -154,11 +148,11 @@ def _waiting(stop: Stop) -> str:
     return f"{stop.uploads} upload{'' if stop.uploads == 1 else 's'} {verb}"
 
 
-def _to_do(place: str, paused: Sequence[Target], stop: Stop) -> str:
+def _to_do(place: str, stops: Sequence[Stop], stop: Stop) -> str:
     named = f"{place}{_named(stop)}"
     if stop.state == "parked":
         until = f" about {moment(stop.until)}" if stop.until else ""
-        if any(one.covers(stop.tenant_id, stop.provider) for one in paused):
+        if paused(stops, stop.tenant_id, stop.provider):
             return "nothing: a person has paused it, and it is asked again once that is resumed"
         again = f"or open the target and `evidence-courier release{named}{_WHO}`"
         return f"nothing, it is asked again{until}; {again}"

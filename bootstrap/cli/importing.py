@@ -89,7 +89,8 @@ def run(
         end("there is nothing to hand in", USAGE)
     work, interruption = Import(courier, lanes), Interruption()
     tenants = "1 tenant" if len(lanes) == 1 else f"{len(lanes):,} tenants"
-    _say(f"{work.total:,} records of {tenants}{_about(work.time_left())}")
+    records = "1 record" if work.total == 1 else f"{work.total:,} records"
+    _say(f"{records} of {tenants}{_about(work.time_left())}")
     asyncio.run(_all_handed_in(courier, work, interruption))
     _print(work, len(problems), as_json)
     if interruption.number is not None and work.left:
@@ -323,7 +324,7 @@ def _print(work: Import, invalid: int, as_json: bool) -> None:
     for number, what in (
         (work.known, "recorded before"),
         (work.left, "not handed in"),
-        (invalid, "problems, skipped"),
+        (invalid, f"problem{'' if invalid == 1 else 's'} in what was skipped"),
     ):
         if number:
             click.echo(f"{number:,} {what}")

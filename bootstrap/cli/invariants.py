@@ -35,7 +35,7 @@ def run(place: Place, as_json: bool) -> None:
         number = len(found.breaches)
         verdict = f"{number} {'thing does' if number == 1 else 'things do'} not hold"
         click.echo(
-            f"{found.uploads:,} uploads with {found.attempts:,} attempts: "
+            f"{_count(found.uploads, 'upload')} with {_count(found.attempts, 'attempt')}: "
             f"{verdict if number else 'everything holds'}",
             err=True,
         )
@@ -43,6 +43,10 @@ def run(place: Place, as_json: bool) -> None:
             click.echo(f"{count:,} waiting for: {wait}", err=True)
     if found.breaches:
         sys.exit(UNDELIVERED)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 class _Progress:

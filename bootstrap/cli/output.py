@@ -174,7 +174,8 @@ def what_happened(status: UploadStatus) -> str:
     if status.possible_duplicate:
         notes.append("possible duplicate")
     if status.waits_for is not None:
-        notes.append(f"waits for: {status.waits_for}")
+        said = f": {status.error.message}" if status.error is not None else ""
+        notes.append(f"waits for: {status.waits_for.removesuffix(said)}")
     return _joined("; ", *notes)
 
 

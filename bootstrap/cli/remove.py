@@ -5,6 +5,7 @@ person."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,12 +33,15 @@ from ..records import Records
 from ..tenants import retention_of
 from .exits import UNDELIVERED, USAGE, end
 from .output import (
+    WIDE,
     Columns,
     count_of,
+    is_terminal,
     json_row,
     moment,
     plain,
     print_columns,
+    print_in_lines,
     print_json,
     print_statuses,
     print_table,
@@ -84,9 +88,9 @@ def _prune(
     if not yes or not found:
         _print(found, as_json)
         if not found:
-            _end("nothing is kept longer than the rules say", as_json)
+            _end("nothing is kept longer than the rules say")
         if as_json or not sys.stdin.isatty():
-            _end("nothing was removed: this is what would be; say --yes to remove it", as_json)
+            _end("nothing was removed: this is what would be; say --yes to remove it")
         click.confirm("remove it from so many uploads? It cannot be undone", abort=True)
     removed, left = defaultdict[str, Counter[Part]](Counter), 0
     for page in _pages(records):
@@ -97,7 +101,7 @@ def _prune(
     if yes:
         _print(removed, as_json)
     more = f"; {left:,} changed meanwhile and were left" if left else ""
-    _end(f"removed{more}. {_advice(place)}", as_json)
+    _end(f"removed{more}. {_advice(place)}")
 
 
 def _pages(records: Records) -> Iterator[SettledPage]:
@@ -113,13 +117,14 @@ def _remove(removal: Removal, store: UploadStore) -> Removed:
     return store.remove(removal)
 
 
+_COUNTED = ("uploads", "attempts", "documents", "texts")
 _REMOVAL: Columns = {
     "at": lambda row: moment(row.at),
     "tenant": lambda row: row.tenant_id,
     "action": lambda row: row.action,
     "by": lambda row: row.by,
     "reason": lambda row: row.reason,
-    **{name: partial(_number, name) for name in ("uploads", "attempts", "documents", "texts")},
+    **{name: partial(_number, name) for name in _COUNTED},
 }
 
 _Counts = Mapping[str, Mapping[Part, int]]
@@ -148,9 +153,8 @@ def _print(counts: _Counts, as_json: bool) -> None:
         print_table(columns, cells)
 
 
-def _end(message: str, as_json: bool) -> NoReturn:
-    if not as_json:
-        click.echo(message, err=True)
+def _end(message: str) -> NoReturn:
+    click.echo(message, err=True)
     sys.exit(0)
 
 
@@ -183,7 +187,11 @@ def erase(
     if removed is None:
         _refuse_open(erasure, as_json)
     gone = f"erased from {count_of(erasure.uploads, 'upload')}"
-    texts = f" and {removed.texts:,} other texts" if removed.texts else ""
+    texts = (
+        f" and {removed.texts:,} other text{'s' if removed.texts > 1 else ''}"
+        if removed.texts
+        else ""
+    )
     nothing = not erasure.uploads and not removed.texts
     if nothing:
         if unknown:
@@ -246,8 +254,19 @@ def removals(*, place: Place, tenant_id: str | None, as_json: bool) -> None:
         print_json(
             [attrs.asdict(one, value_serializer=lambda *given: plain(given[2])) for one in rows]
         )
+    elif is_terminal() and shutil.get_terminal_size().columns < WIDE:
+        for row in rows:
+            _print_in_lines(row)
     else:
         print_columns(_REMOVAL, rows)
+
+
+def _print_in_lines(row: RemovalRow) -> None:
+    counts = (f"{name}: {_number(name, row)}" for name in _COUNTED)
+    print_in_lines(
+        (moment(row.at), row.tenant_id, row.action),
+        (f"by {row.by}: {row.reason}", ", ".join(counts)),
+    )
 
 
 def vacuum(*, place: Place) -> None:

@@ -68,15 +68,22 @@ def _print_groups(counts: Sequence[Count], group_by: str, limit: int, as_json: b
     """How many uploads there are of each tenant or reason, by status; the most first."""
     numbers: Counter[tuple[str, str]] = Counter()
     for one in counts:
-        group = one.tenant_id if group_by == "tenant" else one.reason or "-"
+        group = one.tenant_id if group_by == "tenant" else one.reason or ""
         numbers[group, one.status.value] += one.number
     rows = sorted(numbers.items(), key=lambda one: (-one[1], one[0]))
     shown = rows[:limit] if limit else rows
     if as_json:
         names = (group_by, "status")
-        print_json([{**dict(zip(names, of, strict=True)), "uploads": n} for of, n in shown])
+        print_json(
+            [
+                {**dict(zip(names, (group or None, status), strict=True)), "uploads": n}
+                for (group, status), n in shown
+            ]
+        )
     elif shown:
-        print_table((group_by, "status", "uploads"), [[*of, str(n)] for of, n in shown])
+        print_table(
+            (group_by, "status", "uploads"), [[of[0] or "-", of[1], str(n)] for of, n in shown]
+        )
     else:
         click.echo("no uploads match", err=True)
     if len(rows) > len(shown):

@@ -133,9 +133,10 @@ def _refuse_doubles(files: Sequence[str], evidences: Sequence[Evidence]) -> None
     for file, evidence in zip(files, evidences, strict=True):
         other = seen.setdefault((evidence.tenant_id, evidence.evidence_id), file)
         if other is not file:
+            is_record = any(one.lower().endswith(".json") for one in (file, other))
             raise MisuseError(
                 f"{other} and {file} would both be evidence {evidence.evidence_id!r}: "
-                "submit them one by one with --evidence-id"
+                + ("leave one out" if is_record else "submit them one by one with --evidence-id")
             )
 
 

@@ -288,7 +288,7 @@ def test_show_and_actions_name_the_near_tenant(tenants: Path) -> None:
     assert (shown.exit_code, "did you mean 'acme'?" in shown.stderr) == (2, True)
     why = ("--by", "me", "--reason", "to see")
     retried = run("retry", "--db", database, "--tenant", "acm", *why)
-    assert (retried.exit_code, "did you mean 'acme'?" in retried.stderr) == (1, True)
+    assert (retried.exit_code, "did you mean 'acme'?" in retried.stderr) == (2, True)
     for action in ("retry", "release", "abandon", "attest"):
         done = run(action, "--db", database, "acm", "ev-document", *why)
         assert (done.exit_code, done.stderr) == (2, shown.stderr)
@@ -411,6 +411,7 @@ def test_two_files_that_would_be_one_evidence_are_refused(
     result = submit(tenants, *SAID, document, other)
     assert result.exit_code == 2
     assert "would both be evidence 'ev-document'" in result.stderr
+    assert result.stderr.rstrip().endswith("submit them one by one with --evidence-id")
     assert not sandbox.received
 
 

@@ -117,6 +117,22 @@ def test_an_age_that_is_none_is_refused(database: str) -> None:
     assert "must be a duration such as" in refused.stderr
 
 
+def test_health_says_when_one_last_succeeded_while_all_is_well(tmp_path: Path) -> None:
+    path = str(tmp_path / "courier.db")
+    with closing(SqliteStore(path)) as store:
+        done = entry("ev-1", at=AT)
+        store.add([done])
+        start = started(done.upload)
+        begin_each(store, [start])
+        store.save([delivered(start.upload, AT + 3 * MINUTE)])
+    assert "2026-02-21T10:03:00Z" in run("health", "--db", path).stdout
+
+
+def test_a_limit_of_a_list_is_no_less_than_0(database: str) -> None:
+    refused = run("status", "--db", database, "--limit", "-1")
+    assert (refused.exit_code, "-1 is not in the range x>=0" in refused.stderr) == (2, True)
+
+
 def test_blocks_say_since_when_and_why_and_what_to_do(database: str) -> None:
     found = as_json("blocks", "--db", database)
     assert [(one["state"], one["tenant_id"], one["since"]) for one in found] == [
@@ -175,8 +191,8 @@ def test_a_kind_of_error_that_is_none_is_refused_with_the_nearest(database: str)
 def test_what_fits_is_counted_by_reason_or_tenant(database: str) -> None:
     by_reason = as_json("status", "--db", database, "--group-by", "reason", "--tenant", "acme")
     assert by_reason == [
-        {"reason": "-", "status": "pending", "uploads": 1},
-        {"reason": "-", "status": "succeeded", "uploads": 1},
+        {"reason": None, "status": "pending", "uploads": 1},
+        {"reason": None, "status": "succeeded", "uploads": 1},
         {"reason": "rate_limited", "status": "retrying", "uploads": 1},
     ]
     by_tenant = run("status", "--db", database, "--group-by", "tenant", "--open").stdout

@@ -194,7 +194,7 @@ def test_nothing_goes_in_if_a_line_is_bad_unless_it_is_skipped(
     )
     found = imported(tenants, database, file, "--skip-invalid")
     assert found.exit_code == 0, found.output
-    assert found.stdout == "handed in: 1 succeeded\n1 problems, skipped\n"
+    assert found.stdout == "handed in: 1 succeeded\n1 problem in what was skipped\n"
 
 
 @pytest.mark.parametrize(

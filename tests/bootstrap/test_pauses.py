@@ -169,6 +169,18 @@ def test_who_names_nothing_or_no_reason_is_told(house: House, verb: str) -> None
             getattr(records, verb)("acme", by="asha", reason=" ")
 
 
+def test_a_list_says_once_who_has_paused_an_upload(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as courier:
+            await courier.pause("acme", **ASHA)
+            await courier.submit(evidence("ev-1")).settled()
+
+    asyncio.run(story())
+    listed = command("status", "--db", str(house.database)).stdout
+    assert listed.count("paused by asha") == 1
+    assert "waits for: a person, who resumes it" in listed
+
+
 def test_the_command_line_pauses_and_resumes(house: House) -> None:
     with closing(SqliteStore(str(house.database))):
         pass

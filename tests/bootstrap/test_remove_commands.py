@@ -47,6 +47,7 @@ def test_prune_counts_first_what_would_go(database: str) -> None:
         "acme\t0\t1\t0",
     ]
     assert "nothing was removed: this is what would be; say --yes" in result.stderr
+    assert "nothing was removed: this" in prune(database, "--json").stderr
     with Records.open(database) as records:
         assert records.removals() == []
 
@@ -56,6 +57,7 @@ def test_prune_removes_with_yes_and_then_there_is_nothing(database: str) -> None
     assert json.loads(result.stdout) == [
         {"tenant_id": "acme", "attempts": 1, "personal": 1, "documents": 0}
     ]
+    assert result.stderr.startswith("removed.")
     again = prune(database)
     assert (again.exit_code, again.stdout) == (0, "")
     assert "nothing is kept longer than the rules say" in again.stderr
@@ -101,7 +103,9 @@ def test_erase_lists_first_and_asks(database: str) -> None:
     assert "look at them with --dry-run, then say --yes" in unasked.stderr
 
 
-def test_erase_says_what_went_and_what_to_do_next(database: str) -> None:
+def test_erase_says_what_went_and_what_to_do_next(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = erase(database, "--yes")
     assert result.exit_code == 0
     assert "erased from 1 upload." in result.stderr
@@ -114,6 +118,11 @@ def test_erase_says_what_went_and_what_to_do_next(database: str) -> None:
     listed = run("removals", "--db", database, "--tenant", "acme").stdout.splitlines()
     assert listed[0].split("\t")[:5] == ["at", "tenant", "action", "by", "reason"]
     assert listed[1].split("\t")[1:] == ["acme", "erase", "dpo", "request 12", "1", "1", "0", "0"]
+    with monkeypatch.context() as narrow:
+        narrow.setattr("evidence_courier.bootstrap.cli.remove.is_terminal", lambda: True)
+        narrow.setenv("COLUMNS", "80")
+        stacked = run("removals", "--db", database).stdout
+    assert "    by dpo: request 12\n    uploads: 1, attempts: 1, documents: 0" in stacked
     (as_json,) = json.loads(run("removals", "--db", database, "--json").stdout)
     assert (as_json["by"], as_json["uploads"], len(as_json["subject"])) == ("dpo", 1, 32)
     nothing = erase(database, "--yes")

@@ -34,7 +34,9 @@ def test_a_time_reads_as_it_is_meant(
 
 @pytest.mark.parametrize("value", ["", "90", 90, "0d", "-1d", "1.5d", "90 days", "for ever", None])
 def test_what_is_no_time_is_refused_with_an_example(value: object) -> None:
-    with pytest.raises(ValueError, match="as 90d, 52w or 90d after success, or never"):
+    with pytest.raises(
+        ValueError, match="as 12h, 90d, 52w or 90d after success, at least 1h, or never"
+    ):
         KeptFor.parse(value)
 
 

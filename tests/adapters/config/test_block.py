@@ -238,8 +238,8 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("ca_bundle: acme.yaml", "ca_bundle: names a file that holds no certificates in PEM form"),
         ("ca_bundle: ''", "ca_bundle: must not be empty"),
         ("retention: {personal: 90}",
-        "retention.personal: must say how long it is kept, as 90d, 52w or 90d after success, or "
-        "never (it is never removed)"),
+        "retention.personal: must say how long it is kept, as 12h, 90d, 52w or 90d after "
+        "success, at least 1h, or never (it is never removed)"),
         ("retention: {failed_documents: 90d after success}",
         "retention.failed_documents: is about what has failed: write it without `after success`, "
         "as 90d"),
