@@ -92,7 +92,8 @@ _RUN = _command(
     Any number of them, and of other couriers, may run on one database: they share the work. A
     tenant whose file is invalid waits, and the others are served. SIGTERM and Ctrl-C let what is
     under way finish and hand the rest back; a second signal ends at once. SIGHUP reads the tenants
-    anew; what is invalid keeps what it had. The log goes to standard error.
+    anew; what is invalid keeps what it had. The log goes to standard error. A webhook or mail is
+    told what a person must know if EVIDENCE_COURIER_WEBHOOK or EVIDENCE_COURIER_MAIL is set.
     """,
     _CONFIG,
     _db("; a file is made if it does not exist"),
