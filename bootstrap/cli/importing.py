@@ -89,8 +89,8 @@ def run(
         end("there is nothing to hand in", USAGE)
     work, interruption = Import(courier, lanes), Interruption()
     tenants = "1 tenant" if len(lanes) == 1 else f"{len(lanes):,} tenants"
-    records = "1 record" if work.total == 1 else f"{work.total:,} records"
-    _say(f"{records} of {tenants}{_about(work.time_left())}")
+    many = "1 record" if work.total == 1 else f"{work.total:,} records"
+    _say(f"{many} of {tenants}{_about(work.time_left())}")
     asyncio.run(_all_handed_in(courier, work, interruption))
     _print(work, len(problems), as_json)
     if interruption.number is not None and work.left:
