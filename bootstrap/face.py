@@ -15,7 +15,7 @@ from attrs import asdict, evolve, frozen
 from ..delivery.actions import ActionResult, Which, chosen, preview_of
 from ..delivery.destinations import Destination
 from ..delivery.retention import Erasure, erase, erasure_of, require_subject, require_unnamed
-from ..domain.arguments import refuse_unknown, several, word_of
+from ..domain.arguments import several, word_of
 from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
 from ..domain.health import OPEN, Count, RecordsHealth
@@ -30,6 +30,7 @@ from ..ports.clock import Clock
 from ..ports.records import Find, Page, UploadReader
 from ..ports.removal import RemovalRow
 from ..ports.store import UploadStore
+from .refusals import refuse_unknown
 from .tenants import Tenants
 
 P = ParamSpec("P")

@@ -1,8 +1,10 @@
-"""Why a courier, or records, cannot be used: not yet, not any more, or not here."""
+"""Why a courier, or records, cannot be used: not yet, not any more, not here, or not so."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Evidence
@@ -70,3 +72,17 @@ def has_a_background() -> MisuseError:
         "this courier delivers what is due in its background: build it with background=False to "
         "have it deliver within deliver_due only"
     )
+
+
+class UnknownOptionError(MisuseError, TypeError):
+    """An option, or a filter, was given that does not exist."""
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str], what: str, *near: str) -> None:
+    """UnknownOptionError, with the nearest name, if one is not known; `near` are names that are
+    arguments of their own."""
+    for name in given:
+        if name not in known:
+            found = get_close_matches(name, [*known, *near], 1)
+            help_ = f": did you mean {found[0]}?" if found else f"; it takes {', '.join(known)}"
+            raise UnknownOptionError(f"{name!r} is no {what}{help_}")

@@ -16,7 +16,7 @@ from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.databases import clock_of, is_there, open_for_reading, open_store
 from ..delivery.duties import Duty
-from ..domain.arguments import of_kind, refuse_unknown, several
+from ..domain.arguments import of_kind, several
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
@@ -30,6 +30,7 @@ from ..ports.renderer import Renderer
 from ..ports.source import DocumentSource
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport, BlockingTransport
+from .refusals import refuse_unknown
 from .tenants import PathText, Providers, TenantOptions
 
 CONCURRENCY = 64

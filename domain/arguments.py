@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from difflib import get_close_matches
 from enum import Enum
@@ -55,17 +55,3 @@ def word_of(kind: type[E], name: str, word: object) -> E:
         near = get_close_matches(word, words, 1) if isinstance(word, str) else ()
         help_ = f": did you mean {near[0]!r}?" if near else f"; known are {', '.join(words)}"
         raise MisuseError(f"{word!r} is no {name}{help_}") from None
-
-
-class UnknownOptionError(MisuseError, TypeError):
-    """An option, or a filter, was given that does not exist."""
-
-
-def refuse_unknown(given: Iterable[str], known: Collection[str], what: str, *near: str) -> None:
-    """UnknownOptionError, with the nearest name, if one is not known; `near` are names that are
-    arguments of their own."""
-    for name in given:
-        if name not in known:
-            found = get_close_matches(name, [*known, *near], 1)
-            help_ = f": did you mean {found[0]}?" if found else f"; it takes {', '.join(known)}"
-            raise UnknownOptionError(f"{name!r} is no {what}{help_}")
