@@ -14,7 +14,7 @@ from attrs import asdict, evolve, frozen
 
 from ..delivery.actions import ActionResult, Which, chosen, preview_of
 from ..delivery.destinations import Destination
-from ..delivery.retention import Erasure, erase, erasure_of, require_subject, require_unnamed
+from ..delivery.retention import Erasure, Whom, erase, require_subject, require_unnamed
 from ..domain.arguments import several, word_of
 from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
@@ -211,6 +211,7 @@ class RecordsFace(RecordsBasis):
         by: str,
         reason: str,
         abandon: bool = False,
+        common: bool = False,
         preview: bool = False,
     ) -> Erasure:
         """Remove everything that names a person from a tenant's records; that it was done stays on
@@ -226,7 +227,9 @@ class RecordsFace(RecordsBasis):
             by: Who erases; recorded.
             reason: Why; recorded.
             abandon: Give up the person's open uploads first. One that is being sent stays open.
-            preview: Do nothing; the uploads are returned.
+            common: Search the texts of other uploads, too, for a name that is no address and has
+                less than 4 characters or no letter. It may mean something else there, such as 503.
+            preview: Do nothing; the uploads are returned, and how many other texts name the person.
 
         Returns:
             The person's uploads, which of them are open, and what was removed.
@@ -237,15 +240,15 @@ class RecordsFace(RecordsBasis):
         """
         person = Person(by, reason)
         require_subject(subject)
-        theirs = await self._read(lambda store: store.of_person(tenant_id, subject))
+        whom = Whom(tenant_id, subject, common)
+        theirs = await whom.uploads(self._read)
         require_unnamed(person, subject, theirs)
-        found = erasure_of(theirs)
         if preview:
-            return found
+            return await whom.preview(self._read, theirs)
+        found = whom.erasure_of(theirs)
         if found.open and abandon:
             await self._act_on(found.open, Action.ABANDON, person)
-        now = self._clock.now()
-        return await self._write(lambda store: erase(store, tenant_id, subject, person, now))
+        return await erase(self._read, self._write, whom, person, self._clock.now())
 
     async def removals(self, tenant_id: str | None = None) -> Sequence[RemovalRow]:
         """What was removed, of a tenant or of all: when, by whom, why and how much; the latest

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
+from typing import Any, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from ..domain.arguments import is_whole, of_kind
 from ..domain.errors import MisuseError, StoreError
 from ..domain.integration import tenant_key
-from ..domain.retention import Names, Part, Retention
+from ..domain.retention import Names, Part, Retention, is_common
 from ..domain.upload.actions import Person
 from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.upload import Status, UploadKey
 from ..ports.records import UploadReader
-from ..ports.removal import PersonsUpload, Removal, Removed, SettledPage
+from ..ports.removal import NamingTexts, PersonsUpload, Removal, Removed, SettledPage
 from ..ports.store import UploadStore
 from .actions import COURIER
 from .duties import Duty
 from .effects import Read, Turn, Write, perform
+
+T = TypeVar("T")
 
 LOOKED_AT = 500
 """So many records are looked at in one step."""
@@ -130,19 +133,69 @@ class Erasure:
 
     - `uploads`: the person's uploads, as they were before.
     - `open`: those that are not settled. Nothing is removed as long as there is one.
+    - `texts`: how many other texts of the tenant's records name the person, if it is a preview.
+    - `common`: names of the person that are not searched for in these, since they may mean
+      something else.
     - `removed`: what went; None: nothing was removed.
     """
 
     uploads: tuple[UploadStatus, ...] = ()
     open: tuple[UploadStatus, ...] = ()
+    texts: int = 0
+    common: tuple[str, ...] = field(default=(), repr=False)
     removed: Removed | None = None
 
 
-def erasure_of(found: Sequence[PersonsUpload]) -> Erasure:
-    """A person's uploads, and which of them are open."""
-    statuses = [(one.upload, status_of_upload(one.upload, None)) for one in found]
-    still_open = tuple(status for upload, status in statuses if not upload.status.settled)
-    return Erasure(uploads=tuple(status for _, status in statuses), open=still_open)
+class Access(Protocol):
+    """Calls a verb of a store, and waits for what it gives."""
+
+    def __call__(self, verb: Callable[[Any], T], /) -> Awaitable[T]: ...
+
+
+@frozen
+class Whom:
+    """Who is erased from which tenant's records. With `common_too`, names that may mean something
+    else are searched for in all texts, too."""
+
+    tenant_id: str
+    subject: str = field(repr=False)
+    common_too: bool = False
+
+    async def uploads(self, read: Access) -> Sequence[PersonsUpload]:
+        """The person's uploads."""
+        found: Sequence[PersonsUpload] = await read(
+            lambda store: store.of_person(self.tenant_id, self.subject)
+        )
+        return found
+
+    async def texts(
+        self, read: Access, names: Sequence[str], besides: Sequence[PersonsUpload] = ()
+    ) -> NamingTexts:
+        """The texts that name the person, but for those of these uploads."""
+        wanted = [one for one in names if self.common_too or not is_common(one)]
+        keys = [one.upload.key for one in besides]
+        texts: NamingTexts = await read(lambda store: store.naming(self.tenant_id, wanted, keys))
+        return texts
+
+    async def preview(self, read: Access, found: Sequence[PersonsUpload]) -> Erasure:
+        """What would be erased, beside the person's uploads as well."""
+        names = _names_of(self.subject, found)
+        texts = await self.texts(read, names, found)
+        return evolve(self.erasure_of(found), texts=texts.count)
+
+    def erasure_of(self, found: Sequence[PersonsUpload]) -> Erasure:
+        """A person's uploads, and which of them are open."""
+        statuses = [(one.upload, status_of_upload(one.upload, None)) for one in found]
+        names = () if self.common_too else _names_of(self.subject, found)
+        return Erasure(
+            uploads=tuple(status for _, status in statuses),
+            open=tuple(status for upload, status in statuses if not upload.status.settled),
+            common=tuple(filter(is_common, names)),
+        )
+
+
+def _names_of(subject: str, found: Sequence[PersonsUpload]) -> Sequence[str]:
+    return sorted({subject, *(name for one in found for name in one.names)})
 
 
 def require_subject(subject: str) -> None:
@@ -163,32 +216,43 @@ def require_unnamed(person: Person, subject: str, found: Sequence[PersonsUpload]
             )
 
 
-def _names_of(subject: str, found: Sequence[PersonsUpload]) -> Sequence[str]:
-    return sorted({subject, *(name for one in found for name in one.names)})
-
-
-def erase(
-    store: UploadStore, tenant_id: str, subject: str, person: Person, now: datetime
-) -> Erasure:
-    """Remove what names a person, unless an upload of theirs is open."""
+async def erase(read: Access, write: Access, whom: Whom, person: Person, now: datetime) -> Erasure:
+    """Remove what names a person, unless an upload of theirs is open. The texts of all of the
+    tenant are searched before anything is written: no writer waits for that."""
     for _ in range(_TRIES):
-        found = store.of_person(tenant_id, subject)
-        erasure = erasure_of(found)
+        found = await whom.uploads(read)
+        erasure = whom.erasure_of(found)
         if erasure.open:
             return erasure
-        require_unnamed(person, subject, found)
+        require_unnamed(person, whom.subject, found)
+        names = _names_of(whom.subject, found)
         removal = Removal(
             action="erase",
-            tenant_id=tenant_id,
+            tenant_id=whom.tenant_id,
             person=person,
             at=now,
             parts={
                 one.upload.key: (one.upload.version, frozenset({Part.PERSONAL})) for one in found
             },
-            subject=subject,
-            names=_names_of(subject, found),
+            subject=whom.subject,
+            names=names,
+            texts=await whom.texts(read, names),
         )
-        removed = store.remove(removal)
+        removed: Removed = await write(partial(_remove, removal))
         if not removed.left:
-            return Erasure(uploads=erasure.uploads, removed=removed)
-    raise StoreError(f"uploads of tenant {tenant_id!r} change all the time: try again")
+            late = await _erase_late(read, write, whom, removal)
+            return evolve(erasure, removed=evolve(removed, texts=removed.texts + late))
+    raise StoreError(f"uploads of tenant {whom.tenant_id!r} change all the time: try again")
+
+
+async def _erase_late(read: Access, write: Access, whom: Whom, removal: Removal) -> int:
+    """Erase the person from texts that were written during the search; how many they were."""
+    many = 0
+    for _ in range(_TRIES):
+        texts = await whom.texts(read, removal.names)
+        if not texts.count:
+            break
+        again = evolve(removal, parts={}, texts=texts)
+        removed: Removed = await write(partial(_remove, again))
+        many += removed.texts
+    return many

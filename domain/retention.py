@@ -180,6 +180,15 @@ def same_name(one: str, other: str) -> bool:
     return _form(one) == _form(other)
 
 
+def is_common(name: str) -> bool:
+    """Whether a name may stand in texts that are about something else, such as 503: then only what
+    is the person's own is searched for it."""
+    formed = _form(name)
+    return "@" not in formed and (
+        len(formed) < _LONG_ENOUGH or not any(one.isalpha() for one in formed)
+    )
+
+
 def _stands_in(name: str, text: str) -> bool:
     at = text.find(name)
     while at >= 0:

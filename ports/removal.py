@@ -6,7 +6,7 @@ is not sent again. Transactions and errors are those of `UploadRecords`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -44,6 +44,16 @@ class PersonsUpload:
     names: Sequence[str] = field(repr=False)
 
 
+@frozen
+class NamingTexts:
+    """Texts of a tenant's records that name a person, beside those of some uploads: how many, and
+    where they are, as the store knows it."""
+
+    count: int
+    names: Sequence[str] = field(repr=False)
+    places: Sequence[tuple[int, int | str]] = field(default=(), repr=False)
+
+
 @frozen(kw_only=True)
 class Removal:
     """What is removed of a tenant's settled uploads, by whom, and why: that is recorded with the
@@ -52,7 +62,7 @@ class Removal:
     `parts` names what goes of each upload; one that is open, or was written since it was read (see
     its version), is left as it is. With `names` a person is erased: then these are searched for in
     all texts of the tenant, such as people's reasons, and recorded as a keyed hash. `subject` is
-    the person's id.
+    the person's id. With `texts`, only these are looked at: the search was done before.
     """
 
     action: Literal["prune", "erase"]
@@ -62,6 +72,7 @@ class Removal:
     parts: Mapping[UploadKey, tuple[int, frozenset[Part]]]
     subject: str | None = field(default=None, repr=False)
     names: Sequence[str] = field(default=(), repr=False)
+    texts: NamingTexts | None = None
 
 
 @frozen
@@ -105,6 +116,13 @@ class RemovalReader(Protocol):
 
     def of_person(self, tenant_id: str, subject: str) -> Sequence[PersonsUpload]:
         """A tenant's uploads that are of a person: by the subject's id or e-mail address."""
+        ...
+
+    def naming(
+        self, tenant_id: str, names: Sequence[str], besides: Collection[UploadKey]
+    ) -> NamingTexts:
+        """The texts of a tenant's records that hold one of the names, but for those of some
+        uploads: of what people did to these, too."""
         ...
 
     def removals(self, tenant_id: str | None = None) -> Sequence[RemovalRow]:

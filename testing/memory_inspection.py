@@ -36,6 +36,7 @@ Verb: TypeAlias = Literal[
     "acted_on",
     "settled",
     "of_person",
+    "naming",
     "removals",
     "remove",
     "standing",

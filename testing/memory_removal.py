@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import deepcopy
 from typing import Any, TypeVar
 
 from attrs import evolve
@@ -14,9 +15,10 @@ from ..domain.pacing.paused import Paused, Resumed
 from ..domain.retention import ERASED, Names, Part, erased_id, keyed_hash, same_name
 from ..domain.upload.failure import Failure
 from ..domain.upload.status import ActionRow
-from ..domain.upload.upload import Succeeded, cause_of
+from ..domain.upload.upload import Succeeded, UploadKey, cause_of
 from ..domain.upload.verdict import AttemptVerdict, Delivered, Processing, Receipt
 from ..ports.removal import (
+    NamingTexts,
     PersonsUpload,
     Removal,
     RemovalRow,
@@ -98,7 +100,8 @@ class MemoryRemovals(MemoryInspection):
                 if Part.PERSONAL in parts:
                     texts += self._erase(record, removal)
             if removal.names:
-                texts += self._search(removal)
+                names = removal.names if removal.texts is None else removal.texts.names
+                texts += self._search(removal.tenant_id, names)
             subject = removal.subject and keyed_hash(_KEY, removal.tenant_id, removal.subject)
             self._removed.append(
                 RemovalRow(
@@ -147,23 +150,34 @@ class MemoryRemovals(MemoryInspection):
         self._records = {one.upload.key: one for one in self._records.values()}
         return _blank_actions(record, names)
 
-    def _search(self, removal: Removal) -> int:
+    def _search(self, tenant_id: str, called: Sequence[str]) -> int:
         """Blank the texts of the tenant's other uploads that name the person."""
-        names, whose = Names(removal.names), tenant_key(removal.tenant_id)
-        of_tenant = [
-            one for key, one in self._records.items() if tenant_key(key.tenant_id) == whose
-        ]
+        names, whose = Names(called), tenant_key(tenant_id)
         self._removed, found = _blanked(self._removed, names)
         pauses = self._gates.pauses
         concerned = [one for one in pauses if one.target.tenant_id in (None, whose)]
         blanked, named = _blanked(concerned, names)
         new = dict(zip(map(id, concerned), blanked, strict=True))
         self._gates.pauses = [new.get(id(one), one) for one in pauses]
-        return (
-            found
-            + named
-            + sum(_blank_actions(one, names) + _blank(one, names) for one in of_tenant)
-        )
+        return found + named + sum(_blank_record(one, names) for one in self._of(whose))
+
+    def naming(
+        self, tenant_id: str, names: Sequence[str], besides: Collection[UploadKey]
+    ) -> NamingTexts:
+        with self._lock:
+            self._go_on("naming")
+            called, whose = Names(names), tenant_key(tenant_id)
+            pauses = [one for one in self._gates.pauses if one.target.tenant_id in (None, whose)]
+            copies = [deepcopy(one) for one in self._of(whose) if one.upload.key not in besides]
+            count = _blanked(self._removed, called)[1] + _blanked(pauses, called)[1]
+            return NamingTexts(count + sum(_blank_record(one, called) for one in copies), names)
+
+    def _of(self, whose: str) -> Sequence[MemoryRecord]:
+        return [one for key, one in self._records.items() if tenant_key(key.tenant_id) == whose]
+
+
+def _blank_record(record: MemoryRecord, names: Names) -> int:
+    return _blank_actions(record, names) + _blank(record, names)
 
 
 def _settled(record: MemoryRecord) -> Settled:

@@ -37,8 +37,17 @@ ERASE = _command(
     _BY,
     _REASON,
     _option("--abandon", "Give up the person's open uploads first.", is_flag=True),
+    _option(
+        "--common",
+        "Search other uploads' texts for a name such as 503, too, which may mean something else.",
+        is_flag=True,
+    ),
     _YES,
-    _option("--dry-run", "Only list the person's uploads.", is_flag=True),
+    _option(
+        "--dry-run",
+        "Only list the person's uploads, and count other texts with the name.",
+        is_flag=True,
+    ),
     _JSON,
 )
 

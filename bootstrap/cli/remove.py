@@ -166,13 +166,14 @@ def erase(
     by: str,
     reason: str,
     abandon: bool,
+    common: bool,
     yes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Show whose uploads are meant, and remove what names the person after asking."""
     with place.records() as records:
-        found = records.erase(tenant_id, subject, by=by, reason=reason, preview=True)
+        found = records.erase(tenant_id, subject, by=by, reason=reason, common=common, preview=True)
         if found.open and not abandon and not dry_run:
             _refuse_open(found, as_json)
         unknown = None if found.uploads else stranger(records, place.name, tenant_id)
@@ -182,10 +183,13 @@ def erase(
             _end_erasure(found, f"{_whose(found)}; nothing was erased", as_json, 0)
         if not yes:
             _ask(found, as_json)
-        erasure = records.erase(tenant_id, subject, by=by, reason=reason, abandon=abandon)
+        erasure = records.erase(
+            tenant_id, subject, by=by, reason=reason, abandon=abandon, common=common
+        )
     removed = erasure.removed
     if removed is None:
         _refuse_open(erasure, as_json)
+    searched = _unsearched(erasure)
     gone = f"erased from {count_of(erasure.uploads, 'upload')}"
     texts = (
         f" and {removed.texts:,} other text{'s' if removed.texts > 1 else ''}"
@@ -196,14 +200,25 @@ def erase(
     if nothing:
         if unknown:
             end(unknown, USAGE)
-        said = f"nothing of tenant {tenant_id!r} names this person"
+        said = f"nothing of tenant {tenant_id!r} names this person{searched}"
         _end_erasure(erasure, said, as_json, UNDELIVERED)
-    _end_erasure(erasure, f"{gone}{texts}. {_advice(place)}", as_json, 0)
+    _end_erasure(erasure, f"{gone}{texts}{searched}. {_advice(place)}", as_json, 0)
 
 
 def _whose(found: Erasure) -> str:
     still_open = f", {len(found.open)} of them open" if found.open else ""
-    return f"{count_of(found.uploads, 'upload')} of this person{still_open}"
+    uploads = f"{count_of(found.uploads, 'upload')} of this person{still_open}"
+    return f"{uploads}, named in {found.texts:,} other texts{_unsearched(found)}"
+
+
+def _unsearched(found: Erasure) -> str:
+    if not found.common:
+        return ""
+    names = " and ".join(map(repr, found.common))
+    return (
+        f"; these were not searched for {names}, which may mean something else in them: say "
+        "--common to search for that, too"
+    )
 
 
 def _refuse_open(found: Erasure, as_json: bool) -> NoReturn:
@@ -230,7 +245,8 @@ def _end_erasure(erasure: Erasure, message: str, as_json: bool, code: int) -> No
             removed["parts"] = {part.value: number for part, number in removed["parts"].items()}
         open_ones = [json_row(one) for one in erasure.open]
         uploads = [json_row(one) for one in erasure.uploads]
-        print_json({"uploads": uploads, "open": open_ones, "removed": removed})
+        more = {"texts": erasure.texts, "common": erasure.common, "removed": removed}
+        print_json({"uploads": uploads, "open": open_ones, **more})
     else:
         if erasure.removed is None:
             print_statuses(erasure.uploads)

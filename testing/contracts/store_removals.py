@@ -284,6 +284,26 @@ class RemovalRules(GateRules):
             must(JANE.upper() in repr(store.show("globex", "x", AT)), "another tenant lost a text")
             same(removed.texts, 8)
 
+    def test_texts_that_name_a_person_are_found_before_they_are_erased(self) -> None:
+        with self._store() as store:
+            hers, others = of_jane("ev-1"), (of_jane("ev-2", "kim"), of_jane("ev-3", "ada"))
+            settled(store, hers, *others, fails=f"mixed up with {JANE.upper()}")
+            found = store.naming("acme", [JANE, MAIL], [hers.upload.key])
+            same(found.count, 8)  # of each the upload's and the attempt's
+            must(found.count < store.naming("acme", [JANE], []).count, "her own are not counted")
+            same(
+                [store.naming("acme", [], []).count, store.naming("globex", [JANE], []).count],
+                [0, 0],
+            )
+            asked = removal(store, [hers.upload.key], names=[JANE, MAIL])
+            none = store.naming("acme", [], [])
+            same(store.remove(evolve(asked, texts=none)).texts, 0)
+            must(JANE.upper() in repr(store.show("acme", "ev-2", AT)), "it was not asked for")
+            late = removal(store, [], names=[JANE, MAIL])
+            same(store.remove(evolve(late, texts=found)).texts, 8)
+            must(JANE.upper() not in repr(store.show("acme", "ev-2", AT)), "it is named still")
+            same(store.remove(evolve(late, texts=found)).texts, 0)
+
     def test_a_person_goes_from_what_people_have_paused(self) -> None:
         with self._store() as store:
             hers = Paused(Target("acme"), AT, JANE, f"asked by {MAIL}")

@@ -28,8 +28,10 @@ from evidence_courier import (
 from evidence_courier.adapters.stores.copying import copy
 from evidence_courier.adapters.stores.databases import inspect, vacuum
 from evidence_courier.adapters.stores.postgres import address_of
+from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.retention import Part
 from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.ports.removal import Removal, Removed
 
 JANE, MAIL, WORDS = "jane.doe-4711", "Jane.Doe@example.com", "a-certificate-that-names-her"
 WHO: Any = {"by": "dpo", "reason": "request 12"}
@@ -172,6 +174,50 @@ def connected(house: House) -> Any:
     connection = sqlite3.connect(where)
     connection.execute("BEGIN")
     return connection
+
+
+def test_a_name_that_is_a_common_word_is_searched_for_only_if_asked(house: House) -> None:
+    async def story() -> None:
+        house.server.answer = lambda _evidence, _nth: 400
+        async with house.courier() as courier:
+            for evidence_id in ("ev-1", "ev-2"):
+                await courier.submit(evidence(evidence_id)).settled()
+            before = [await courier.show("acme", one) for one in ("ev-1", "ev-2")]
+            assert "status 400" in repr(before[0])
+            preview = await courier.erase("acme", "400", **WHO, preview=True)
+            assert (preview.uploads, preview.texts, preview.common) == ((), 0, ("400",))
+            erasure = await courier.erase("acme", "400", **WHO)
+            assert erasure.removed is not None
+            assert erasure.removed.texts == 0
+            assert [await courier.show("acme", one) for one in ("ev-1", "ev-2")] == before
+            preview = await courier.erase("acme", "400", **WHO, preview=True, common=True)
+            assert (preview.texts > 3, preview.common) == (True, ())
+            erasure = await courier.erase("acme", "400", **WHO, common=True)
+            assert erasure.removed is not None
+            assert erasure.removed.texts == preview.texts
+
+    asyncio.run(story())
+
+
+def test_a_text_written_while_others_are_searched_is_erased_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path / "courier.db")
+    with house.blocking_courier(transport=Desk(house)) as courier:
+        courier.deliver(of_jane("ev-1"))
+        remove = SqliteStore.remove
+
+        def write_meanwhile(store: SqliteStore, removal: Removal) -> Removed:
+            monkeypatch.setattr(SqliteStore, "remove", remove)
+            with Records.open(house.database) as records:
+                records.pause("acme", by="kim", reason=f"as {JANE} said")
+            return store.remove(removal)
+
+        monkeypatch.setattr(SqliteStore, "remove", write_meanwhile)
+        erasure = courier.erase("acme", JANE, **WHO)
+        assert erasure.removed is not None
+        assert erasure.removed.texts == 1
+        assert [one.reason for one in courier.paused()] == ["(erased)"]
 
 
 def test_what_is_submitted_on_a_hosts_connection_stays_erased(house: House) -> None:

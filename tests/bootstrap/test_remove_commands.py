@@ -97,7 +97,11 @@ def test_erase_lists_first_and_asks(database: str) -> None:
     result = erase(database, "--dry-run")
     assert result.exit_code == 0
     assert "good" in result.stdout
-    assert "1 upload of this person; nothing was erased" in result.stderr
+    assert "1 upload of this person, named in 0 other texts; nothing was erased" in result.stderr
+    common = erase(database, "--dry-run", subject="200")
+    assert "not searched for '200', which may mean something else in them" in common.stderr
+    assert "say --common" in common.stderr
+    assert "say --common" not in erase(database, "--dry-run", "--common", subject="200").stderr
     unasked = erase(database)
     assert unasked.exit_code == 2
     assert "look at them with --dry-run, then say --yes" in unasked.stderr

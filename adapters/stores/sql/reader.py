@@ -20,9 +20,9 @@ from ....domain.upload.upload import Status, UploadKey
 from ....ports.chain import ChainPage, Unlinked
 from ....ports.paging import token_of
 from ....ports.records import ActedOn, Entry, Find, Page
-from ....ports.removal import PersonsUpload, RemovalRow, SettledPage
+from ....ports.removal import NamingTexts, PersonsUpload, RemovalRow, SettledPage
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of, state_of
-from . import chain, health, lists, pauses, reads, removal
+from . import chain, health, lists, naming, pauses, reads, removal
 from .gates import blocks_of
 from .session import Readers, Session
 from .statements import BLOCKS, SELECT_CONTENTS
@@ -216,6 +216,12 @@ class SqlReader:
     def of_person(self, tenant_id: str, subject: str) -> Sequence[PersonsUpload]:
         with self._readers.reading() as session:
             return removal.of_person(session, tenant_id, subject)
+
+    def naming(
+        self, tenant_id: str, names: Sequence[str], besides: Collection[UploadKey]
+    ) -> NamingTexts:
+        with self._readers.reading() as session:
+            return naming.naming(session, tenant_id, names, besides)
 
     def removals(self, tenant_id: str | None = None) -> Sequence[RemovalRow]:
         with self._readers.reading() as session:

@@ -6,30 +6,27 @@ is kept with the first one, so that a database without it has nothing to look up
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
-from attrs import frozen
+from attrs import evolve
 
-from ....domain.chain import ACTION, ATTEMPT, CHECKPOINT, PAUSE, RESUME
-from ....domain.integration import spellings
+from ....domain.chain import ACTION, ATTEMPT
 from ....domain.retention import ERASED, Names, Part, erased_id, key_of_erased, keyed_hash
-from ....domain.upload.upload import Status
-from ....ports.removal import Removal, Removed
+from ....ports.removal import NamingTexts, Removal, Removed
 from ..rows import KEY, Cell, Row, key_cells, key_of, moment
 from .chain import Gone, letting_go
+from .naming import DOCUMENT, NAMING, RECEIPT, SETTLED_WORDS, Texts
 from .reader import SqlReader
 from .removal import COUNTS, erased_key, names_of
 from .session import Batch, Database
 from .statements import DELETE_DOCUMENTS, SAME_KEY, SELECT_FILES, SETTLE_FILES, SETTLED, list_of
 
-_SETTLED = list_of(f"'{one.value}'" for one in Status if one.settled)
 _LATE = Batch(
     (*KEY, "version"),
     f"SELECT uploads.id, {list_of(KEY, 'uploads')}, subject, subject_email, settings"
     f" FROM given CROSS JOIN uploads ON {SAME_KEY} AND uploads.version = given.version"
-    f" AND uploads.status IN ({_SETTLED}) /* ORDER BY uploads.id FOR UPDATE OF uploads */",
+    f" AND uploads.status IN ({SETTLED_WORDS}) /* ORDER BY uploads.id FOR UPDATE OF uploads */",
 )
 _IDS = "IN (SELECT id FROM given)"
 _FORGET_ATTEMPTS = (
@@ -52,19 +49,17 @@ def _null(*names: str) -> str:
     return list_of(f"{one} = NULL" for one in names)
 
 
-_DOCUMENT = ("document_filename", "document_source", "document_path", "document_modified")
-_RECEIPT = ("receipt_reference", "receipt_message")
 _FORGET_PERSON = (
     Batch(
         ("id", "at", "evidence_id", "settings"),
         f"UPDATE uploads SET {_blank('subject', 'session_id', 'error_message')},"
-        f" {_null('subject_email', 'error_detail', 'progress', *_RECEIPT, *_DOCUMENT)},"
+        f" {_null('subject_email', 'error_detail', 'progress', *RECEIPT, *DOCUMENT)},"
         " evidence_id = given.evidence_id, settings = given.settings, erased_at = given.at,"
         " version = version + 1 FROM given WHERE uploads.id = given.id",
     ),
     Batch(
         ("id",),
-        f"UPDATE attempts SET {_blank('message')}, {_null('detail', *_RECEIPT)}"
+        f"UPDATE attempts SET {_blank('message')}, {_null('detail', *RECEIPT)}"
         f" WHERE upload_id {_IDS}",
     ),
     Batch(("id",), f"UPDATE look_ups SET {_blank('message')} WHERE upload_id {_IDS}"),
@@ -84,65 +79,6 @@ _PUT_MARK = (
 _MAKE_KEY = "INSERT INTO keys (name, value) VALUES ('erased', :value)"
 
 
-_OF_TENANT = "{0}.tenant_id = :tenant_id"
-_OR_OF_ALL = "{0}.tenant_id IN (:tenant_id, '')"
-_IS_SETTLED = f"{{0}}.status IN ({_SETTLED})"
-
-
-@frozen
-class _Texts:
-    """Texts that may name anyone: where they are, how they are told apart, and of which tenant they
-    are. `kind`: what they are called in the hash chain."""
-
-    table: str
-    names: tuple[str, ...]
-    identity: str = "id"
-    kind: str | None = None
-    of_tenant: str = _OF_TENANT
-
-    def found(self, patterns: Sequence[str]) -> str:
-        """The question for those that may hold one of the patterns."""
-        like = " OR ".join(
-            f"lower(\"{name}\") LIKE :p{number} ESCAPE '!'"
-            for name in self.names
-            for number in range(len(patterns))
-        )
-        columns = ", ".join(f'"{name}"' for name in self.names)
-        where = self.of_tenant.format(self.table)
-        return (
-            f"SELECT {self.identity} AS id, {columns} FROM {self.table} WHERE {where} AND ({like})"
-        )
-
-    def blank(self, name: str) -> str:
-        """What replaces one. A courier that has read an upload before is too late to write it."""
-        also = ", version = version + 1" if self.table == "uploads" else ""
-        return f'UPDATE {self.table} SET "{name}" = :text{also} WHERE {self.identity} = :id'
-
-
-_OF_UPLOADS = (
-    "{0}.upload_id IN (SELECT uploads.id FROM uploads INDEXED BY uploads_of_tenant"
-    " WHERE uploads.tenant_id = :tenant_id)"
-)
-NAMING = (
-    _Texts("uploads", ("error_message", "error_detail", *_RECEIPT)),
-    _Texts("uploads", ("session_id", *_DOCUMENT[:3]), of_tenant=f"{_OF_TENANT} AND {_IS_SETTLED}"),
-    _Texts(
-        "attempts",
-        ("message", "detail", *_RECEIPT, "request_id"),
-        kind=ATTEMPT,
-        of_tenant=_OF_UPLOADS,
-    ),
-    _Texts("look_ups", ("message",), of_tenant=_OF_UPLOADS),
-    _Texts("actions", ("by", "reason"), kind=ACTION, of_tenant=_OF_UPLOADS),
-    _Texts("blocks", ("message",), identity="address"),
-    _Texts("pauses", ("by", "reason"), kind=PAUSE, of_tenant=_OR_OF_ALL),
-    _Texts("pauses", ("ended_by", "ended_reason"), kind=RESUME, of_tenant=_OR_OF_ALL),
-    _Texts("removals", ("by", "reason")),
-    _Texts("checkpoints", ("by", "reason"), kind=CHECKPOINT, of_tenant=_OR_OF_ALL),
-)
-"""All texts beside a person's own uploads that may name the person."""
-
-
 class SqlRemovals(SqlReader):
     """The writing verbs of `Removals`."""
 
@@ -153,12 +89,14 @@ class SqlRemovals(SqlReader):
             self._database.session.tell(_PUT_MARK, {"value": str(mark).encode()})
 
     def remove(self, removal: Removal) -> Removed:
-        key = self.fingerprint_key()
+        key, found = self.fingerprint_key(), removal.texts
+        if removal.names and found is None:
+            found = self.naming(removal.tenant_id, removal.names, ())
         with self._database.transaction("nothing was removed", [removal.tenant_id]):
             person = removal.person
             who = removal.action, person.by, person.reason
             with letting_go(self._database.session, removal.at, *who) as gone:
-                return _Remover(self._database, removal, key, gone).remove()
+                return _Remover(self._database, evolve(removal, texts=found), key, gone).remove()
 
 
 class _Remover:
@@ -184,8 +122,8 @@ class _Remover:
         documents = self._documents([*of_part[Part.DOCUMENT], *personal])
         attempts = self._attempts(of_part[Part.ATTEMPTS], personal)
         texts = self._person(personal)
-        if self._removal.names:
-            texts += sum(self._texts(one) for one in sorted(spellings(self._removal.tenant_id)))
+        if self._removal.texts is not None:
+            texts += self._texts(self._removal.texts)
         counts = {part: len(some) for part, some in of_part.items()}
         counts[Part.DOCUMENT] = documents
         self._record(len(rows), attempts, documents, texts)
@@ -211,7 +149,7 @@ class _Remover:
         deleted = {row["id"] for row in forgotten}
         self._gone.rows(ATTEMPT, [one["id"] for one in attempts if one["upload_id"] in deleted])
         left = [one for one in attempts if one["upload_id"] not in deleted]
-        self._gone.fields(ATTEMPT, [one["id"] for one in left], ("message", "detail", *_RECEIPT))
+        self._gone.fields(ATTEMPT, [one["id"] for one in left], ("message", "detail", *RECEIPT))
         *deletes, mark = _FORGET_ATTEMPTS
         for batch in deletes:
             self._session.tell_all(batch, _ids(forgotten))
@@ -250,27 +188,23 @@ class _Remover:
             self._session.tell(_MAKE_KEY, {"value": key})
         return key
 
-    def _texts(self, tenant_id: str) -> int:
-        """Search all texts of the tenant for the person's names."""
-        names = Names(self._removal.names)
-        patterns = [*_patterns(self._removal.names)]
-        given = {f"p{number}": one for number, one in enumerate(patterns)}
+    def _texts(self, found: NamingTexts) -> int:
+        """Blank the texts that were found, as far as they name the person still."""
+        names, places = Names(found.names), defaultdict[int, list[tuple[int | str]]](list)
+        for number, identity in found.places:
+            places[number].append((identity,))
         return sum(
-            self._blank(one, row, names)
-            for one in NAMING
-            for row in self._session.ask(one.found(patterns), {**given, "tenant_id": tenant_id})
+            self._blank(NAMING[number], row, names)
+            for number, ids in places.items()
+            for row in self._session.ask_all(NAMING[number].again, ids)
         )
 
-    def _blank(self, texts: _Texts, row: Row, names: Names) -> int:
-        named = [
-            name
-            for name in texts.names
-            if name in row and row[name] is not None and names.stand_in(row[name])
-        ]
+    def _blank(self, texts: Texts, row: Row, names: Names) -> int:
+        named = texts.named(row, names)
         if texts.kind is not None:
             self._gone.fields(texts.kind, [row["id"]], named)
         for name in named:
-            self._session.tell(texts.blank(name), {"text": ERASED, "id": row["id"]})
+            self._session.tell(texts.blank(name), {"text": texts.put(name), "id": row["id"]})
         return len(named)
 
     def _record(self, uploads: int, attempts: int, documents: int, texts: int) -> None:
@@ -287,21 +221,3 @@ class _Remover:
 
 def _ids(rows: Iterable[Row]) -> list[tuple[int]]:
     return [(row["id"],) for row in rows]
-
-
-def _patterns(names: Iterable[str]) -> Iterator[str]:
-    """What a text is like that holds one of the names, however it is spelled. SQLite's `lower` is
-    for ASCII only."""
-    found = Counter(
-        _lower_ascii(unicodedata.normalize(form, spelled))
-        for name in names
-        for spelled in (name, name.lower(), name.upper(), name.title())
-        for form in ("NFC", "NFD", "NFKC")
-    )
-    for name in found:
-        escaped = name.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        yield f"%{escaped}%"
-
-
-def _lower_ascii(text: str) -> str:
-    return "".join(one.lower() if one.isascii() else one for one in text)

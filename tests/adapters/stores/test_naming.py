@@ -10,7 +10,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from evidence_courier.adapters.stores.sql import removing
+from evidence_courier.adapters.stores.sql import naming, removing
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 
 NAMES_NO_ONE = {
@@ -47,7 +47,7 @@ FORGOTTEN = {
 def test_every_text_column_is_searched_or_names_no_one(tmp_path: Path) -> None:
     SqliteStore(str(tmp_path / "courier.db")).close()
     searched: dict[str, set[str]] = {}
-    for one in removing.NAMING:
+    for one in naming.NAMING:
         searched.setdefault(one.table, set()).update(one.names)
     unknown = []
     with closing(sqlite3.connect(tmp_path / "courier.db")) as connection:
@@ -61,4 +61,4 @@ def test_every_text_column_is_searched_or_names_no_one(tmp_path: Path) -> None:
                 for _, name, kind, *_ in columns
                 if kind == "TEXT" and name not in known
             ]
-    assert unknown == [], "may it name a person? then NAMING in sql/removing.py, else NAMES_NO_ONE"
+    assert unknown == [], "may it name a person? then NAMING in sql/naming.py, else NAMES_NO_ONE"
