@@ -9,10 +9,11 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from enum import Enum
+from itertools import count
 
 from attrs import evolve, fields_dict, frozen
 
@@ -212,6 +213,12 @@ def erased_id(key: bytes, tenant_id: str, evidence_id: str) -> str:
 def key_of_erased(fingerprint_key: bytes) -> bytes:
     """The key of `erased_id`, unless the database has one: every courier can tell it beforehand."""
     return hmac.new(fingerprint_key, b"erased", hashlib.sha256).digest()
+
+
+def numbered(hashed: str) -> Iterator[str]:
+    """What evidences are called that were recorded under one id, and erased, one after another."""
+    yield hashed
+    yield from (f"{hashed}-{number}" for number in count(2))
 
 
 def keyed_hash(key: bytes, *texts: str) -> str:

@@ -12,10 +12,10 @@ from attrs import evolve
 
 from ..domain.integration import tenant_key
 from ..domain.pacing.paused import Paused, Resumed
-from ..domain.retention import ERASED, Names, Part, erased_id, keyed_hash, same_name
+from ..domain.retention import ERASED, Names, Part, erased_id, keyed_hash, numbered, same_name
 from ..domain.upload.failure import Failure
 from ..domain.upload.status import ActionRow
-from ..domain.upload.upload import Succeeded, UploadKey, cause_of
+from ..domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, UploadKey, cause_of
 from ..domain.upload.verdict import AttemptVerdict, Delivered, Processing, Receipt
 from ..ports.removal import (
     NamingTexts,
@@ -119,10 +119,17 @@ class MemoryRemovals(MemoryInspection):
             )
             return Removed({part: counts[part] for part in Part}, texts, len(late))
 
-    def _erased(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
-        """The upload of an evidence whose id was replaced."""
+    def _erased(
+        self, tenant_id: str, evidence_id: str, provider: str = UNKNOWN_PROVIDER
+    ) -> MemoryRecord | None:
+        """The upload of an evidence whose id was replaced, for this provider if it is known."""
         evidence = tenant_id, erased_id(_KEY, tenant_id, evidence_id)
-        found = [one for key, one in self._records.items() if key.evidence == evidence]
+        found = [
+            one
+            for key, one in self._records.items()
+            if key.evidence == evidence
+            and (provider == UNKNOWN_PROVIDER or key.provider in (provider, UNKNOWN_PROVIDER))
+        ]
         return max(found, key=lambda one: one.place, default=None)
 
     def _erase(self, record: MemoryRecord, removal: Removal) -> int:
@@ -145,7 +152,9 @@ class MemoryRemovals(MemoryInspection):
         record.erased = True
         record.forget_texts()
         if names.are_part_of(key.evidence_id):
-            key = key._replace(evidence_id=erased_id(_KEY, *key.evidence))
+            ids = numbered(erased_id(_KEY, *key.evidence))
+            keys = (key._replace(evidence_id=one) for one in ids)
+            key = next(one for one in keys if one not in self._records)
         record.upload = evolve(record.upload, key=key, version=record.upload.version + 1)
         self._records = {one.upload.key: one for one in self._records.values()}
         return _blank_actions(record, names)

@@ -278,7 +278,7 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
         else:
             self._name(key, entry.credential, entry.dossier.settings)
             there = self._records.get(key)
-        there = there or self._erased(key.tenant_id, key.evidence_id)
+        there = there or self._erased(*key)
         if there is not None:
             return Known(there.upload, there.dossier.submitted_digest)
         self._records[key] = MemoryRecord(

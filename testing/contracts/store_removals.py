@@ -243,6 +243,17 @@ class RemovalRules(GateRules):
             other = evolve(named, upload=evolve(named.upload, key=_of("globex", named)))
             same(store.add([other]), [Added()])
 
+    def test_an_evidence_of_an_erased_person_is_new_to_another_provider(self) -> None:
+        with self._store() as store:
+            plain, named = of_jane("ev-1"), of_jane(f"course-{JANE}")
+            settled(store, plain, named)
+            keys = [plain.upload.key, named.upload.key]
+            store.remove(removal(store, keys, PERSONAL, names=[JANE, MAIL]))
+            for new in (plain, named):
+                key = new.upload.key._replace(provider="vanta")
+                a(Added, store.add([evolve(new, upload=evolve(new.upload, key=key))])[0])
+                a(Known, store.add([new])[0])
+
     def test_the_uploads_of_a_person_are_found_by_id_and_by_address(self) -> None:
         with self._store() as store:
             hers, others = of_jane("ev-1"), of_jane("ev-2", f"{JANE}7")

@@ -20,7 +20,9 @@ _ADD = (
     " WHERE known.tenant_id = given.tenant_id AND known.evidence_id = given.evidence_id"
     f" AND '{UNKNOWN_PROVIDER}' IN (known.provider, given.provider))"
     f" AND NOT EXISTS (SELECT 1 FROM {SCHEMA}.uploads AS erased"
-    " WHERE erased.tenant_id = given.tenant_id AND erased.evidence_id = given.erased_id)"
+    " WHERE erased.tenant_id = given.tenant_id AND erased.evidence_id = given.erased_id"
+    " AND (erased.provider = given.provider"
+    f" OR '{UNKNOWN_PROVIDER}' IN (erased.provider, given.provider)))"
     " ON CONFLICT DO NOTHING RETURNING id)"
 )
 _GIVEN = (*_NEW, "erased_id")

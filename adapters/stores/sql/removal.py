@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ....domain.integration import spellings
 from ....domain.retention import ERASED, Part, erased_id, same_name
-from ....domain.upload.upload import Status, UploadKey
+from ....domain.upload.upload import UNKNOWN_PROVIDER, Status, UploadKey
 from ....ports.records import Entry
 from ....ports.removal import PersonsUpload, RemovalRow, Settled, SettledPage
 from ..rows import KEY, UPLOAD, Row, key_of, moment_of, upload_of
@@ -88,17 +88,24 @@ def rows_of_removals(session: Session, tenant_id: str | None) -> Sequence[Remova
 
 
 def erased(session: Session, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-    """Those of some evidences that are recorded under a hash of their id."""
+    """Those of some evidences that are recorded under a hash of their id, for the same provider or
+    an unknown one."""
     key = erased_key(session) if keys else None
     if key is None:
         return {}
     hashed = {one: one._replace(evidence_id=erased_id(key, *one.evidence)) for one in keys}
     found = reads.of_evidences(session, [*hashed.values()])
     return {
-        one: [*there.values()][-1]
+        one: there
         for one, other in hashed.items()
-        if (there := found.get(other.evidence))
+        if (there := _of_provider(one.provider, found.get(other.evidence, {})))
     }
+
+
+def _of_provider(provider: str, recorded: Mapping[str, Entry]) -> Entry | None:
+    if provider == UNKNOWN_PROVIDER:
+        return [*recorded.values()][-1] if recorded else None
+    return recorded.get(provider) or recorded.get(UNKNOWN_PROVIDER)
 
 
 def erased_ids(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, str]:

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Sequence
 from attrs import evolve
 
 from ....domain.chain import ACTION, ATTEMPT
-from ....domain.retention import ERASED, Names, Part, erased_id, key_of_erased, keyed_hash
+from ....domain.retention import (
+    ERASED,
+    Names,
+    Part,
+    erased_id,
+    key_of_erased,
+    keyed_hash,
+    numbered,
+)
 from ....ports.removal import NamingTexts, Removal, Removed
 from ..rows import KEY, Cell, Row, key_cells, key_of, moment
 from .chain import Gone, letting_go
@@ -76,6 +84,7 @@ _PUT_MARK = (
     "INSERT INTO keys (name, value) VALUES ('looked_up_to', :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
+_TAKEN = f"SELECT id FROM uploads WHERE {' AND '.join(f'{one} = :{one}' for one in KEY)}"
 _MAKE_KEY = "INSERT INTO keys (name, value) VALUES ('erased', :value)"
 
 
@@ -177,9 +186,15 @@ class _Remover:
     def _cells(self, row: Row, names: Names) -> tuple[Cell, ...]:
         evidence_id, settings = row["evidence_id"], row["settings"]
         if names.are_part_of(evidence_id):
-            evidence_id = erased_id(self._made_key(), row["tenant_id"], evidence_id)
+            evidence_id = self._free_id(row)
         settings = "{}" if names.stand_in(settings) else settings
         return (row["id"], self._at, evidence_id, settings)
+
+    def _free_id(self, row: Row) -> str:
+        """The hash of an evidence's id; with a number if one that was recorded before has it."""
+        first = erased_id(self._made_key(), row["tenant_id"], row["evidence_id"])
+        wanted = ((one, {**row, "evidence_id": one}) for one in numbered(first))
+        return next(one for one, given in wanted if not self._session.ask(_TAKEN, given))
 
     def _made_key(self) -> bytes:
         key = erased_key(self._session)

@@ -12,7 +12,8 @@ _UPLOAD = (
     f"INSERT INTO uploads ({', '.join(_NEW)}) SELECT {', '.join(['%s'] * len(_NEW))}"
     " WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE tenant_id = %s AND evidence_id = %s"
     f" AND '{UNKNOWN_PROVIDER}' IN (provider, %s))"
-    " AND NOT EXISTS (SELECT 1 FROM uploads WHERE tenant_id = %s AND evidence_id = %s)"
+    " AND NOT EXISTS (SELECT 1 FROM uploads WHERE tenant_id = %s AND evidence_id = %s"
+    f" AND (provider = %s OR '{UNKNOWN_PROVIDER}' IN (provider, %s)))"
     " ON CONFLICT DO NOTHING"
 )
 _DOCUMENT = (
@@ -26,8 +27,8 @@ def insertion_of(entry: Entry, erased_id: str) -> Insertion:
     `erased_id`: what the evidence is called if its id was replaced; then nothing is recorded.
     """
     key = entry.upload.key
-    known = (key.tenant_id, key.evidence_id, key.provider)
-    cells = (*entry_cells(0, entry)[1:], *known, key.tenant_id, erased_id)
+    erased = (key.tenant_id, erased_id, key.provider, key.provider)
+    cells = (*entry_cells(0, entry)[1:], *key, *erased)
     statements: list[Statement] = [(_UPLOAD, cells)]
     if entry.content is not None:
         statements.append((_DOCUMENT, (entry.content,)))

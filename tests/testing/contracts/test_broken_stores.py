@@ -33,6 +33,7 @@ from evidence_courier.domain.retention import Part
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import (
+    UNKNOWN_PROVIDER,
     Failed,
     LookingUp,
     Sending,
@@ -75,6 +76,7 @@ from evidence_courier.testing import MemoryStore
 from evidence_courier.testing.contracts import StoreContract
 from evidence_courier.testing.contracts.stored import AT
 from evidence_courier.testing.memory_gates import MemoryGates
+from evidence_courier.testing.memory_record import MemoryRecord
 
 BROKEN: list[Break] = []
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -1503,10 +1505,21 @@ class WritesTextsAgain(MemoryStore):
                 record.erased = True
 
 
-@breaks("an_evidence_is_known_after_its_person_was_erased")
+@breaks(
+    "an_evidence_is_known_after_its_person_was_erased",
+    "an_evidence_of_an_erased_person_is_new_to_another_provider",
+)
 class ForgetsWhatItErased(MemoryStore):
-    def _erased(self, tenant_id: str, evidence_id: str) -> None:
+    def _erased(self, tenant_id: str, evidence_id: str, provider: str = "") -> None:
         return None
+
+
+@breaks("an_evidence_of_an_erased_person_is_new_to_another_provider")
+class KnowsWhatItErasedForEveryProvider(MemoryStore):
+    def _erased(
+        self, tenant_id: str, evidence_id: str, provider: str = UNKNOWN_PROVIDER
+    ) -> MemoryRecord | None:
+        return super()._erased(tenant_id, evidence_id)
 
 
 @breaks("the_uploads_of_a_person_are_found_by_id_and_by_address")

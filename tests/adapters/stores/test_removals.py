@@ -1,0 +1,79 @@
+"""What the contract kit cannot bring about: what a host records in a transaction of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+from attrs import evolve
+from postgres_server import server
+
+from evidence_courier.adapters.stores.databases import open_store
+from evidence_courier.adapters.stores.hosts import Insertion, write
+from evidence_courier.adapters.stores.postgres import insertion as postgres
+from evidence_courier.adapters.stores.sqlite import insertion as sqlite
+from evidence_courier.domain.retention import Part
+from evidence_courier.testing import FakeClock
+from evidence_courier.testing.contracts.store_removals import (
+    JANE,
+    MAIL,
+    PERSONAL,
+    of_jane,
+    removal,
+    settled,
+)
+from evidence_courier.testing.contracts.stored import AT, begin_each, delivered, started
+
+NEW = of_jane(f"course-{JANE}")
+KEY = NEW.upload.key
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def name(kind: str, tmp_path: Any) -> str:
+    return server().new_database() if kind == "postgres" else str(tmp_path / "courier.db")
+
+
+def recorded(name: str, insertion: Insertion) -> None:
+    connect: Any = sqlite3.connect if insertion.kind == "sqlite" else psycopg.connect
+    with closing(connect(name)) as connection:
+        connection.execute("BEGIN")
+        write(connection, insertion)
+        connection.commit()
+
+
+def erase(store: Any) -> None:
+    removed = store.remove(removal(store, [KEY], PERSONAL, names=[JANE, MAIL]))
+    assert removed.parts[Part.PERSONAL] == 1
+    assert store.get([KEY]) == {}
+
+
+def test_what_is_recorded_again_under_its_old_id_is_erased_again(kind: str, name: str) -> None:
+    """By a courier that does not know the hash, which is taken then."""
+    insertion_of = postgres.insertion_of if kind == "postgres" else sqlite.insertion_of
+    with closing(open_store(name, clock=FakeClock(AT))) as store:
+        settled(store, NEW)
+        for _ in range(3):
+            erase(store)
+            recorded(name, insertion_of(NEW, "unknown"))
+            start = started(NEW.upload)
+            begin_each(store, [start])
+            store.save([delivered(start.upload)])
+
+
+def test_a_host_records_erased_evidence_for_another_provider_only(name: str) -> None:
+    other = evolve(NEW, upload=evolve(NEW.upload, key=KEY._replace(provider="vanta")))
+    store: Any = open_store(name, clock=FakeClock(AT))
+    with closing(store):
+        settled(store, NEW)
+        erase(store)
+        for new in (NEW, other):
+            recorded(name, store.insertion_of(new))
+        assert [*store.get([KEY, other.upload.key])] == [other.upload.key]
