@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -12,6 +12,11 @@ from ..domain.errors import MisuseError
 
 WEBHOOK, WEBHOOK_SECRET = "EVIDENCE_COURIER_WEBHOOK", "EVIDENCE_COURIER_WEBHOOK_SECRET"
 MAIL, LATE_AFTER = "EVIDENCE_COURIER_MAIL", "EVIDENCE_COURIER_LATE_AFTER"
+
+
+def named_in(environ: Mapping[str, str]) -> Sequence[str]:
+    """The variables of these options that are set."""
+    return [one for one in (WEBHOOK, WEBHOOK_SECRET, MAIL, LATE_AFTER) if environ.get(one)]
 
 
 def options_in(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -21,11 +21,13 @@ from .effects import Interrupted, Notify, Turn, perform
 class Duty:
     """What is done every so many seconds, `name` in words. One `step` of it is a turn that is given
     the time, and says whether there is more to do: then the next step comes with the next
-    maintenance, within a few seconds."""
+    maintenance, within a few seconds. `end` is the last one, when a courier that works in calls is
+    closed."""
 
     name: str
     every: float
     step: Callable[[datetime], Turn[bool]]
+    end: Callable[[datetime], Turn[bool]] | None = None
 
 
 class Duties:
@@ -51,16 +53,22 @@ class Duties:
         one that never begins stays due."""
         return (self._do(duty) for duty in self._due_at if self._is_due(duty))
 
+    def last(self) -> Iterator[Turn[None]]:
+        """The end of each duty that has one. Each is to be driven."""
+        return (self._done(one, one.end) for one in self._due_at if one.end is not None)
+
     def _is_due(self, duty: Duty) -> bool:
         return self._due_at[duty] <= self._clock.monotonic()
 
     def _do(self, duty: Duty) -> Turn[None]:
-        if not self._is_due(duty):
-            return  # it was begun twice
+        if self._is_due(duty):  # else it was begun twice
+            yield from self._done(duty, duty.step)
+
+    def _done(self, duty: Duty, step: Callable[[datetime], Turn[bool]]) -> Turn[None]:
         more = False
         try:
             self._due_at[duty] = inf
-            more = yield from duty.step(self._clock.now())
+            more = yield from step(self._clock.now())
         except BaseException as error:
             raised = error.by if isinstance(error, Interrupted) else error
             if self._interruption_of(raised) is not None:

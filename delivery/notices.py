@@ -21,10 +21,14 @@ LOOK_EVERY, TELL_EVERY = 10.0, 5.0
 
 TOLD_AT_ONCE = 20
 LEASE = timedelta(minutes=2)
-"""For so long no other courier tells what one has taken up."""
+"""For so long no other courier tells what one has taken up, and none tells again what came behind
+a notice that was not taken."""
 
 WAITED_FOR = 1.0
 """So many seconds a step waits for its sink; what is told later counts in the next step."""
+
+LAST_WAIT = 15.0
+"""So many seconds a courier that works in calls waits for each sink when it is closed."""
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(hours=1)
 
@@ -48,6 +52,10 @@ class Teller(Protocol):
 
     def results(self) -> Mapping[int, str | None]:
         """Of what was told since the last call: None, or why the sink has not taken it."""
+        ...
+
+    def end(self, wait: float) -> None:
+        """Begin with no other notice, and wait so many seconds for the one that is being told."""
         ...
 
 
@@ -83,9 +91,11 @@ def _telling(teller: Teller) -> Duty:
     tries: dict[int, int] = {}
 
     def step(now: datetime) -> Turn[bool]:
+        is_free = teller.is_free
         yield from _write_results(teller, tries, now)
-        if not teller.is_free:
+        if not is_free:
             return False
+        tries.clear()
         until = later(now, LEASE)
         claim = Write(lambda store: store.claim(teller.name, now, until, TOLD_AT_ONCE))
         waiting = yield from perform(claim)
@@ -96,7 +106,12 @@ def _telling(teller: Teller) -> Duty:
         taken = yield from _write_results(teller, tries, now)
         return taken == TOLD_AT_ONCE
 
-    return Duty(f"telling {teller.name}", TELL_EVERY, step)
+    def end(now: datetime) -> Turn[bool]:
+        yield from perform(Read(lambda store: teller.end(LAST_WAIT)))
+        yield from _write_results(teller, tries, now)
+        return False
+
+    return Duty(f"telling {teller.name}", TELL_EVERY, step, end)
 
 
 def _write_results(teller: Teller, tries: dict[int, int], now: datetime) -> Turn[int]:

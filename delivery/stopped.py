@@ -68,14 +68,16 @@ class PauseKeeper:
     def hold_paused(self, now: datetime) -> Turn[None]:
         """Hold what waits for what was paused since the last time; log what has changed."""
         before, self._seen = self._seen, (yield from perform(Read(lambda store: store.paused())))
+        # Not compared by the names and reasons: an erasure takes them out of a pause in force.
+        known, paused = {(one.target, one.at) for one in before}, {one.target for one in self._seen}
         for pause in self._seen:
-            if pause not in before:
+            if (pause.target, pause.at) not in known:
                 yield from perform(
                     Notify(DeliveryPaused(str(pause.target), pause.by, pause.reason))
                 )
                 yield from self._hold(pause)
         for pause in before:
-            if pause not in self._seen:
+            if pause.target not in paused:
                 yield from perform(Notify(DeliveryResumed(str(pause.target))))
 
     def _hold(self, pause: Paused) -> Turn[None]:

@@ -232,8 +232,12 @@ class BlockingEngine:
         return {"listener_failures": self._notifier.failures, "duty_failures": failed}
 
     def close(self) -> None:
-        """Give the number back."""
-        self._registration.unregister()
+        """End the duties, and give the number back."""
+        try:
+            for duty in self._duties.last():
+                self._run(duty)
+        finally:
+            self._registration.unregister()
 
     @contextmanager
     def _taken_in_hand(self, key: UploadKey) -> Iterator[bool]:

@@ -18,6 +18,7 @@ class SinkTeller:
         self._thread: threading.Thread | None = None
         self._results: dict[int, str | None] = {}
         self._lock = threading.Lock()
+        self._ends = False
 
     @property
     def is_free(self) -> bool:
@@ -32,19 +33,28 @@ class SinkTeller:
         self._thread.start()
         self._thread.join(wait)
 
+    def end(self, wait: float) -> None:
+        """Begin with no other notice, and wait so many seconds for the one that is being told."""
+        self._ends = True
+        if self._thread is not None:
+            self._thread.join(wait)
+
     def results(self) -> Mapping[int, str | None]:
-        """Of what was told since the last call: None, or why the sink has not taken it."""
+        """Of what was told since the last call: None, or why the sink has not taken it. What came
+        behind one that was not taken was not told, and is not among them."""
         with self._lock:
             found, self._results = self._results, {}
         return found
 
     def _tell(self, notices: Sequence[WaitingNotice]) -> None:
-        refused: str | None = None
         for one in notices:
-            if refused is None:
-                refused = self._refusal(one)
+            if self._ends:
+                return
+            refused = self._refusal(one)
             with self._lock:
                 self._results[one.number] = refused
+            if refused is not None:
+                return
 
     def _refusal(self, waiting: WaitingNotice) -> str | None:
         try:

@@ -116,11 +116,12 @@ def _shut(address: Address, session: Connection[Any]) -> None:
 
 
 def _refuse_records(address: Address, session: Connection[Any]) -> None:
-    for table in ("uploads", "couriers", "blocks"):
+    for table in ("uploads", "couriers", "blocks", "pauses", "removals", "notices"):
         query = sql.SQL("SELECT EXISTS (SELECT 1 FROM {}) AS found").format(sql.Identifier(table))
         if session.execute(query).fetchone()["found"]:  # type: ignore[index]
             what = "a courier works on it" if table == "couriers" else "it has records"
             raise StoreError(f"{address.name}: {what}, and only into an empty one can be copied")
+    session.execute("DELETE FROM notice_notes")  # what a courier with sinks has noted of no uploads
 
 
 def _copied(

@@ -170,14 +170,19 @@ class Import:
             self._left[tenant_id] -= len(known)
             fresh = [one for one in some if one.evidence_id not in known]
             await self._hand_in(tenant_id, deque(fresh), room)
-            if tenant_id in self.stopped or self.errors:
+            if self._ends(tenant_id):
                 return
+
+    def _ends(self, tenant_id: str) -> bool:
+        """Whether no more of a tenant is handed in. What is wrong with one record ends no other."""
+        refused = any(isinstance(error, StoreError) for error in self.errors)
+        return refused or tenant_id in self.stopped
 
     async def _hand_in(self, tenant_id: str, waiting: deque[OldRecord], room: int) -> None:
         untried: dict[str, asyncio.Task[UploadStatus | None]] = {}
         try:
             while waiting or untried:
-                ends = not waiting or tenant_id in self.stopped or self.errors
+                ends = not waiting or self._ends(tenant_id)
                 if not ends and not await self._fresh(tenant_id, untried):
                     while waiting and len(untried) < room:
                         self._submit(tenant_id, waiting.popleft(), untried)

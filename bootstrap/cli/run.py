@@ -25,7 +25,7 @@ from ...ports.clock import Clock
 from ...ports.logger import AttemptEnded, LogEvent, UploadSettled
 from ..courier import AsyncCourier
 from ..metrics import observed
-from ..notices import options_in
+from ..notices import named_in, options_in
 from ..workers import Workers
 from .exits import SIGNALLED
 from .place import Files, Place
@@ -61,6 +61,11 @@ def run(
     before = stamps(place.folder) if watch and place.folder else {}
     sinks = options_in(os.environ) if isinstance(place, Files) else {}  # an app has its own
     courier = place.courier(on_invalid="skip", **sinks)
+    if not isinstance(place, Files) and (unused := named_in(os.environ)):
+        _log.warning(
+            "not used: %s; the courier of --app has the notices that its own code gives it",
+            ", ".join(unused),
+        )
     if place.folder is not None and not courier._tenants.loaded.named:
         raise MisuseError(
             f"{place.folder} holds no tenant file, and what is open would be held for that: look "

@@ -26,6 +26,8 @@ from evidence_courier.adapters.stores.rows import moment
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.errors import StoreError
+from evidence_courier.domain.notices import News
+from evidence_courier.domain.pacing.paused import Paused, Target
 from evidence_courier.domain.upload.status import UploadDetails
 from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.ports.records import Find
@@ -151,6 +153,29 @@ def test_a_target_with_records_is_refused(house: House, target: str) -> None:
     assert copied(house, target).exit_code == 0
     again = copied(house, target)
     assert (again.exit_code, "it has records" in again.output) == (3, True)
+
+
+def test_a_target_where_a_courier_has_noted_things_is_no_obstacle(
+    house: House, target: str
+) -> None:
+    asyncio.run(history(house))
+    store = PostgresStore(target)
+    noted = News((), {"looked": "1"})
+    store.note(house.clock.now(), ["sink"], noted, {})
+    store.close()
+    source = SqliteStore(str(house.database))
+    source.note(house.clock.now(), ["sink"], noted, {})
+    source.close()
+    assert copied(house, target).exit_code == 0
+
+
+def test_a_target_with_a_pause_is_refused(house: House, target: str) -> None:
+    asyncio.run(history(house))
+    store = PostgresStore(target)
+    store.save([Paused(Target("acme"), house.clock.now(), "kim", "an audit")])
+    store.close()
+    refused = copied(house, target)
+    assert (refused.exit_code, "it has records" in refused.output) == (3, True)
 
 
 def test_a_source_on_which_a_courier_works_is_refused(house: House, target: str) -> None:

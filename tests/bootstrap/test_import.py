@@ -382,14 +382,16 @@ def old(number: int) -> OldRecord:
     return OldRecord(Path("old.csv"), number, at, *ids, lambda: evidence)
 
 
-def handed_in(desk: Desk, number: int, pace: Pace | None = None) -> Import:
+def handed_in(
+    desk: Desk, number: int, pace: Pace | None = None, first: OldRecord | None = None
+) -> Import:
     class Home:
         quota = Quota("credential", "address", pace)
 
     async def sleep(_: float) -> None:
         await asyncio.sleep(0)
 
-    lanes: Any = {"acme": (Home(), [old(one) for one in range(number)])}
+    lanes: Any = {"acme": (Home(), [first or old(0), *(old(one) for one in range(1, number))])}
     work = Import(desk, lanes, sleep)
 
     async def story() -> None:
@@ -442,6 +444,16 @@ def test_no_more_is_handed_in_once_the_database_refuses_it() -> None:
     desk = Desk(ends={"old-1": StoreError("full")})
     work = handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
     assert (work.left, [str(one) for one in work.errors]) == (8, ["full"])
+
+
+def test_a_record_that_cannot_be_read_ends_no_other() -> None:
+    def gone() -> Evidence:
+        raise OSError("old-0.pdf is gone")
+
+    pace = Pace(10, timedelta(minutes=1))
+    work = handed_in(desk := Desk(), 3, pace, first=evolve(old(0), read=gone))
+    assert (desk.tried, work.left) == (["old-1", "old-2"], 0)
+    assert [str(one) for one in work.errors] == ["old-0.pdf is gone"]
 
 
 def test_what_is_known_is_not_handed_in_again() -> None:

@@ -13,6 +13,8 @@ from store_fixtures import Desk, House, evidence
 from evidence_courier import AsyncCourier, MisuseError, Notice, OnNotice
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.notices import options_in
+from evidence_courier.delivery import notices as delivery_notices
+from evidence_courier.domain.notices import News, notice_of
 from evidence_courier.ports.logger import NoticeNotTaken
 
 SECRET = "a-secret-that-no-one-may-see"
@@ -150,6 +152,52 @@ def test_a_blocking_courier_tells_in_its_calls(house: House) -> None:
             house.clock.advance(12)
             courier.recover()
     assert [one.kind for one in told] == ["tenant_unknown"]
+
+
+def test_a_notice_that_is_never_taken_buries_no_other(house: House) -> None:
+    told: list[str] = []
+
+    def picky(notice: Notice) -> None:
+        if notice.text == "text 0":
+            raise ValueError
+        told.append(notice.text)
+
+    waiting(house, 3)
+    with house.blocking_courier(notices=[OnNotice(picky)]) as courier:
+        for _ in range(20):
+            house.clock.advance(300)
+            courier.recover()
+    assert told == ["text 1", "text 2"]
+
+
+def test_a_blocking_courier_waits_at_its_end_for_a_slow_sink(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_notices, "WAITED_FOR", 0.0)
+    going_on, told = threading.Event(), list[str]()
+
+    def slow(notice: Notice) -> None:
+        going_on.wait(10)
+        told.append(notice.text)
+
+    waiting(house, 1)
+    for _ in range(3):
+        with house.blocking_courier(notices=[OnNotice(slow)]) as courier:
+            courier.recover()
+            going_on.set()
+        house.clock.advance(600)
+    assert told == ["text 0"]
+
+
+def waiting(house: House, number: int) -> None:
+    """So many notices wait for a sink."""
+    notices = [
+        notice_of("failed", house.clock.now(), f"text {n}", "acme", "sprinto", f"r{n}")
+        for n in range(number)
+    ]
+    store = SqliteStore(str(house.database))
+    store.note(house.clock.now(), ["on_notice"], News(notices, {}), {})
+    store.close()
 
 
 def test_a_courier_without_sinks_writes_no_notice(house: House) -> None:

@@ -117,6 +117,20 @@ def test_a_pause_outlives_the_courier_and_is_seen_by_another(house: House) -> No
     asyncio.run(story())
 
 
+def test_an_erased_name_in_a_pause_does_not_look_like_a_resume(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as courier:
+            await courier.pause("acme", **ASHA)
+            await maintained(courier, house)
+            await courier.erase("acme", "asha", by="dpo", reason="request 1")
+            await maintained(courier, house)
+            assert [one.by for one in await courier.paused()] == ["(erased)"]
+
+    asyncio.run(story())
+    told = [one for one in house.logger.events if isinstance(one, DeliveryPaused | DeliveryResumed)]
+    assert told == [DeliveryPaused("tenant acme", "asha", "an audit")]
+
+
 def test_a_blocking_courier_holds_it_and_goes_on_at_the_next_call(house: House) -> None:
     with house.blocking_courier(transport=Desk(house)) as courier:
         courier.pause(None, "paper", **ASHA)

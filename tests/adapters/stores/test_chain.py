@@ -304,13 +304,14 @@ def test_a_checkpoint_names_who_erased_or_deleted_something(base: Base, linked: 
         gone.fields("attempt", attempts[:2], ["message", "detail", "evidence_id"])
         gone.fields("action", actions, ["by", "reason", "evidence_id"])
         linked._session.tell(f"UPDATE actions SET {ERASED_BY} WHERE id = {actions[0]}")
-        erase = "UPDATE attempts SET message = '(erased)', detail = NULL WHERE message IS NOT NULL AND id <= "
-        linked._session.tell(f"{erase}{attempts[1]}")
+        erase = "UPDATE attempts SET message = '(erased)', detail = NULL"
+        linked._session.tell(f"{erase} WHERE message IS NOT NULL AND id <= {attempts[1]}")
     with erasing(linked, "prune") as gone:
         gone.rows("attempt", attempts[:1])
         linked._session.tell(f"DELETE FROM attempts WHERE id = {attempts[0]}")
     base.execute(
-        "UPDATE uploads SET evidence_id = 'erased-x' WHERE evidence_id = 'ev-1' AND tenant_id = 'acme'"
+        "UPDATE uploads SET evidence_id = 'erased-x'"
+        " WHERE evidence_id = 'ev-1' AND tenant_id = 'acme'"
     )
     assert [one for one in faults(linked, [head]) if "globex" not in one] == []
     *_, (_, record), (_, other) = linked.links("acme", 0, 100).links
