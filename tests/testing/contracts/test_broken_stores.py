@@ -169,6 +169,7 @@ class WantsAFirstOne(MemoryStore):
     "a_known_upload_is_told_as_it_stands_and_stays_as_it_was",
     "evidence_of_an_unknown_provider_is_known_under_any_provider",
     "evidence_of_an_unknown_provider_is_known_once_it_is_named",
+    "an_evidence_is_known_after_its_person_was_erased",
 )
 class TakesTheNewerDossier(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
@@ -256,6 +257,7 @@ class SaysTooLittle(MemoryStore):
 @breaks(
     "a_change_of_an_older_version_is_told_what_is_there_now",
     "an_upload_begun_elsewhere_takes_no_slot_and_keeps_none_back",
+    "a_text_that_was_erased_is_not_written_back",
 )
 class ConflictsWithNobody(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
@@ -344,7 +346,13 @@ class LeavesItOnTheDisk(MemoryStore):
         return super().add(entries)
 
 
-@breaks("a_document_stays_while_its_upload_may_be_sent_again")
+@breaks(
+    "a_document_stays_while_its_upload_may_be_sent_again",
+    "what_is_open_or_was_written_meanwhile_stays_as_it_is",
+    "what_is_settled_is_listed_with_what_can_be_removed",
+    "what_was_removed_is_not_listed_any_more",
+    "what_was_removed_is_recorded_without_the_name",
+)
 class CleansUpAfterFailure(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
@@ -381,6 +389,7 @@ class NeverRetries(MemoryStore):
 @breaks(
     "uploads_are_counted_by_status",
     "a_parked_target_lets_one_upload_probe_it_and_opens_by_success",
+    "a_look_is_given_how_all_stand_and_what_was_noted",
 )
 class CountsThePendingOnly(MemoryStore):
     def counts(
