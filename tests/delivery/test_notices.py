@@ -25,6 +25,9 @@ class Idle:
     def results(self) -> Mapping[int, str | None]:
         raise NotImplementedError
 
+    def end(self, wait: float) -> None:
+        raise NotImplementedError
+
 
 def looked(store: MemoryStore) -> list[type]:
     """Look once; the kinds of effects that this took."""

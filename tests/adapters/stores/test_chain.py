@@ -23,7 +23,7 @@ from evidence_courier.adapters.stores.databases import open_store
 from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.adapters.stores.sql import chain
 from evidence_courier.adapters.stores.sql.chain import letting_go
-from evidence_courier.adapters.stores.sql.removing import NAMING
+from evidence_courier.adapters.stores.sql.naming import NAMING
 from evidence_courier.adapters.stores.sql.store import SqlStore
 from evidence_courier.delivery.chain import faults_of
 from evidence_courier.domain.chain import ERASABLE, Head

@@ -1549,18 +1549,18 @@ class ComparesCaseAlone(MemoryStore):
     "a_text_that_was_erased_is_not_written_back",
 )
 class SearchesNoUpload(MemoryStore):
-    def _search(self, removal: Removal) -> int:
+    def _search(self, tenant_id: str, called: Sequence[str]) -> int:
         records, self._records = self._records, {}
-        found = super()._search(removal)
+        found = super()._search(tenant_id, called)
         self._records = records
         return found
 
 
 @breaks("a_person_goes_from_what_people_have_paused")
 class BlanksNoPause(MemoryStore):
-    def _search(self, removal: Removal) -> int:
+    def _search(self, tenant_id: str, called: Sequence[str]) -> int:
         pauses = self._gates.pauses
-        found = super()._search(removal)
+        found = super()._search(tenant_id, called)
         self._gates.pauses = pauses
         return found
 
