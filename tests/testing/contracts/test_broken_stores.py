@@ -65,6 +65,7 @@ from evidence_courier.ports.records import (
     Start,
 )
 from evidence_courier.ports.removal import (
+    NamingTexts,
     PersonsUpload,
     Removal,
     Removed,
@@ -170,6 +171,7 @@ class WantsAFirstOne(MemoryStore):
     "evidence_of_an_unknown_provider_is_known_under_any_provider",
     "evidence_of_an_unknown_provider_is_known_once_it_is_named",
     "an_evidence_is_known_after_its_person_was_erased",
+    "an_evidence_of_an_erased_person_is_new_to_another_provider",
 )
 class TakesTheNewerDossier(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
@@ -184,6 +186,7 @@ class TakesTheNewerDossier(MemoryStore):
     "evidence_of_an_unknown_provider_is_known_under_any_provider",
     "evidence_of_an_unknown_provider_is_known_once_it_is_named",
     "an_evidence_is_known_after_its_person_was_erased",
+    "an_evidence_of_an_erased_person_is_new_to_another_provider",
 )
 class TheLastOneWins(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
@@ -1547,6 +1550,7 @@ class ComparesCaseAlone(MemoryStore):
 @breaks(
     "a_person_goes_from_the_texts_of_a_tenants_other_uploads",
     "a_text_that_was_erased_is_not_written_back",
+    "texts_that_name_a_person_are_found_before_they_are_erased",
 )
 class SearchesNoUpload(MemoryStore):
     def _search(self, tenant_id: str, called: Sequence[str]) -> int:
@@ -1554,6 +1558,14 @@ class SearchesNoUpload(MemoryStore):
         found = super()._search(tenant_id, called)
         self._records = records
         return found
+
+
+@breaks("texts_that_name_a_person_are_found_before_they_are_erased")
+class CountsThePersonsOwn(MemoryStore):
+    def naming(
+        self, tenant_id: str, names: Sequence[str], besides: Collection[UploadKey]
+    ) -> NamingTexts:
+        return super().naming(tenant_id, names, [])
 
 
 @breaks("a_person_goes_from_what_people_have_paused")
