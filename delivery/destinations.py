@@ -84,7 +84,7 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         # its requests must be counted all the same: whether one is under way decides who may send
         pace = UNPACED
     bundle = _bundle_of(integration, provider)
-    looks_up: CanLookUp | None = provider if offers(provider, CanLookUp) else None
+    looks_up = _look_up_of(provider)
     rules = Rules(
         retry=integration.retry,
         on_unclear=integration.on_unclear,
@@ -111,6 +111,10 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         exclusive=provider.exclusive_credential,
     )
     return Destination(integration, provider, rules, quota, bundle, origin_of(integration))
+
+
+def _look_up_of(provider: Provider) -> CanLookUp | None:
+    return provider if offers(provider, CanLookUp) else None
 
 
 class _UnknownProvider:

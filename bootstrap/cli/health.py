@@ -15,7 +15,6 @@ from ...domain.upload.failure import FailureKind
 from .exits import UNDELIVERED, end
 from .output import (
     Columns,
-    count_of,
     is_terminal,
     json_value,
     moment,
@@ -69,8 +68,8 @@ def _print(found: RecordsHealth, now: datetime) -> None:
         for word, kinds in found.reasons.items()
     ]
     if found.stops:
-        number = count_of(found.stops, "entry").replace("entrys", "entries")
-        facts.append(("stopped", f"{number}: `evidence-courier blocks` lists what and why"))
+        text = f"{len(found.stops)}: `evidence-courier blocks` lists what and why"
+        facts.append(("stopped", text))
     print_table((), facts)
     tenants = found.by_tenant
     if tenants:

@@ -1,6 +1,8 @@
 """The courier as a host uses it, on a clock that stands still and a provider that does as it is
 told."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio

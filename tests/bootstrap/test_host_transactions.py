@@ -1,6 +1,8 @@
 """Evidence that is submitted in a transaction of the host's: the training and its record exist
 together, or not at all."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio

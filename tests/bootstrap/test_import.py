@@ -392,7 +392,8 @@ def handed_in(
         await asyncio.sleep(0)
 
     lanes: Any = {"acme": (Home(), [first or old(0), *(old(one) for one in range(1, number))])}
-    work = Import(desk, lanes, sleep)
+    courier: Any = desk
+    work = Import(courier, lanes, sleep)
 
     async def story() -> None:
         working = asyncio.create_task(desk.work())

@@ -50,7 +50,7 @@ def test_however_many_ask_for_metrics_it_looks_once(monkeypatch: pytest.MonkeyPa
         database.answer.set_exception(StoreError("courier.db: not read: it is locked"))
         for _ in range(20):
             reply = await probes.metrics(REQUEST)
-        assert (reply.status, reply.text) == (503, "courier.db: not read: it is locked\n")
+            assert (reply.status, reply.text) == (503, "courier.db: not read: it is locked\n")
         assert database.looked == 1  # for a second
         monkeypatch.setattr(probing, "FRESH", 0.0)
         probes._numbers._stale_at = 0.0

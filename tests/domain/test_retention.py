@@ -43,7 +43,7 @@ def test_what_is_no_time_is_refused_with_an_example(value: object) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"atempts": "90d"}, "no key 'atempts': did you mean attempts"),
+        ({"attemptz": "90d"}, "no key 'attemptz': did you mean attempts"),
         ({"zzz": "90d"}, "it takes attempts, personal, failed_documents"),
         ({"attempts": "90"}, "retention.attempts must say how long"),
         ({"failed_documents": "90d after success"}, "retention.failed_documents is about"),

@@ -41,15 +41,15 @@ class Texts:
     again: Batch = field(init=False)
     """Reads them again by their identities, as far as they are settled if that is asked of them."""
 
-    @again.default
-    def _again(self) -> Batch:
+    def __attrs_post_init__(self) -> None:
         columns = list_of((f'"{name}"' for name in self.names), self.table)
         is_settled = f" AND {_IS_SETTLED.format('uploads')}" if self.of_settled else ""
-        return Batch(
+        again = Batch(
             (self.identity,),
             f"SELECT {self.table}.{self.identity} AS id, {columns} FROM given CROSS JOIN"
             f" {self.table} ON {self.table}.{self.identity} = given.{self.identity}{is_settled}",
         )
+        object.__setattr__(self, "again", again)
 
     def found(self, patterns: Sequence[str]) -> str:
         """The question for those that may hold one of the patterns."""

@@ -243,8 +243,8 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("retention: {failed_documents: 90d after success}",
         "retention.failed_documents: is about what has failed: write it without `after success`, "
         "as 90d"),
-        ("retention: {atempts: 90d}",
-        "retention.atempts: is not a known key (did you mean attempts?)"),
+        ("retention: {attemptz: 90d}",
+        "retention.attemptz: is not a known key (did you mean attempts?)"),
         ("retention: 90d", "retention: must be a mapping of keys to values, and this is text"),
         ("labels: []", "labels: must have at least 1 entry"),
         ("labels: [a, '']", "labels[1]: must not be empty"),

@@ -1,6 +1,8 @@
 """The hash chains in both databases: what someone with a shell on them changes is found, what is
 erased is not a fault, and several couriers make one chain."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import sqlite3
