@@ -192,7 +192,11 @@ class AsyncRecords(RecordsFace):
         return cls(_access(database, options))
 
     async def __aenter__(self) -> Self:
-        await self._read(lambda reader: None)
+        try:
+            await self._read(lambda reader: None)
+        except BaseException:
+            self._stop_threads()  # it is not left, as it was not entered
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -203,9 +207,12 @@ class AsyncRecords(RecordsFace):
         try:
             await self._in_thread(self._access.opened.close)
         finally:
-            threads, self._threads = self._threads, None
-            if threads is not None:
-                _stop(*threads)
+            self._stop_threads()
+
+    def _stop_threads(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            _stop(*threads)
 
     async def _read(self, read: Callable[[UploadReader], T]) -> T:
         return await self._in_thread(partial(self._access.read, read))

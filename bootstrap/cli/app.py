@@ -280,7 +280,7 @@ _ACTIONS = (
         "release",
         "Try again what is held or parked, or has failed because the integration did not work.",
         "The integration, or its target, counts as mended then.",
-        "held or parked, or have failed because the integration did not work",
+        "held, parked, or failed because the integration did not work",
     ),
     _action(
         "abandon",
