@@ -18,7 +18,7 @@ from ...domain.chain import Fault, Head, canonical
 from ...domain.errors import MisuseError
 from ...ports.chain import Unlinked
 from .exits import UNDELIVERED, USAGE, end
-from .output import print_json
+from .output import number_of, print_json
 from .place import Place
 
 _NOTHING = Unlinked(0, ())
@@ -80,7 +80,7 @@ def _print(found: Sequence[_Checked], as_json: bool) -> None:
             click.echo(str(fault))
     links, faults = sum(one.head.length for one in found), sum(len(one.faults) for one in found)
     said = f"{faults} {'thing does' if faults == 1 else 'things do'} not hold"
-    tenants = "1 tenant" if len(found) == 1 else f"{len(found):,} tenants"
+    tenants = number_of(len(found), "tenant")
     click.echo(f"{links:,} links of {tenants}: {said if faults else 'everything holds'}", err=True)
     if unlinked := sum(one.unlinked for one in found):
         records = "1 record is" if unlinked == 1 else f"{unlinked:,} records are"

@@ -37,7 +37,7 @@ from ..face import Where
 from ..wiring import CourierOptions
 from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE, end
 from .old_records import OldRecord, read_all
-from .output import print_json
+from .output import number_of, print_json
 from .place import Place
 from .submit import Conflicts, Interruption, destination_of
 
@@ -83,13 +83,12 @@ def run(
     for problem in problems:
         click.echo(str(problem), err=True)
     if problems and not skip_invalid:
-        number = f"{len(problems):,} problem{'' if len(problems) == 1 else 's'}"
+        number = number_of(len(problems), "problem")
         end(f"{number}: nothing was handed in; mend them, or give --skip-invalid", USAGE)
     if not lanes:
         end("there is nothing to hand in", USAGE)
     work, interruption = Import(courier, lanes), Interruption()
-    tenants = "1 tenant" if len(lanes) == 1 else f"{len(lanes):,} tenants"
-    many = "1 record" if work.total == 1 else f"{work.total:,} records"
+    many, tenants = number_of(work.total, "record"), number_of(len(lanes), "tenant")
     _say(f"{many} of {tenants}{_about(work.time_left())}")
     asyncio.run(_all_handed_in(courier, work, interruption))
     _print(work, len(problems), as_json)

@@ -10,7 +10,7 @@ import click
 from ...adapters.stores.databases import inspect
 from ...domain.secrets.secret import Secret
 from .exits import UNDELIVERED
-from .output import print_json
+from .output import number_of, print_json
 from .place import Place
 from .tenant_files import valid_tenants
 
@@ -35,7 +35,7 @@ def run(place: Place, as_json: bool) -> None:
         number = len(found.breaches)
         verdict = f"{number} {'thing does' if number == 1 else 'things do'} not hold"
         click.echo(
-            f"{_count(found.uploads, 'upload')} with {_count(found.attempts, 'attempt')}: "
+            f"{number_of(found.uploads, 'upload')} with {number_of(found.attempts, 'attempt')}: "
             f"{verdict if number else 'everything holds'}",
             err=True,
         )
@@ -43,10 +43,6 @@ def run(place: Place, as_json: bool) -> None:
             click.echo(f"{count:,} waiting for: {wait}", err=True)
     if found.breaches:
         sys.exit(UNDELIVERED)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 class _Progress:

@@ -86,6 +86,11 @@ def count_of(things: Sized, noun: str) -> str:
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
+def number_of(number: int, noun: str) -> str:
+    """As `count_of`, of what was counted already: ``1,000 uploads``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def is_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
