@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+
+_AUTHORITY = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//([^/?#]*)", re.IGNORECASE | re.ASCII)
+_HOST = re.compile(
+    r"(?:.*@)?(?:\[([0-9a-z:.%]+)\]|([^\s@:\[\]]*))(?::[0-9]*)?", re.IGNORECASE | re.ASCII
+)
+
+
+def host_of(url: str) -> str | None:
+    """The host of a URL; "" if it names none, and None if what it names cannot be a host."""
+    authority = _AUTHORITY.match(url)
+    found = _HOST.fullmatch(authority[1]) if authority else None
+    if found is None:
+        return None if authority else ""
+    return (found[1] or found[2]).lower()
 
 
 def is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 
 from attrs import frozen
 
-from ..adapters.providers.kit.http_errors import ErrorHints, classify
+from ..delivery.dialogues.http_errors import ErrorHints, classify
 from ..domain.integration import Pace
 from ..domain.secrets.secret import Secret
 from ..domain.upload.verdict import Absent, Delivered, Finding, Found, Receipt, Unreadable, Verdict

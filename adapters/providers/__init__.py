@@ -3,10 +3,26 @@
 The names in `__all__` are stable (docs/write-a-provider.md says what that means): the port and its
 capabilities; the dialogue; verdicts, findings, dry runs and failures; and building blocks.
 
-The folders are the platforms that come with the package, and `kit`, what they share. A provider
-knows nothing of the others.
+The folders are the platforms that come with the package. A provider knows nothing of the others;
+what they share is in `delivery/dialogues/`.
 """
 
+from ...delivery.dialogues.graphql_multipart import graphql_upload
+from ...delivery.dialogues.graphql_reply import GraphQLError, GraphQLReply, read_graphql
+from ...delivery.dialogues.http_errors import (
+    ErrorHints,
+    RequestPurpose,
+    broken_reading,
+    broken_reply,
+    classify,
+    failure_to_read,
+    not_json,
+    refusal,
+    throttled,
+    unrecognised,
+)
+from ...delivery.dialogues.json_reply import NotJson, mapping, parse_json, text
+from ...delivery.dialogues.multipart import FormField, FormFile, form_data
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
 from ...domain.secrets.secret import Secret
@@ -62,22 +78,6 @@ from ...ports.provider import (
     Recognising,
     Selecting,
 )
-from .kit.graphql_multipart import graphql_upload
-from .kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql
-from .kit.http_errors import (
-    ErrorHints,
-    RequestPurpose,
-    broken_reading,
-    broken_reply,
-    classify,
-    failure_to_read,
-    not_json,
-    refusal,
-    throttled,
-    unrecognised,
-)
-from .kit.json_reply import NotJson, mapping, parse_json, text
-from .kit.multipart import FormField, FormFile, form_data
 
 __all__ = ["Absent", "Access", "AccessToken", "Advising", "Bookmark", "Bundle", "Bundling"]
 __all__ += ["CanLookUp", "Checkable", "Deferred", "Delivered", "Dialogue", "DryRun", "Ending"]

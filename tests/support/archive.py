@@ -15,14 +15,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
-from evidence_courier.adapters.providers.kit.http_errors import (
+from evidence_courier.delivery.dialogues.http_errors import (
     ErrorHints,
     broken_reply,
     classify,
     refusal,
 )
-from evidence_courier.adapters.providers.kit.json_reply import NotJson, mapping, parse_json, text
-from evidence_courier.adapters.providers.kit.multipart import FormFile, form_data
+from evidence_courier.delivery.dialogues.json_reply import NotJson, mapping, parse_json, text
+from evidence_courier.delivery.dialogues.multipart import FormFile, form_data
 from evidence_courier.domain.evidence.evidence import sha256_of
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secrets.secret import Secret

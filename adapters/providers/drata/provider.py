@@ -33,6 +33,12 @@ from urllib.parse import quote, urlencode
 
 from attrs import evolve
 
+from ....delivery.dialogues.http_errors import ErrorHints, without_doubt
+from ....delivery.dialogues.json_reply import text
+from ....delivery.dialogues.lists import Page, search
+from ....delivery.dialogues.multipart import FormField, file_request
+from ....delivery.dialogues.person import person_of
+from ....delivery.dialogues.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from ....domain.evidence.evidence import Outcome
 from ....domain.integration import Pace
 from ....domain.upload import verdict as verdicts
@@ -40,12 +46,6 @@ from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import DryRun, Finding, Receipt, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, Reply, bookmark, fetch
 from ....ports.provider import Limits, Parcel
-from ..kit.http_errors import ErrorHints, without_doubt
-from ..kit.json_reply import text
-from ..kit.lists import Page, search
-from ..kit.multipart import FormField, file_request
-from ..kit.person import person_of
-from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from .reply import Json, identity, judge, read_object, read_page, unreadable, user_number
 from .settings import DrataSettings
 

@@ -15,12 +15,19 @@ from typing import Final
 
 from attrs import evolve
 
+from ....delivery.dialogues.http_errors import (
+    READING,
+    UPLOAD,
+    ErrorHints,
+    RequestPurpose,
+    refusal,
+    unrecognised,
+)
+from ....delivery.dialogues.json_reply import quote_of, success_body, text
+from ....delivery.dialogues.lists import Page
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Unclear, Verdict
 from ....ports.dialogue import HttpResponse, Reply
-from ..kit.http_errors import READING, UPLOAD, ErrorHints, RequestPurpose, refusal, unrecognised
-from ..kit.json_reply import quote_of, success_body, text
-from ..kit.lists import Page
 
 CREATED: Final = 201
 Json = Mapping[str, object]

@@ -6,8 +6,8 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
+from ....delivery.dialogues.person import Person
 from ....domain.secrets.secret import Secret
-from ..kit.person import Person
 
 Region: TypeAlias = Literal["us", "eu", "apac"]
 To: TypeAlias = Literal["person", "library"]

@@ -22,13 +22,13 @@ from urllib.parse import urlencode
 
 from attrs import define, field, frozen
 
+from ....delivery.dialogues.http_errors import ErrorHints
+from ....delivery.dialogues.json_reply import moment, text
+from ....delivery.dialogues.lists import Page, search
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Receipt
 from ....ports.dialogue import Dialogue, HttpRequest, HttpResponse, fetch
 from ....ports.provider import Parcel
-from ..kit.http_errors import ErrorHints
-from ..kit.json_reply import moment, text
-from ..kit.lists import Page, search
 from .reply import Resource, read_list
 from .settings import SecureframeSettings
 

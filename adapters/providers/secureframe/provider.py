@@ -32,6 +32,11 @@ from urllib.parse import quote, urlencode
 
 from attrs import evolve, frozen
 
+from ....delivery.dialogues.http_errors import ErrorHints, without_doubt
+from ....delivery.dialogues.json_reply import text
+from ....delivery.dialogues.multipart import file_request
+from ....delivery.dialogues.person import person_of
+from ....delivery.dialogues.settings import LOOK_UP_DELAYS, UUID, address, media_types, schema_of
 from ....domain.evidence.evidence import Outcome
 from ....domain.integration import Pace
 from ....domain.upload import verdict as verdicts
@@ -39,11 +44,6 @@ from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import DryRun, Finding, Receipt, Verdict
 from ....ports.dialogue import Dialogue, HttpRequest, HttpResponse, bookmark, fetch
 from ....ports.provider import Limits, Parcel
-from ..kit.http_errors import ErrorHints, without_doubt
-from ..kit.json_reply import text
-from ..kit.multipart import file_request
-from ..kit.person import person_of
-from ..kit.settings import LOOK_UP_DELAYS, UUID, address, media_types, schema_of
 from .listing import look_for, user_ids
 from .reply import failure_to_store, judge, read_list, read_one
 from .settings import SecureframeSettings

@@ -14,11 +14,18 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from ....delivery.dialogues.http_errors import (
+    UPLOAD,
+    ErrorHints,
+    RequestPurpose,
+    classify,
+    refusal,
+    unrecognised,
+)
+from ....delivery.dialogues.json_reply import mapping, read_body, success_body, text
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Verdict
 from ....ports.dialogue import HttpResponse, Reply
-from ..kit.http_errors import UPLOAD, ErrorHints, RequestPurpose, classify, refusal, unrecognised
-from ..kit.json_reply import mapping, read_body, success_body, text
 
 Json = Mapping[str, object]
 

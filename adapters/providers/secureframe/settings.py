@@ -6,10 +6,10 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
 
+from ....delivery.dialogues.person import Person
+from ....delivery.dialogues.settings import UUID
 from ....domain.secrets.secret import Secret
 from ....ports.dialogue import Headers
-from ..kit.person import Person
-from ..kit.settings import UUID
 
 Region: TypeAlias = Literal["us", "uk"]
 Send: TypeAlias = Literal["staged", "direct"]

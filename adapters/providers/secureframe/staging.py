@@ -20,10 +20,10 @@ from urllib.parse import urlencode, urlsplit
 
 from attrs import frozen
 
+from ....delivery.dialogues.json_reply import json_object, moment, text
 from ....domain.hosts import is_loopback
 from ....ports.dialogue import Headers, HttpRequest
 from ....ports.provider import Parcel
-from ..kit.json_reply import json_object, moment, text
 from .reply import Resource
 
 REDEEMABLE: Final = timedelta(minutes=50)

@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from ....delivery.dialogues.graphql_multipart import GRAPHQL_ACCEPT
+from ....delivery.dialogues.graphql_reply import read_graphql_if_any
+from ....delivery.dialogues.http_errors import broken_reading, failure_to_read
+from ....delivery.dialogues.json_reply import NotJson, mapping, parse_json, text
+from ....delivery.dialogues.lists import Page, search
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import DryRun, NotReady, Ready
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, Reply, fetch
-from ..kit.graphql_multipart import GRAPHQL_ACCEPT
-from ..kit.graphql_reply import read_graphql_if_any
-from ..kit.http_errors import broken_reading, failure_to_read
-from ..kit.json_reply import NotJson, mapping, parse_json, text
-from ..kit.lists import Page, search
 from .reply import HINTS, NEW_KEY, gravest, refused, words_decide
 
 QUERY: Final = """\

@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
 
+from ....delivery.dialogues.graphql_multipart import graphql_upload
+from ....delivery.dialogues.settings import UUID, address, media_types, schema_of
 from ....domain.integration import Pace
 from ....domain.upload.verdict import DryRun, Unbundled, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, fetch
 from ....ports.provider import Bundle, Limits, Parcel
-from ..kit.graphql_multipart import graphql_upload
-from ..kit.settings import UUID, address, media_types, schema_of
 from .checks import look_for_check
 from .reply import ANY_STATUS, is_success, judge
 from .rest import judge_rest, judge_together, rest_request

@@ -20,11 +20,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
-from ....ports.dialogue import HttpResponse, Reply
-from ..kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql_if_any
-from ..kit.http_errors import (
+from ....delivery.dialogues.graphql_reply import GraphQLError, GraphQLReply, read_graphql_if_any
+from ....delivery.dialogues.http_errors import (
     DETAIL_BYTES,
     ErrorHints,
     classify,
@@ -33,7 +30,10 @@ from ..kit.http_errors import (
     throttled,
     unrecognised,
 )
-from ..kit.json_reply import mapping, text
+from ....delivery.dialogues.json_reply import mapping, text
+from ....domain.upload.failure import Failure, FailureKind
+from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
+from ....ports.dialogue import HttpResponse, Reply
 
 ANY_STATUS: Final = "any"
 NEW_KEY: Final = (

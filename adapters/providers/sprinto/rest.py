@@ -16,14 +16,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ....delivery.dialogues.graphql_reply import GraphQLError
+from ....delivery.dialogues.http_errors import unrecognised
+from ....delivery.dialogues.json_reply import quote_of, success_body, text
+from ....delivery.dialogues.multipart import FormField, FormFile, form_request
 from ....domain.upload.failure import FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Rejected, Unbundled, Verdict
 from ....ports.dialogue import HttpRequest, HttpResponse, Reply
 from ....ports.provider import Parcel
-from ..kit.graphql_reply import GraphQLError
-from ..kit.http_errors import unrecognised
-from ..kit.json_reply import quote_of, success_body, text
-from ..kit.multipart import FormField, FormFile, form_request
 from .reply import HINTS, meaning_of, refused, remedy_of, words_decide
 from .settings import SprintoSettings
 

@@ -7,8 +7,8 @@ from urllib.parse import urljoin, urlsplit
 
 from attrs import field, frozen
 
+from ....delivery.dialogues.settings import one_line
 from ....domain.secrets.secret import Secret
-from ..kit.settings import one_line
 
 MOST_FILES: Final = 10
 """How many files Sprinto takes in one request, as documented."""

@@ -27,17 +27,17 @@ from datetime import timedelta
 from typing import ClassVar, Final
 from urllib.parse import quote
 
+from ....delivery.dialogues.http_errors import without_doubt
+from ....delivery.dialogues.json_reply import text
+from ....delivery.dialogues.lists import Page, search
+from ....delivery.dialogues.multipart import FormField, file_request
+from ....delivery.dialogues.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from ....domain.integration import Pace
 from ....domain.upload import verdict as verdicts
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import DryRun, Finding, Receipt, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, bookmark
 from ....ports.provider import Limits, Parcel
-from ..kit.http_errors import without_doubt
-from ..kit.json_reply import text
-from ..kit.lists import Page, search
-from ..kit.multipart import FormField, file_request
-from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from . import reply as replies
 from .access import Session
 from .reply import DocumentState, Json

@@ -16,11 +16,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from ....domain.secrets.secret import Secret
-from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
-from ....ports.dialogue import Ending, HttpResponse, MintedToken, Reply
-from ..kit.http_errors import (
+from ....delivery.dialogues.http_errors import (
     ErrorHints,
     broken_reading,
     failure_to_read,
@@ -28,8 +24,19 @@ from ..kit.http_errors import (
     unrecognised,
     without_doubt,
 )
-from ..kit.json_reply import json_object, mapping, quote_of, read_body, success_body, text
-from ..kit.lists import Page
+from ....delivery.dialogues.json_reply import (
+    json_object,
+    mapping,
+    quote_of,
+    read_body,
+    success_body,
+    text,
+)
+from ....delivery.dialogues.lists import Page
+from ....domain.secrets.secret import Secret
+from ....domain.upload.failure import Failure, FailureKind
+from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
+from ....ports.dialogue import Ending, HttpResponse, MintedToken, Reply
 
 Json = Mapping[str, object]
 

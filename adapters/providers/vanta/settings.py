@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from attrs import Attribute, field, frozen
 
+from ....delivery.dialogues.settings import one_line
 from ....domain.secrets.secret import Secret
-from ..kit.settings import one_line
 
 SCOPE: Final = "vanta-api.all:read vanta-api.all:write vanta-api.documents:upload"
 

@@ -10,8 +10,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from vanta_talk import UPLOAD_ID, document, listed, page, told
 
-from evidence_courier.adapters.providers.kit.json_reply import quote_of
-from evidence_courier.adapters.providers.kit.lists import Page
 from evidence_courier.adapters.providers.vanta.reply import (
     DocumentState,
     judge_submission,
@@ -20,6 +18,8 @@ from evidence_courier.adapters.providers.vanta.reply import (
     read_page,
     read_token,
 )
+from evidence_courier.delivery.dialogues.json_reply import quote_of
+from evidence_courier.delivery.dialogues.lists import Page
 from evidence_courier.domain.secrets.redaction import MESSAGE_LIMIT
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind

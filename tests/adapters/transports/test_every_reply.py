@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from requests_out import AT, BIG, SMALL, post, route, run, sent_to, turns
 
-from evidence_courier.adapters.providers.kit.json_reply import NotJson, mapping, parse_json
 from evidence_courier.adapters.transports.reply_body import read_as_it_says
+from evidence_courier.delivery.dialogues.json_reply import NotJson, mapping, parse_json
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import REPLY_LIMIT, Ending, HttpResponse, TransportFailure
 

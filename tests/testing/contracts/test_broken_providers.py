@@ -20,9 +20,9 @@ from archive import (
 from attrs import evolve, field, frozen
 from breaking import Break, every_rule_bites, found_at
 
-from evidence_courier.adapters.providers.kit.http_errors import refusal
-from evidence_courier.adapters.providers.kit.json_reply import NotJson, mapping, parse_json
-from evidence_courier.adapters.providers.kit.multipart import FormFile
+from evidence_courier.delivery.dialogues.http_errors import refusal
+from evidence_courier.delivery.dialogues.json_reply import NotJson, mapping, parse_json
+from evidence_courier.delivery.dialogues.multipart import FormFile
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.verdict import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, TypeAlias
 
-from ....domain.upload.failure import Failure, FailureKind
-from ....ports.provider import Parcel
+from ...domain.upload.failure import Failure, FailureKind
+from ...ports.provider import Parcel
 
 Person: TypeAlias = Literal["subject_email", "subject"]
 """Which field of the evidence names the person: the e-mail address, or the provider's own id."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from attrs import evolve
 
-from evidence_courier.adapters.providers.kit.http_errors import (
+from evidence_courier.delivery.dialogues.http_errors import (
     DETAIL_BYTES,
     UPLOAD,
     ErrorHints,

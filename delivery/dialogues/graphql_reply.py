@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from ....ports.dialogue import HttpResponse, Reply
+from ...ports.dialogue import HttpResponse, Reply
 from .json_reply import NotJson, mapping, parse_json, text
 
 _LISTED: Final = 3

@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from ....domain.upload.failure import Failure
-from ....ports.dialogue import Dialogue
+from ...domain.upload.failure import Failure
+from ...ports.dialogue import Dialogue
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -22,14 +22,14 @@ body) is judged by its provider, before or after this table.
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.retry_after import retry_after
-from ....domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
-from ....ports.dialogue import Ending, HttpResponse, Reply, TransportFailure
+from ...domain.hosts import host_of
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.retry_after import retry_after
+from ...domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
+from ...ports.dialogue import Ending, HttpResponse, Reply, TransportFailure
 
 DETAIL_BYTES: Final = 4_000
 """How much of a reply's body is copied into a failure's detail, before redaction shortens it."""
@@ -214,10 +214,8 @@ def _redirected(reply: HttpResponse, hints: ErrorHints) -> Rejected:
 def _host(location: str | None) -> str:
     if not location:
         return "nowhere"
-    try:
-        return urlsplit(location).hostname or "another page of the same server"
-    except ValueError:
-        return "an address that is none"
+    host = host_of(location)
+    return "an address that is none" if host is None else host or "another page of the same server"
 
 
 def _say(quote: str | None) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from dialogue_runner import run
 
-from evidence_courier.adapters.providers.kit.graphql_reply import FINAL_CODES, THROTTLING_CODES
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.settings import SprintoSettings
+from evidence_courier.delivery.dialogues.graphql_reply import FINAL_CODES, THROTTLING_CODES
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import Deferred, NotReady, Rejected

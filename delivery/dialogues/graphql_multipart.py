@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from ....ports.dialogue import Headers, HttpRequest
+from ...ports.dialogue import Headers, HttpRequest
 from .multipart import FormField, FormFile, form_request
 
 FILE_PART: Final = "0"

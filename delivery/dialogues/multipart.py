@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from attrs import field, frozen
 
-from ....ports.dialogue import Headers, HttpRequest
-from ....ports.provider import Parcel
+from ...ports.dialogue import Headers, HttpRequest
+from ...ports.provider import Parcel
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from ....domain.upload.failure import Failure
-from ....domain.upload.verdict import Delivered, Verdict
-from ....ports.dialogue import HttpResponse, Reply
+from ...domain.upload.failure import Failure
+from ...domain.upload.verdict import Delivered, Verdict
+from ...ports.dialogue import HttpResponse, Reply
 from .http_errors import READING, UPLOAD, ErrorHints, RequestPurpose, classify, not_json
 
 QUOTE_LIMIT: Final = 150

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.providers.kit.multipart import (
+from evidence_courier.delivery.dialogues.multipart import (
     FormField,
     FormFile,
     boundary_for,

@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
 
 from attrs import NOTHING, Attribute, fields
 
-from ....domain.secrets.secret import Secret
+from ...domain.secrets.secret import Secret
 
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 LOOK_UP_DELAYS: Final = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 30))
@@ -83,8 +82,8 @@ def _rules(name: str, kind: Any) -> Mapping[str, object]:
 
 def address(url: str) -> str:
     """The host of a URL, with its port and path if it has them, for people."""
-    parts = urlsplit(url)
-    return parts.netloc.rpartition("@")[2] + parts.path.rstrip("/")
+    authority, slash, path = re.split("[?#]", url.partition("://")[2])[0].partition("/")
+    return (authority.rpartition("@")[2] + slash + path).rstrip("/")
 
 
 def one_line(settings: Any, attribute: Attribute[str], value: str) -> None:

@@ -1,0 +1,1 @@
+"""What a provider writes its dialogues with: forms, replies, and the table of HTTP errors."""
