@@ -120,11 +120,16 @@ class Hosts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.kill_all()
+        self._control.close()
+        self._nursery.wait(PATIENCE)
+
+    def kill_all(self) -> None:
+        """Kill every host that was started, and forget them."""
         for host in self._hosts:
             host.signal(signal.SIGKILL)
             host.channel.close()
-        self._control.close()
-        self._nursery.wait(PATIENCE)
+        self._hosts.clear()
 
     def start(self, plan: Plan, *orders: str) -> Watched:
         """A new host, with its first orders."""
