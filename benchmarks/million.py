@@ -27,8 +27,8 @@ from evidence_courier.adapters.stores.sql.reader import SqlReader
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.adapters.stores.sqlite.readers import SqliteReaders
 from evidence_courier.domain.health import OPEN
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.upload import Status
-from evidence_courier.ports.records import Find
 
 Question: TypeAlias = Callable[[SqlReader, random.Random], object]
 

@@ -23,11 +23,12 @@ from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import A_PLACE
 from ..domain.pacing.paused import Paused, Resumed, Target
 from ..domain.upload.actions import Action, Person
+from ..domain.upload.find import Find, Page
 from ..domain.upload.status import UploadDetails, UploadStatus, wait_for_integration
 from ..domain.upload.upload import Status, StatusWord, UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.clock import Clock
-from ..ports.records import Find, Page, UploadReader
+from ..ports.records import UploadReader
 from ..ports.removal import RemovalRow
 from ..ports.store import UploadStore
 from .refusals import refuse_unknown

@@ -45,11 +45,11 @@ from ..domain.errors import StoreError
 from ..domain.evidence.evidence import Evidence
 from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
+from ..domain.upload.find import Find
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.documents import documents_of
-from ..ports.records import Find
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
 from .host_transactions import insertion_aside, insertion_for

@@ -26,12 +26,13 @@ from ..domain.upload.actions import (
 )
 from ..domain.upload.events import Attested, Unblocked
 from ..domain.upload.failure import Failure, FailureKind
+from ..domain.upload.find import Find
 from ..domain.upload.status import ActionRow, UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import Failed, Upload, UploadKey, due_of
 from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
 from ..ports.provider import Recognising
-from ..ports.records import Change, Dossier, Find, Saved, UploadReader
+from ..ports.records import Change, Dossier, Saved, UploadReader
 from ..ports.store import UploadStore
 from .destinations import Destination
 

@@ -12,10 +12,11 @@ from ..domain.integration import spellings
 from ..domain.pacing.gate import GateChange, NotBefore
 from ..domain.pacing.waits import WaitReason, wait_in_words
 from ..domain.upload.backoff import later
+from ..domain.upload.find import Find
 from ..domain.upload.status import wait_for_valid
 from ..domain.upload.upload import Status, UploadKey
 from ..ports.logger import LogEvent, UploadsWait
-from ..ports.records import Find, UploadRecords
+from ..ports.records import UploadRecords
 from .accounting import news_of_gate
 from .destinations import Destination
 from .effects import Notify, Turn, perform

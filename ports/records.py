@@ -14,14 +14,13 @@ from typing import Protocol, TypeAlias
 
 from attrs import field, frozen
 
-from ..domain.arguments import MISSING, aware, of_kind, word_of
-from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Outcome
 from ..domain.health import Count, RecordsHealth
 from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
 from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import FailureKind
+from ..domain.upload.find import Find, Page
 from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, Upload, UploadKey
 from .removal import RemovalReader
@@ -216,69 +215,6 @@ class Conflict:
     it is recorded; None if it is not recorded."""
 
     current: Upload | None
-
-
-@frozen(kw_only=True)
-class Find:
-    """Which uploads to list: every filter that is given must hold; newest first.
-
-    Any of the `statuses` will do. `kind` is that of the error. `since` and `until` are compared
-    with created_at, the second exclusively. `id_prefix` is how the evidence id begins. `after` is
-    the `next_page` of the page before.
-    """
-
-    tenant_id: str | None = None
-    statuses: Collection[Status] = ()
-    kind: str | None = None
-    provider: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    id_prefix: str | None = None
-    after: str | None = None
-    limit: int = 100
-
-    def __attrs_post_init__(self) -> None:
-        for name in ("tenant_id", "provider", "id_prefix", "after"):
-            of_kind(name, getattr(self, name), (str, MISSING), "text")
-        of_kind("limit", self.limit, int, "a whole number")
-        if self.kind is not None:
-            word_of(FailureKind, "kind of error", self.kind)
-        for name, moment in (("since", self.since), ("until", self.until)):
-            if moment is not None:
-                aware(name, moment)
-
-    def holds(self, key: UploadKey, status: Status, kind: str | None, created_at: datetime) -> bool:
-        """Whether an upload is one of them, on whatever page."""
-        return (
-            self.tenant_id in (None, key.tenant_id)
-            and (not self.statuses or status in self.statuses)
-            and self.kind in (None, kind)
-            and self.provider in (None, key.provider)
-            and (self.since is None or created_at >= self.since)
-            and (self.until is None or created_at < self.until)
-            and key.evidence_id.startswith(self.id_prefix or "")
-        )
-
-
-MOST_WITH_PREFIX = 10_000
-"""So many evidence ids may begin with the prefix that is asked for, or it is refused as too
-short."""
-
-
-def too_many_begin_with(prefix: str) -> MisuseError:
-    """The refusal of a prefix with which too many begin."""
-    return MisuseError(
-        f"more than {MOST_WITH_PREFIX:,} evidence ids begin with {prefix!r}: give more of the id,"
-        " or the tenant"
-    )
-
-
-@frozen
-class Page:
-    """Some statuses, and the token that leads to the next ones; None at the end."""
-
-    uploads: tuple[UploadStatus, ...]
-    next_page: str | None
 
 
 @frozen

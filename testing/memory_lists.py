@@ -10,9 +10,10 @@ from typing import TypeAlias
 from ..domain.health import Count, RecordsHealth, Stop, health_of, paused, stop_of
 from ..domain.pacing.paused import pause_of
 from ..domain.upload.failure import Concern, FailureKind
+from ..domain.upload.find import MOST_WITH_PREFIX, Find, too_many_begin_with
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import Failed, Held, Status, cause_of, is_parked
-from ..ports.records import MOST_WITH_PREFIX, Entry, Find, InvalidTenants, too_many_begin_with
+from ..ports.records import Entry, InvalidTenants
 from .memory_gates import MemoryGates
 from .memory_record import MemoryRecord
 

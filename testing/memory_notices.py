@@ -10,8 +10,8 @@ from attrs import define
 
 from ..domain.health import Count, RecordsHealth
 from ..domain.notices import News, Notice, Standing
+from ..domain.upload.find import Find
 from ..ports.notices import MAX_WAITING, WaitingNotice
-from ..ports.records import Find
 from .memory_inspection import MemoryInspection
 
 

@@ -12,12 +12,12 @@ from ..domain.pacing.paused import Paused, Resumed, actions_of
 from ..domain.retention import ERASED
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import Failure
+from ..domain.upload.find import Place
 from ..domain.upload.history import details_of, running_attempt
 from ..domain.upload.invariants import Record
 from ..domain.upload.status import ActionRow, LookUpRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Sending, Succeeded, Upload, UploadKey, cause_of
 from ..domain.upload.verdict import AttemptVerdict, Delivered, Processing, Receipt
-from ..ports.paging import Place
 from ..ports.records import Change, Dossier, Entry, LookUp
 
 

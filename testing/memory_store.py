@@ -20,6 +20,7 @@ from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
 from ..domain.pacing.paused import Paused, Resumed
+from ..domain.upload.find import Find, Page, place_after, token_of
 from ..domain.upload.status import (
     Outlook,
     UploadDetails,
@@ -37,7 +38,6 @@ from ..domain.upload.upload import (
 )
 from ..ports.couriers import NO_TENANTS
 from ..ports.gates import Acquire, AcquireAnswer
-from ..ports.paging import place_after, token_of
 from ..ports.records import (
     ActedOn,
     AddAnswer,
@@ -48,11 +48,9 @@ from ..ports.records import (
     Change,
     Conflict,
     Entry,
-    Find,
     InvalidTenants,
     Known,
     NamedProvider,
-    Page,
     SaveAnswer,
     Saved,
     Start,

@@ -20,6 +20,7 @@ from ...domain.errors import MisuseError, StoreError
 from ...domain.upload.attempt import Attempt, attempt_of
 from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp, Unblocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.find import Find
 from ...domain.upload.status import ActionRow, StatusError, UploadDetails, wait_for_valid
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import UNKNOWN_PROVIDER, Status, Upload, UploadKey, with_digest
@@ -30,7 +31,6 @@ from ...ports.records import (
     Change,
     Conflict,
     Entry,
-    Find,
     InvalidTenants,
     Known,
     LookUp,

@@ -8,9 +8,10 @@ from attrs import evolve
 
 from ...domain.pacing.gate import GateChange
 from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.find import Find
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import Status
-from ...ports.records import Find, InvalidTenants
+from ...ports.records import InvalidTenants
 from .assertions import must, same, there
 from .hostile_inputs import HALF_A_CHARACTER, NAMES
 from .store_gates import GateRules

@@ -42,6 +42,7 @@ from ...domain.retention import Part
 from ...domain.upload.actions import Person
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.find import Find
 from ...domain.upload.upload import (
     Failed,
     FailedReason,
@@ -69,7 +70,6 @@ from ...ports.records import (
     Change,
     Dossier,
     Entry,
-    Find,
     SaveAnswer,
     Saved,
     Start,

@@ -28,13 +28,13 @@ from ...domain.integration import Integration, OnUnclear, Pace, RetryPolicy
 from ...domain.secrets.secret import Secret
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.find import Find
 from ...domain.upload.invariants import breaches
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.transitions import Rules
 from ...domain.upload.upload import Queued, Sending, Succeeded, Upload, UploadKey
 from ...ports.logger import LogEvent
 from ...ports.provider import Provider
-from ...ports.records import Find
 from ...ports.store import UploadStore
 from ..clock import FakeClock
 from ..inline_writer import InlineWriter

@@ -28,9 +28,9 @@ from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.notices import News
 from evidence_courier.domain.pacing.paused import Paused, Target
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.status import UploadDetails
 from evidence_courier.domain.upload.upload import UploadKey
-from evidence_courier.ports.records import Find
 from evidence_courier.ports.store import UploadStore
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

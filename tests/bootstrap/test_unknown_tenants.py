@@ -23,6 +23,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap import tenants as bootstrap_tenants
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.delivery import log_facts
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.status import wait_for_integration, wait_for_valid
 from evidence_courier.ports.logger import (
     ConfigurationDoubtful,
@@ -34,7 +35,6 @@ from evidence_courier.ports.logger import (
     UploadHeld,
     UploadsWait,
 )
-from evidence_courier.ports.records import Find
 from evidence_courier.testing.contracts.stored import entry
 
 E_ACUTE, DECOMPOSED = "r\u00e9sum", "re\u0301sum"

@@ -34,6 +34,7 @@ from evidence_courier.bootstrap.face import Health
 from evidence_courier.delivery.actions import Skipped
 from evidence_courier.domain.errors import Problem
 from evidence_courier.domain.upload.failure import Failure
+from evidence_courier.domain.upload.find import Page
 from evidence_courier.domain.upload.status import (
     ActionRow,
     AttemptRow,
@@ -42,7 +43,6 @@ from evidence_courier.domain.upload.status import (
     UploadDetails,
 )
 from evidence_courier.domain.upload.verdict import Receipt
-from evidence_courier.ports.records import Page
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ from crash_host import Death, Plan
 from evidence_courier import UploadStatus
 from evidence_courier.adapters.stores.sqlite import open_for_reading
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
-from evidence_courier.ports.records import Find
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.testing.sandboxes import Fault, SprintoSandbox
 from evidence_courier.testing.sandboxes.received import ReceivedUpload
 from evidence_courier.testing.sandboxes.threads import sandbox_in_thread

@@ -16,9 +16,8 @@ from attrs import evolve
 
 from ....domain.arguments import is_whole
 from ....domain.health import Count
+from ....domain.upload.find import MOST_WITH_PREFIX, Find, Place, place_after, too_many_begin_with
 from ....domain.upload.upload import Status
-from ....ports.paging import Place, place_after
-from ....ports.records import MOST_WITH_PREFIX, Find, too_many_begin_with
 from ..rows import STATUS, Row, key_of, moment, moment_of
 from .reads import EVER_SINCE, PARKED
 from .session import Batch, Each, Given, Session

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ....domain.notices import News, Notice, Standing
+from ....domain.upload.find import Find
 from ....ports.notices import MAX_WAITING, WaitingNotice
-from ....ports.records import Find
 from ..rows import moment
 from . import health
 from .linking import SqlLinks

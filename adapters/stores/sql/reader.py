@@ -14,12 +14,12 @@ from ....domain.health import Count, RecordsHealth
 from ....domain.pacing.gate import Block
 from ....domain.pacing.paused import Paused, pause_of
 from ....domain.retention import erased_id, key_of_erased
+from ....domain.upload.find import Find, Page, token_of
 from ....domain.upload.history import details_of, running_attempt
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.chain import ChainPage, Unlinked
-from ....ports.paging import token_of
-from ....ports.records import ActedOn, Entry, Find, Page
+from ....ports.records import ActedOn, Entry
 from ....ports.removal import NamingTexts, PersonsUpload, RemovalRow, SettledPage
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of, state_of
 from . import chain, health, lists, naming, pauses, reads, removal

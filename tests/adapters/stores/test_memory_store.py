@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evidence_courier.domain.errors import StoreError
-from evidence_courier.ports.records import Added, Begun, Find
+from evidence_courier.domain.upload.find import Find
+from evidence_courier.ports.records import Added, Begun
 from evidence_courier.testing.contracts.stored import AT, entry, started
 from evidence_courier.testing.memory_store import MemoryStore
 

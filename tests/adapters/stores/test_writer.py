@@ -18,6 +18,7 @@ from attrs import evolve
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.domain.errors import CourierError, MisuseError, StoreError
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.ports.records import (
     AddAnswer,
     Added,
@@ -27,7 +28,6 @@ from evidence_courier.ports.records import (
     Change,
     Conflict,
     Entry,
-    Find,
     Known,
     SaveAnswer,
     Saved,

@@ -31,6 +31,7 @@ from evidence_courier.domain.pacing.gate import (
 from evidence_courier.domain.pacing.paused import Paused, Resumed
 from evidence_courier.domain.retention import Part
 from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.find import Find, Page
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import (
     UNKNOWN_PROVIDER,
@@ -57,9 +58,7 @@ from evidence_courier.ports.records import (
     Change,
     Conflict,
     Entry,
-    Find,
     NamedProvider,
-    Page,
     SaveAnswer,
     Saved,
     Start,

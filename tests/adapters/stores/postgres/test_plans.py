@@ -20,10 +20,11 @@ from evidence_courier.domain.health import OPEN
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.status import ActionRow
 from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER, Status
 from evidence_courier.ports.gates import Acquire
-from evidence_courier.ports.records import Change, Find, LookUp, MadeDocument, NamedProvider
+from evidence_courier.ports.records import Change, LookUp, MadeDocument, NamedProvider
 from evidence_courier.testing.contracts.stored import (
     AT,
     UNPACED,

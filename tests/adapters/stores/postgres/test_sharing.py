@@ -18,9 +18,10 @@ from evidence_courier.adapters.stores.postgres.schema import ADDED_UP_AT_ONCE
 from evidence_courier.adapters.stores.sql.gates import BUSY
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import NotBefore
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.status import ActionRow
 from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER, Status
-from evidence_courier.ports.records import Added, Begun, Change, Conflict, Find, Known
+from evidence_courier.ports.records import Added, Begun, Change, Conflict, Known
 from evidence_courier.testing.contracts.stored import (
     AT,
     UNPACED,

@@ -14,7 +14,7 @@ from evidence_courier.adapters.stores.sql import reads
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import Quota
-from evidence_courier.ports.records import Find
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.testing import MemoryStore
 from evidence_courier.testing.contracts.stored import AT, entry, started
 

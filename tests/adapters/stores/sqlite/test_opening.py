@@ -16,8 +16,9 @@ import pytest
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.domain.errors import MisuseError, StoreError
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.upload import Status
-from evidence_courier.ports.records import Added, Find
+from evidence_courier.ports.records import Added
 from evidence_courier.testing.contracts.stored import AT, entry
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")

@@ -15,9 +15,8 @@ from evidence_courier.adapters.stores.sql.session import Batch
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.session import SqliteSession, text_of
 from evidence_courier.domain.health import OPEN
+from evidence_courier.domain.upload.find import Find, Place, place_after, token_of
 from evidence_courier.domain.upload.upload import Status
-from evidence_courier.ports.paging import Place, place_after, token_of
-from evidence_courier.ports.records import Find
 from evidence_courier.testing.contracts.stored import AT, entry, tried
 
 # What stands in the plan of a query that reads a whole table, or sorts what it has read.

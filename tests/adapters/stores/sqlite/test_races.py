@@ -15,7 +15,8 @@ from attrs import evolve
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.writer import WriterThread
-from evidence_courier.ports.records import Added, Begun, Conflict, Find, Known
+from evidence_courier.domain.upload.find import Find
+from evidence_courier.ports.records import Added, Begun, Conflict, Known
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
 MANY = 64

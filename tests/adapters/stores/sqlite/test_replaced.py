@@ -17,8 +17,9 @@ from store_fixtures import House, evidence
 from evidence_courier import StoreError
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
-from evidence_courier.ports.records import Added, Find
+from evidence_courier.ports.records import Added
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed there")

@@ -16,7 +16,8 @@ from reachable_store import ReachableStore
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading, room
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.domain.errors import StoreError
-from evidence_courier.ports.records import Added, Begun, Entry, Find, Saved
+from evidence_courier.domain.upload.find import Find
+from evidence_courier.ports.records import Added, Begun, Entry, Saved
 from evidence_courier.testing.contracts.stored import AT, delivered, entry, started
 
 MIB = 2**20

@@ -16,8 +16,9 @@ from reachable_store import ReachableStore
 from evidence_courier.adapters.stores.sqlite import SqliteStore, database, open_for_reading
 from evidence_courier.adapters.stores.sqlite.opening import writing_connection
 from evidence_courier.domain.errors import StoreError
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.upload import Sending, Upload
-from evidence_courier.ports.records import Added, Begun, Entry, Find, Saved
+from evidence_courier.ports.records import Added, Begun, Entry, Saved
 from evidence_courier.testing.contracts.stored import AT, delivered, entry, started
 
 HALF_A_CHARACTER = "\ud800"
