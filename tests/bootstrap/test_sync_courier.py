@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import inspect
 import os
@@ -79,6 +80,8 @@ def no_thread_is_left() -> bool:
     deadline = time.monotonic() + 30
     while our_threads() and time.monotonic() < deadline:
         time.sleep(MILLISECOND)
+    if our_threads():
+        faulthandler.dump_traceback()  # of all threads: where the one stands that is left
     return not our_threads()
 
 
