@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 L = TypeVar("L", bound=Hashable)
@@ -40,3 +40,19 @@ class InTurn(Generic[L, T]):
         if items:
             self._lanes[lane] = items
         return item
+
+    def take_along(self, lane: L, most: int, fits: Callable[[T], bool]) -> list[T]:
+        """The next items of a lane as long as they fit; it keeps its turn."""
+        items, taken = self._lanes.get(lane, deque[T]()), list[T]()
+        while items and len(taken) < most and fits(items[0]):
+            taken.append(items.popleft())
+        if not items:
+            self._lanes.pop(lane, None)
+        self._waiting -= len(taken)
+        return taken
+
+    def put_back(self, lane: L, items: Sequence[T]) -> None:
+        """Have items that were taken wait again, before the others of their lane."""
+        if items:
+            self._lanes.setdefault(lane, deque()).extendleft(reversed(items))
+            self._waiting += len(items)

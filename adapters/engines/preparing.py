@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from io import FileIO
 from urllib.parse import quote, unquote_to_bytes
 
@@ -136,20 +137,19 @@ class Preparer:
         if isinstance(result, _Prepared):
             return result
         content = record_json(record)
-        kept = _stored(content, Document(content=content, media_type=RECORD_TYPE))
-        return _Prepared(kept, content, result)
+        kept = Document(content=content, media_type=RECORD_TYPE)
+        return _Prepared(_stored(kept, sha256_of(content), len(content)), content, result)
 
     def _handed_over(self, document: Document, destination: Destination) -> _Prepared:
         if document.path is not None:
             path = quote(os.fsencode(os.path.abspath(document.path)))
-            return self._read(evolve(_stored(b"", document), sha256="", path=path), destination)
+            return self._read(_stored(document, "", 0, path=path), destination)
         content = document.content
-        stored = _stored(content or b"", document)
         if content is None:
             assert document.sha256 is not None and document.size is not None
-            stored = evolve(
-                stored, sha256=document.sha256, size=document.size, source=document.source
-            )
+            stored = _stored(document, document.sha256, document.size, source=document.source)
+        else:
+            stored = _stored(document, sha256_of(content), len(content))
         failure = _unfit(stored, destination)
         kept = failure is None or stored.size <= MAX_KEPT
         return _Prepared(stored, content if kept else None, failure)
@@ -173,7 +173,7 @@ class Preparer:
                 failure = _unfit(seen, destination)
                 if failure is not None:
                     return _Prepared(seen, None, failure)
-                made, content = self._copied(file, evolve(seen, path=None, modified=None))
+                made, content = self._copied(file, seen)
             return _Prepared(made, content, _unfit(made, destination))
 
         which = f"the document {shown} cannot be read"
@@ -182,6 +182,7 @@ class Preparer:
 
     def _copied(self, file: FileIO, seen: StoredDocument) -> tuple[StoredDocument, bytes | None]:
         """What is in a file. If it is large it goes to another without ever being in memory."""
+        made = partial(evolve, seen, path=None, modified=None)
         if self.documents is not None and seen.size > LARGE:
             digest, size, buffer = hashlib.sha256(), 0, memoryview(bytearray(_CHUNK))
 
@@ -194,10 +195,10 @@ class Preparer:
 
             with suppress(StoreError):
                 kept = self.documents.keep(chunks())
-                return evolve(seen, sha256=digest.hexdigest(), size=size, file=kept), None
+                return made(sha256=digest.hexdigest(), size=size, file=kept), None
             file.seek(0)
         content = file.read()
-        return evolve(seen, sha256=sha256_of(content), size=len(content)), content
+        return made(sha256=sha256_of(content), size=len(content)), content
 
     def _plugged_in(
         self, verb: Callable[[], _Prepared | Failure], kind: FailureKind, which: str
@@ -228,12 +229,16 @@ def _gone(message: str) -> Failure:
     return Failure(FailureKind.DOCUMENT_GONE, message)
 
 
-def _stored(content: bytes, document: Document) -> StoredDocument:
+def _stored(
+    document: Document, sha256: str, size: int, source: str | None = None, path: str | None = None
+) -> StoredDocument:
     return StoredDocument(
-        sha256=sha256_of(content),
-        size=len(content),
+        sha256=sha256,
+        size=size,
         media_type=document.media_type,
         filename=_recordable(document.filename),
+        source=source,
+        path=path,
     )
 
 

@@ -2,22 +2,25 @@
 written.
 
 Tenants take turns from the first moment. Ready documents go in batches, one hop to a worker thread
-for many. What takes longer (a record to render, a file to read, one to write) goes one by one in
-threads of its own, a few at a time and fewer of one tenant, so that it holds nothing else up.
+for many. What takes longer (a record to render, files to read, one to write) goes in threads of its
+own, a few at a time and fewer of one tenant, so that it holds nothing else up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from attrs import define, evolve
+from attrs import Factory, define, evolve
 
 from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
-from ...delivery.fair_share import FairShare, Lane
+from ...delivery.fair_share import FairShare
 from ...delivery.in_turn import InTurn
 from ...delivery.resubmission import adopt
 from ...domain.errors import CourierError, MisuseError, StoreError
@@ -36,6 +39,11 @@ from .tickets import Ticket
 BATCH = 64
 BATCH_BYTES = 4 * 2**20
 """A batch of ready documents ends at so many of them, or with so many bytes."""
+
+FILES = 16
+FILES_BYTES = 2**20
+FILES_SECONDS = 0.1
+"""A thread reads so many files of a tenant in one go, unless they are large or slow."""
 
 MOMENT = 1.0
 """Seconds that recording is given to finish, even where a courier is closed without grace."""
@@ -65,6 +73,31 @@ class Prepared:
 
     submission: Submission
     entry: Entry
+
+
+@define(eq=False)
+class _Batch:
+    """What one thread prepares of one tenant: `left` has not been begun, `begun` has, and the first
+    of these are `done`."""
+
+    left: deque[Submission]
+    begun: list[Submission] = Factory(list)
+    done: list[Prepared] = Factory(list)
+
+    def begin(self) -> Submission | None:
+        """Begin the next one; None if there is none left."""
+        with suppress(IndexError):  # also if the rest was taken just now
+            self.begun.append(self.left.popleft())
+            return self.begun[-1]
+        return None
+
+    def rest(self) -> list[Submission]:
+        """Take what has not been begun."""
+        rest: list[Submission] = []
+        with suppress(IndexError):
+            while True:
+                rest.append(self.left.popleft())
+        return rest
 
 
 class Recorder:
@@ -167,8 +200,11 @@ class Recorder:
 
     def _start_slow(self) -> None:
         while (one := self._slow.take(lambda tenant: self._share.admits((tenant,)))) is not None:
-            self._share.enter((one.evidence.tenant_id,))
-            worker = asyncio.create_task(self._record_slow(one))
+            batch, tenant_id = _Batch(deque([one])), one.evidence.tenant_id
+            if _is_file(one):
+                batch.left += self._slow.take_along(tenant_id, FILES - 1, partial(_may_join, one))
+            self._share.enter((tenant_id,))
+            worker = asyncio.create_task(self._record_slow(batch, one))
             self._workers.add(worker)
             worker.add_done_callback(self._worker_gone)
 
@@ -204,19 +240,19 @@ class Recorder:
             size += len(document.content or b"") if isinstance(document, Document) else 0
         return batch
 
-    async def _record_slow(self, one: Submission) -> None:
+    async def _record_slow(self, batch: _Batch, first: Submission) -> None:
         """Record what may hang; if it does, say so in its record. What is prepared makes place for
         the next one, and waits for a commit with others, unless that is too much to hold."""
-        lane, size, early = (one.evidence.tenant_id,), 0, False
+        lane, size, early = (first.evidence.tenant_id,), 0, False
         try:
-            entries = await self._prepare_slow(one, lane)
-            size = sum(len(entry.content or b"") for entry in entries)
+            prepared = await self._prepare_slow(batch, first)
+            size = sum(len(one.entry.content or b"") for one in prepared)
             self._unwritten += size
             early = self._unwritten <= BATCH_BYTES
             if early:
                 self._share.leave(lane)
                 self._start_slow()
-            await self._record([one], entries)
+            await self._record(prepared)
         finally:
             self._unwritten -= size
             task = asyncio.current_task()
@@ -225,42 +261,54 @@ class Recorder:
                 if task is not None and not task.cancelling():
                     self._start_slow()
 
-    async def _prepare_slow(self, one: Submission, lane: Lane) -> list[Entry]:
-        outside, document = self._driver.outside, one.evidence.document
-        reading = reading_of(one.destination, is_file=isinstance(document, Document))
-        self._in_hand.add(one)
-        prepare, slow = partial(self._prepare, [one]), False
+    async def _prepare_slow(self, batch: _Batch, first: Submission) -> list[Prepared]:
+        """What became of those that were begun; the others wait again."""
+        outside, lane = self._driver.outside, (first.evidence.tenant_id,)
+        is_file = isinstance(first.evidence.document, Document)
+        reading = reading_of(first.destination, is_file=is_file)
+        self._in_hand.update(batch.left)
+        slow = False
 
         def on_slow() -> None:
             nonlocal slow
             slow = True
             self._share.step_aside(lane)
+            self._put_back(batch, *lane)
             self._start_slow()
 
         try:
-            work = partial(prepare, outside.preparer)
-            return await outside.readers.run(reading, work, at_once=True, on_slow=on_slow)
+            work = partial(self._prepare_some, batch)
+            await outside.readers.run(reading, work, at_once=True, on_slow=on_slow)
+            return batch.done
         except TimeoutError as late:
+            done, rest = [*batch.done], batch.rest()
             preparer = evolve(outside.preparer, late=late)
-            return await self._driver.read(partial(prepare, preparer))
+            # None was begun: no thread was to be had in time.
+            unanswered = batch.begun[len(done) :] or rest
+            return done + await self._driver.read(partial(self._prepare, unanswered, preparer))
         finally:
+            self._put_back(batch, *lane)
             if slow:  # what it has read takes room again, until it is written
                 self._share.end_aside(lane)
                 self._share.enter(lane)
+
+    def _put_back(self, batch: _Batch, tenant_id: str) -> None:
+        rest = batch.rest()
+        self._in_hand.difference_update(rest)
+        self._slow.put_back(tenant_id, rest)
 
     async def _record_batch(
         self, batch: list[Submission], refused: StoreError | None = None
     ) -> StoreError | None:
         self._in_hand.update(batch)
         prepare = partial(self._prepare, batch, self._driver.outside.preparer)
-        return await self._record(batch, await self._driver.read(prepare), refused)
+        return await self._record(await self._driver.read(prepare), refused)
 
     async def _record(
-        self, batch: list[Submission], entries: list[Entry], refused: StoreError | None = None
+        self, prepared: Sequence[Prepared], refused: StoreError | None = None
     ) -> StoreError | None:
         """Record a batch, or keep it if the database has just refused another. Returns why it
         was refused, if it was."""
-        prepared = list(map(Prepared, batch, entries))
         if refused is None:
             early = await self._write(prepared)
         else:
@@ -336,10 +384,30 @@ class Recorder:
         self._active.compare(entry.upload.key, answer.submitted_digest, submitted)
         return answer.upload.key
 
-    def _prepare(self, batch: Sequence[Submission], preparer: Preparer) -> list[Entry]:
+    def _prepare(self, batch: Sequence[Submission], preparer: Preparer) -> list[Prepared]:
         """In a worker thread."""
         prepare, now = preparer.prepare, self._driver.clock.now
-        return [prepare(one.evidence, one.destination, now()) for one in batch]
+        return [Prepared(one, prepare(one.evidence, one.destination, now())) for one in batch]
+
+    def _prepare_some(self, batch: _Batch) -> None:
+        """In a thread of the readers: as many as can be prepared in a moment."""
+        preparer, until, size = self._driver.outside.preparer, time.monotonic() + FILES_SECONDS, 0
+        while not batch.begun or (size < FILES_BYTES and time.monotonic() < until):
+            if (one := batch.begin()) is None:
+                break
+            (prepared,) = self._prepare([one], preparer)
+            size += len(prepared.entry.content or b"")
+            batch.done.append(prepared)
+
+
+def _is_file(one: Submission) -> bool:
+    document = one.evidence.document
+    return isinstance(document, Document) and document.path is not None
+
+
+def _may_join(first: Submission, other: Submission) -> bool:
+    """Whether a thread that reads the file of the first may read that of another as well."""
+    return other.destination is first.destination and _is_file(other)
 
 
 def _is_ready(document: Document | TrainingRecord) -> bool:

@@ -27,6 +27,20 @@ def test_a_lane_that_is_not_admitted_keeps_its_turn() -> None:
     assert queue.take() == 0
 
 
+def test_several_of_a_lane_are_taken_and_may_wait_again() -> None:
+    queue: InTurn[str, int] = InTurn()
+    for number, lane in enumerate("aaaab"):
+        queue.put(lane, number)
+    assert queue.take() == 0
+    assert queue.take_along("a", 2, lambda number: number < 9) == [1, 2]
+    queue.put_back("a", [1, 2])
+    assert len(queue) == 4
+    assert queue.take_along("a", 9, lambda number: number < 3) == [1, 2]
+    assert queue.take_along("a", 9, lambda number: True) == [3]
+    assert queue.take_along("a", 9, lambda number: True) == []
+    assert [queue.take(), queue.take(), len(queue)] == [4, None, 0]
+
+
 @given(st.lists(st.integers(0, 4)), st.integers(1, 20))
 def test_a_new_lane_waits_for_one_item_of_each_other(lanes: list[int], after: int) -> None:
     queue: InTurn[int, int] = InTurn()

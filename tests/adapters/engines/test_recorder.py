@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
 from store_fixtures import House, evidence, tenant
 
-from evidence_courier import Document
+from evidence_courier import Document, Evidence
+from evidence_courier.adapters.engines import readers
+from evidence_courier.adapters.engines.preparing import Preparer
+from evidence_courier.adapters.engines.readers import Readers
+from evidence_courier.delivery.destinations import Destination
 from evidence_courier.delivery.fair_share import FairShare, Lane
+from evidence_courier.ports.records import Entry
 
 
 def test_a_submission_does_not_ask_for_all_tenants_that_wait(
@@ -39,3 +47,59 @@ def test_a_submission_does_not_ask_for_all_tenants_that_wait(
             assert asked[0] < 40 * len(tickets)
 
     asyncio.run(story())
+
+
+def test_files_of_a_tenant_are_read_in_one_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, runs, run = House(tmp_path / "courier.db"), [0], Readers.run
+    (tmp_path / "a.pdf").write_bytes(b"a document")
+    document = Document(path=str(tmp_path / "a.pdf"), media_type="application/pdf")
+
+    async def count(*given: Any, **options: Any) -> object:
+        runs[0] += 1
+        return await run(*given, **options)
+
+    monkeypatch.setattr(Readers, "run", count)
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            its = [evolve(evidence(f"ev-{number}"), document=document) for number in range(64)]
+            for ticket in [courier.submit(one) for one in its]:
+                status = await ticket.settled(30)
+                assert status is not None and status.status == "succeeded"
+
+    asyncio.run(story())
+    assert runs[0] <= 32
+
+
+def test_a_file_that_hangs_keeps_those_after_it_waiting_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "SLOW", 0.05)
+    house, until, prepare = House(tmp_path / "courier.db"), threading.Event(), Preparer.prepare
+    (tmp_path / "a.pdf").write_bytes(b"a document")
+    document = Document(path=str(tmp_path / "a.pdf"), media_type="application/pdf")
+
+    def hang(own: Preparer, one: Evidence, destination: Destination, now: datetime) -> Entry:
+        if one.evidence_id == "ev-0":
+            until.wait(60)
+        return prepare(own, one, destination, now)
+
+    monkeypatch.setattr(Preparer, "prepare", hang)
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            its = [evolve(evidence(f"ev-{number}"), document=document) for number in range(9)]
+            hanging, *others = [courier.submit(one) for one in its]
+            for ticket in others:
+                await asyncio.wait_for(ticket.recorded(), 20)
+            until.set()
+            await asyncio.wait_for(hanging.recorded(), 20)
+            settled = [await ticket.settled(30) for ticket in (hanging, *others)]
+            assert [one and one.status for one in settled] == ["succeeded"] * 9
+
+    try:
+        asyncio.run(story())
+    finally:
+        until.set()
