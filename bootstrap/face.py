@@ -21,7 +21,7 @@ from ..domain.evidence.evidence import Evidence
 from ..domain.health import OPEN, Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import A_PLACE
-from ..domain.pacing.paused import Paused, Resumed, Target
+from ..domain.pacing.paused import Paused, Resumed, Scope
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.find import Find, Page
 from ..domain.upload.status import UploadDetails, UploadStatus, wait_for_integration
@@ -277,10 +277,10 @@ class RecordsFace(RecordsBasis):
             StoreError: The database could not be read or written.
         """
         who = Person(by, reason)
-        pause = Paused(Target(tenant_id, provider), self._clock.now(), who.by, who.reason)
+        pause = Paused(Scope(tenant_id, provider), self._clock.now(), who.by, who.reason)
         await self._write(lambda store: store.save([pause]))
         paused = await self._read(_paused)
-        return next((one for one in paused if one.target == pause.target), pause)
+        return next((one for one in paused if one.scope == pause.scope), pause)
 
     async def resume(
         self,
@@ -299,11 +299,11 @@ class RecordsFace(RecordsBasis):
             MisuseError: Neither is named, or `by` or `reason` is empty.
             StoreError: The database could not be read or written.
         """
-        who, target = Person(by, reason), Target(tenant_id, provider)
-        end = Resumed(target, self._clock.now(), who.by, who.reason)
+        who, scope = Person(by, reason), Scope(tenant_id, provider)
+        end = Resumed(scope, self._clock.now(), who.by, who.reason)
         paused = await self._read(_paused)
         await self._write(lambda store: store.save([end]))
-        return next((one for one in paused if one.target == target), None)
+        return next((one for one in paused if one.scope == scope), None)
 
     async def paused(self) -> Sequence[Paused]:
         """What people have paused and not resumed, the oldest first."""

@@ -78,9 +78,9 @@ LookUpEnded           INFO     look-up {look_up} {finding}{because}{next}
 UploadHeld            ERROR    held{because}; it waits {way_out}
 UploadRequeued        INFO     tried again{person}, with a fresh budget: {reason}
 ActionTaken           INFO     {action} by {by}: {reason}
-DeliveryPaused        WARNING  {target} is paused by {by}: {reason}; nothing begins for it until a
+DeliveryPaused        WARNING  {scope} is paused by {by}: {reason}; nothing begins for it until a
                                person resumes it
-DeliveryResumed       INFO     {target} is resumed
+DeliveryResumed       INFO     {scope} is resumed
 IntegrationBlocked    ERROR    the integration does not work{because}; its other uploads are held:
                                they{failed} go again by themselves once its settings change or a
                                person releases one

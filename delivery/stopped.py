@@ -58,7 +58,7 @@ def _hold_postponed(
 
 
 class PauseKeeper:
-    """Holds what waits for a target that people have paused, soon after they have."""
+    """Holds what waits for what people have paused, soon after they have."""
 
     def __init__(self, context: TurnContext, uploads: ActiveUploads) -> None:
         self._context = context
@@ -69,21 +69,19 @@ class PauseKeeper:
         """Hold what waits for what was paused since the last time; log what has changed."""
         before, self._seen = self._seen, (yield from perform(Read(lambda store: store.paused())))
         # Not compared by the names and reasons: an erasure takes them out of a pause in force.
-        known, paused = {(one.target, one.at) for one in before}, {one.target for one in self._seen}
+        known, paused = {(one.scope, one.at) for one in before}, {one.scope for one in self._seen}
         for pause in self._seen:
-            if (pause.target, pause.at) not in known:
-                yield from perform(
-                    Notify(DeliveryPaused(str(pause.target), pause.by, pause.reason))
-                )
+            if (pause.scope, pause.at) not in known:
+                yield from perform(Notify(DeliveryPaused(str(pause.scope), pause.by, pause.reason)))
                 yield from self._hold(pause)
         for pause in before:
-            if pause.target not in paused:
-                yield from perform(Notify(DeliveryResumed(str(pause.target))))
+            if pause.scope not in paused:
+                yield from perform(Notify(DeliveryResumed(str(pause.scope))))
 
     def _hold(self, pause: Paused) -> Turn[None]:
         for destination in [*self._uploads.destinations.values()]:
             integration = destination.integration
-            if pause.target.covers(integration.tenant_id, integration.provider):
+            if pause.scope.covers(integration.tenant_id, integration.provider):
                 blocked = Blocked(pause.failure)
                 yield from hold_rest(self._context, self._uploads, destination, blocked)
 

@@ -78,8 +78,8 @@ def stop_of(pause: Paused) -> Stop:
     """What a person has paused, among the stops."""
     return Stop(
         state="paused",
-        tenant_id=pause.target.tenant_id or "",
-        provider=pause.target.provider or "",
+        tenant_id=pause.scope.tenant_id or "",
+        provider=pause.scope.provider or "",
         since=pause.at,
         reason=pause.reason,
         message=pause.failure.message,

@@ -204,10 +204,10 @@ class ActionTaken(UploadEvent):
 
 @frozen
 class DeliveryPaused(LogEvent):
-    """A person has paused a `target`, as this courier has noticed: a tenant, a provider, or a
+    """A person has paused the `scope`, as this courier has noticed: a tenant, a provider, or a
     tenant with a provider. Nothing begins for it."""
 
-    target: str
+    scope: str
     by: str
     reason: str
 
@@ -216,7 +216,7 @@ class DeliveryPaused(LogEvent):
 class DeliveryResumed(LogEvent):
     """A person has resumed what was paused."""
 
-    target: str
+    scope: str
 
 
 @frozen

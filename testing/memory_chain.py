@@ -89,6 +89,6 @@ class MemoryChain(MemoryInspection):
                 yield Record(tenant_id, ACTION, identity, about, content)
         for number, one in enumerate(self._gates.pauses):
             kind = PAUSE if isinstance(one, Paused) else RESUME
-            whose, what = one.target.tenant_id or "", {"by": one.by, "reason": one.reason}
-            content = {"provider": one.target.provider, "at": str(one.at), **what}
+            whose, what = one.scope.tenant_id or "", {"by": one.by, "reason": one.reason}
+            content = {"provider": one.scope.provider, "at": str(one.at), **what}
             yield Record(whose, kind, number, f"the {kind} at {one.at}", content)

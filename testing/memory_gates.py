@@ -13,7 +13,7 @@ from ..domain.pacing import gate as rules
 from ..domain.pacing.estimate import Line
 from ..domain.pacing.gate import Acquired, Block, Blocked, GateChange, Pause, Quota, Refusal, Turn
 from ..domain.pacing.lease import Lease
-from ..domain.pacing.paused import Paused, Resumed, Target, pause_of
+from ..domain.pacing.paused import Paused, Resumed, Scope, pause_of
 from ..domain.upload.backoff import earlier, is_set_back, later
 from ..domain.upload.upload import UploadKey
 from ..ports.gates import Acquire, AcquireAnswer
@@ -109,17 +109,17 @@ class MemoryGates:
 
     def paused(self) -> Sequence[Paused]:
         """What people have paused and not resumed."""
-        found: dict[Target, Paused] = {}
+        found: dict[Scope, Paused] = {}
         for one in self.pauses:
             if isinstance(one, Paused):
-                found[one.target] = one
+                found[one.scope] = one
             else:
-                del found[one.target]
+                del found[one.scope]
         return tuple(found.values())
 
     def pause(self, one: Paused | Resumed) -> None:
         """Take note of it, unless it changes nothing."""
-        is_paused = any(known.target == one.target for known in self.paused())
+        is_paused = any(known.scope == one.scope for known in self.paused())
         if is_paused != isinstance(one, Paused):
             self.pauses.append(one)
 

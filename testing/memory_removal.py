@@ -164,7 +164,7 @@ class MemoryRemovals(MemoryInspection):
         names, whose = Names(called), tenant_key(tenant_id)
         self._removed, found = _blanked(self._removed, names)
         pauses = self._gates.pauses
-        concerned = [one for one in pauses if one.target.tenant_id in (None, whose)]
+        concerned = [one for one in pauses if one.scope.tenant_id in (None, whose)]
         blanked, named = _blanked(concerned, names)
         new = dict(zip(map(id, concerned), blanked, strict=True))
         self._gates.pauses = [new.get(id(one), one) for one in pauses]
@@ -176,7 +176,7 @@ class MemoryRemovals(MemoryInspection):
         with self._lock:
             self._go_on("naming")
             called, whose = Names(names), tenant_key(tenant_id)
-            pauses = [one for one in self._gates.pauses if one.target.tenant_id in (None, whose)]
+            pauses = [one for one in self._gates.pauses if one.scope.tenant_id in (None, whose)]
             copies = [deepcopy(one) for one in self._of(whose) if one.upload.key not in besides]
             count = _blanked(self._removed, called)[1] + _blanked(pauses, called)[1]
             return NamingTexts(count + sum(_blank_record(one, called) for one in copies), names)

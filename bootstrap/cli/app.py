@@ -220,10 +220,10 @@ _BLOCKS = _command(
     "health.blocks",
     """List what is blocked, parked or paused, and what to do.
 
-    Nothing is sent for these; since when and why is said of each. An integration is blocked that does not work, a target parked that takes nothing now, a tenant
-    or provider paused by a person, and a tenant skipped whose configuration is invalid or gone. A
-    block of settings that were changed since may stay listed until the first upload has succeeded
-    with the new ones.
+    Nothing is sent for these; since when and why is said of each. An integration is blocked that
+    does not work, a target parked that takes nothing now, a tenant or provider paused by a person,
+    and a tenant skipped whose configuration is invalid or gone. A block of settings that were
+    changed since may stay listed until the first upload has succeeded with the new ones.
     """,
     *_RECORDS,
     _JSON,
@@ -308,9 +308,9 @@ _INVARIANTS = _command(
     Changes nothing, and may be run beside a courier. Every upload is settled, in flight with a
     courier that lives, or due at some time; no budget is overspent; no attempt came before a
     Retry-After was over; every attempt that was begun has an end on record; a record that may have
-    been delivered twice says so; no action left its tenant; no pace was exceeded. With --config or --app, no
-    text in the database shows a secret of their tenants, either. The exit code is 1 if something
-    does not hold.
+    been delivered twice says so; no action left its tenant; no pace was exceeded. With --config or
+    --app, no text in the database shows a secret of their tenants, either. The exit code is 1 if
+    something does not hold.
     """,
     *_RECORDS,
     _CONFIG,

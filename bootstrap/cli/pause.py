@@ -10,7 +10,7 @@ from functools import partial
 
 import click
 
-from ...domain.pacing.paused import Paused, Target
+from ...domain.pacing.paused import Paused, Scope
 from .exits import UNDELIVERED
 from .output import moment, print_json
 from .place import Place
@@ -28,9 +28,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Do it, and print what is paused then, or was until now."""
-    target = Target(tenant, provider)
+    scope = Scope(tenant, provider)
     with place.records() as records:
-        again = word == "pause" and any(one.target == target for one in records.paused())
+        again = word == "pause" and any(one.scope == scope for one in records.paused())
         act = partial(getattr(records, word), tenant, provider)
         pause: Paused | None = act(by=by, reason=reason)
         if (
@@ -38,24 +38,24 @@ def run(
             and not records.find(tenant_id=tenant, provider=provider, limit=1).uploads
         ):
             unknown = tenant and stranger(records, place.name, tenant)
-            missing = unknown or f"no upload of {_named(target)} is in {place.name}"
+            missing = unknown or f"no upload of {_named(scope)} is in {place.name}"
             click.echo(f"warning: {missing}. The pause is for what is recorded later", err=True)
     if as_json:
         print_json([] if pause is None else [_row(pause)])
     elif pause is None:
-        click.echo(f"{_named(target)} is not paused", err=True)
+        click.echo(f"{_named(scope)} is not paused", err=True)
     elif word == "pause":
         already = "already " if again else ""
-        click.echo(f"{_named(target)}: {already}{pause.failure.message}")
+        click.echo(f"{_named(scope)}: {already}{pause.failure.message}")
     else:
-        click.echo(f"{_named(target)} is resumed; it was {pause.failure.message}")
+        click.echo(f"{_named(scope)} is resumed; it was {pause.failure.message}")
     sys.exit(UNDELIVERED if pause is None else 0)
 
 
-def _named(target: Target) -> str:
-    return str(target) if target.tenant_id else f"provider {target}"
+def _named(scope: Scope) -> str:
+    return str(scope) if scope.tenant_id else f"provider {scope}"
 
 
 def _row(pause: Paused) -> dict[str, object]:
-    target = {"tenant_id": pause.target.tenant_id, "provider": pause.target.provider}
-    return {**target, "at": moment(pause.at), "by": pause.by, "reason": pause.reason}
+    scope = {"tenant_id": pause.scope.tenant_id, "provider": pause.scope.provider}
+    return {**scope, "at": moment(pause.at), "by": pause.by, "reason": pause.reason}

@@ -58,9 +58,9 @@ PRUNE = _command(
 
     Counts first what would go, by tenant, and removes it with --yes, or after asking. How long what
     is kept is said by --retention, and for tenants with `retention` in their files by these: as
-    12h, 90d, 52w, `90d after success` or never. `attempts` are attempts and look-ups, `personal` is what
-    names a person with the document, `failed_documents` are documents of failed uploads. What is
-    open is kept. A courier with the same rules does this by itself.
+    12h, 90d, 52w, `90d after success` or never. `attempts` are attempts and look-ups, `personal` is
+    what names a person with the document, `failed_documents` are documents of failed uploads. What
+    is open is kept. A courier with the same rules does this by itself.
     """,
     _CONFIG,
     _db(),

@@ -19,9 +19,9 @@ def _key(tenant_id: str | None) -> str | None:
 
 
 @frozen
-class Target:
-    """A tenant (see `tenant_key`), a provider, or a tenant's integration with a provider. None is
-    every one; MisuseError if both are."""
+class Scope:
+    """What is paused: a tenant (see `tenant_key`), a provider, or a tenant's integration with a
+    provider. None is every one; MisuseError if both are."""
 
     tenant_id: str | None = field(default=None, converter=_key)
     provider: str | None = None
@@ -44,16 +44,16 @@ class Target:
 
 @frozen
 class Paused:
-    """A person has paused a target: what is under way ends, and nothing else begins."""
+    """What a person has paused: what is under way there ends, and nothing else begins."""
 
-    target: Target
+    scope: Scope
     at: datetime
     by: str
     reason: str
 
     @property
     def failure(self) -> Failure:
-        """Why the uploads of the target are held."""
+        """Why the uploads within it are held."""
         since = f"{self.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         return Failure(FailureKind.PAUSED, f"paused by {self.by} since {since}: {self.reason}")
 
@@ -62,7 +62,7 @@ class Paused:
 class Resumed:
     """A person has resumed what was paused."""
 
-    target: Target
+    scope: Scope
     at: datetime
     by: str
     reason: str
@@ -70,7 +70,7 @@ class Resumed:
 
 def pause_of(paused: Iterable[Paused], tenant_id: str, provider: str) -> Paused | None:
     """The oldest pause that holds for the uploads of a tenant to a provider."""
-    return next((one for one in paused if one.target.covers(tenant_id, provider)), None)
+    return next((one for one in paused if one.scope.covers(tenant_id, provider)), None)
 
 
 def actions_of(
@@ -82,6 +82,6 @@ def actions_of(
 ) -> Iterator[ActionRow]:
     """Those that concerned an upload between two moments, as its history shows them."""
     for one in changes:
-        if one.target.covers(tenant_id, provider) and since <= one.at <= to:
+        if one.scope.covers(tenant_id, provider) and since <= one.at <= to:
             word = "pause" if isinstance(one, Paused) else "resume"
             yield ActionRow(at=one.at, action=word, by=one.by, reason=one.reason)

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from ...delivery.chain import faults_of
 from ...domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
-from ...domain.pacing.paused import Paused, Resumed, Target
+from ...domain.pacing.paused import Paused, Resumed, Scope
 from ...domain.upload.actions import Action
 from ...domain.upload.status import ActionRow
 from ...domain.upload.upload import Upload
@@ -54,11 +54,11 @@ class ChainRules(GateRules):
     def test_pauses_and_their_ends_are_linked(self) -> None:
         """One of all tenants is in a chain of its own."""
         with self._store() as store:
-            for target in (Target("acme"), Target(None, "sprinto"), Target("acme", "sprinto")):
-                store.save([Paused(target, AT, "dana", "moves")])
+            for scope in (Scope("acme"), Scope(None, "sprinto"), Scope("acme", "sprinto")):
+                store.save([Paused(scope, AT, "dana", "moves")])
             same(store.link(100, AT), 3)
-            store.save([Resumed(Target("acme", "sprinto"), AT, "eve", "has moved")])
-            store.save([Resumed(Target("acme"), AT, "eve", "has moved")])
+            store.save([Resumed(Scope("acme", "sprinto"), AT, "eve", "has moved")])
+            store.save([Resumed(Scope("acme"), AT, "eve", "has moved")])
             same([store.link(100, AT), store.link(100, AT)], [2, 0])
             links = [link.kind for link, _ in store.links("acme", 0, 100).links]
             same(links, [PAUSE, PAUSE, RESUME, RESUME])

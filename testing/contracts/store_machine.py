@@ -37,7 +37,7 @@ except ModuleNotFoundError as error:
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
 from ...domain.pacing.gate import Acquired, GateChange, NotBefore, Quota
-from ...domain.pacing.paused import Paused, Resumed, Target
+from ...domain.pacing.paused import Paused, Resumed, Scope
 from ...domain.retention import Part
 from ...domain.upload.actions import Person
 from ...domain.upload.attempt import Attempt
@@ -519,8 +519,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(tenant_id=st.sampled_from([None, "acme", "globex"]), resumes=st.booleans())
     def pause(self, tenant_id: str | None, resumes: bool) -> None:
-        target = Target(tenant_id, None if tenant_id == "acme" else "sprinto")
-        change = (Resumed if resumes else Paused)(target, AT, "asha", "an audit")
+        scope = Scope(tenant_id, None if tenant_id == "acme" else "sprinto")
+        change = (Resumed if resumes else Paused)(scope, AT, "asha", "an audit")
         self.both(lambda store: store.save([change]))
         self.both(lambda store: list(store.paused()))
 

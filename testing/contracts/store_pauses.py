@@ -8,7 +8,7 @@ from datetime import timedelta
 from attrs import evolve
 
 from ...domain.pacing.gate import Blocked
-from ...domain.pacing.paused import Paused, Resumed, Target
+from ...domain.pacing.paused import Paused, Resumed, Scope
 from ...domain.upload.upload import Held
 from ...ports.records import Begun, Change, Saved, Start
 from ...ports.store import UploadStore
@@ -23,26 +23,26 @@ class PauseRules(GateRules):
     """The rules for what people pause."""
 
     def test_nothing_begins_for_what_is_paused_and_all_else_goes_on(self) -> None:
-        for target, passes in (
-            (Target("acme"), [False, False, True, True]),
-            (Target(None, "sprinto"), [False, True, False, True]),
-            (Target("acme", "sprinto"), [False, True, True, True]),
+        for scope, passes in (
+            (Scope("acme"), [False, False, True, True]),
+            (Scope(None, "sprinto"), [False, True, False, True]),
+            (Scope("acme", "sprinto"), [False, True, True, True]),
         ):
             with self._store() as store:
-                pause = Paused(target, AT, "asha", "an audit")
+                pause = Paused(scope, AT, "asha", "an audit")
                 same(store.save([pause]), [Saved()])
                 answers = begin_each(store, _starts(store))
                 begun = [isinstance(answer, Begun) for answer in answers]
-                same(begun, passes, f"what begins while {target} is paused")
+                same(begun, passes, f"what begins while {scope} is paused")
                 same(answers[0], Blocked(pause.failure))
-                same(store.save([Resumed(target, LATER, "bo", "it is over")]), [Saved()])
+                same(store.save([Resumed(scope, LATER, "bo", "it is over")]), [Saved()])
                 answers = begin_each(store, _starts(store, "ev-2"))
                 begun = [isinstance(answer, Begun) for answer in answers]
-                same(begun, [True] * 4, f"what begins once {target} is resumed")
+                same(begun, [True] * 4, f"what begins once {scope} is resumed")
 
     def test_a_pause_stays_with_whom_it_was_and_ends_once(self) -> None:
         with self._store() as store:
-            tenant, provider = Target("acme"), Target(None, "sprinto")
+            tenant, provider = Scope("acme"), Scope(None, "sprinto")
             first = Paused(tenant, AT, "asha", "an audit")
             other = Paused(provider, LATER, "bo", "its maintenance")
             again = Paused(tenant, LATER, "bo", "another reason")
@@ -56,24 +56,24 @@ class PauseRules(GateRules):
 
     def test_what_is_held_for_a_pause_goes_on_once_it_is_resumed(self) -> None:
         with self._store() as store:
-            pause = Paused(Target("acme"), LATER, "asha", "an audit")
+            pause = Paused(Scope("acme"), LATER, "asha", "an audit")
             (start, *_) = _starts(store)
             store.save([pause])
             held = evolve(start.upload, state=Held(pause.failure), version=2, updated_at=LATER)
             same(store.save([Change(held)]), [Saved()])
             here = {("acme", "sprinto"): UNPACED.address}
             same(list(store.freed(here, 10)), [], "what may go on while it is paused")
-            store.save([Resumed(pause.target, LATER, "bo", "it is over")])
+            store.save([Resumed(pause.scope, LATER, "bo", "it is over")])
             same(len(store.freed(here, 10)), 1, "how much may go on once it is resumed")
 
     def test_the_history_of_an_upload_has_the_pauses_that_held_it(self) -> None:
         with self._store() as store:
-            before = Target("acme"), AT - timedelta(days=1)
+            before = Scope("acme"), AT - timedelta(days=1)
             new = entry()
             store.add([new])
-            pause = Paused(Target("acme"), LATER, "asha", "an audit")
-            end = Resumed(pause.target, LATER + timedelta(hours=1), "bo", "it is over")
-            of_others = Paused(Target("globex"), LATER, "asha", "another audit")
+            pause = Paused(Scope("acme"), LATER, "asha", "an audit")
+            end = Resumed(pause.scope, LATER + timedelta(hours=1), "bo", "it is over")
+            of_others = Paused(Scope("globex"), LATER, "asha", "another audit")
             store.save([Paused(*before, "cy", "long ago"), Resumed(*before, "cy", "ended")])
             store.save([pause, of_others])
             held = evolve(new.upload, state=Held(pause.failure), version=2, updated_at=LATER)
@@ -86,7 +86,7 @@ class PauseRules(GateRules):
             same([row.action for row in details.actions], ["pause", "resume"])
 
     def test_a_pause_outlives_the_store_and_is_among_the_stops(self) -> None:
-        pause = Paused(Target("acme", "sprinto"), AT, "asha", "an audit")
+        pause = Paused(Scope("acme", "sprinto"), AT, "asha", "an audit")
         with self._folder() as folder:
             with closing(self.open_store(folder, False)) as store:
                 store.save([pause])

@@ -9,7 +9,7 @@ from datetime import timedelta
 from attrs import evolve
 
 from ...delivery.chain import faults_of
-from ...domain.pacing.paused import Paused, Resumed, Target
+from ...domain.pacing.paused import Paused, Resumed, Scope
 from ...domain.retention import ERASED, Part
 from ...domain.upload.actions import Person
 from ...domain.upload.events import AttemptEnded
@@ -317,20 +317,20 @@ class RemovalRules(GateRules):
 
     def test_a_person_goes_from_what_people_have_paused(self) -> None:
         with self._store() as store:
-            hers = Paused(Target("acme"), AT, JANE, f"asked by {MAIL}")
+            hers = Paused(Scope("acme"), AT, JANE, f"asked by {MAIL}")
             for one in (
                 hers,
-                evolve(hers, target=Target(None, "vanta")),
-                evolve(hers, target=Target("globex")),
-                Resumed(Target("acme"), AT, "kim", f"{JANE} is back"),
-                Paused(Target("acme"), AT, "kim", "again"),
+                evolve(hers, scope=Scope(None, "vanta")),
+                evolve(hers, scope=Scope("globex")),
+                Resumed(Scope("acme"), AT, "kim", f"{JANE} is back"),
+                Paused(Scope("acme"), AT, "kim", "again"),
             ):
                 store.save([one])
             same(store.remove(removal(store, [], names=[JANE, MAIL])).texts, 5)
             left = [
-                Paused(Target(None, "vanta"), AT, ERASED, ERASED),
-                evolve(hers, target=Target("globex")),
-                Paused(Target("acme"), AT, "kim", "again"),
+                Paused(Scope(None, "vanta"), AT, ERASED, ERASED),
+                evolve(hers, scope=Scope("globex")),
+                Paused(Scope("acme"), AT, "kim", "again"),
             ]
             same(list(store.paused()), left)
 

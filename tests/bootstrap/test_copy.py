@@ -27,7 +27,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.notices import News
-from evidence_courier.domain.pacing.paused import Paused, Target
+from evidence_courier.domain.pacing.paused import Paused, Scope
 from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.status import UploadDetails
 from evidence_courier.domain.upload.upload import UploadKey
@@ -172,7 +172,7 @@ def test_a_target_where_a_courier_has_noted_things_is_no_obstacle(
 def test_a_target_with_a_pause_is_refused(house: House, target: str) -> None:
     asyncio.run(history(house))
     store = PostgresStore(target)
-    store.save([Paused(Target("acme"), house.clock.now(), "kim", "an audit")])
+    store.save([Paused(Scope("acme"), house.clock.now(), "kim", "an audit")])
     store.close()
     refused = copied(house, target)
     assert (refused.exit_code, "it has records" in refused.output) == (3, True)

@@ -107,7 +107,7 @@ def test_a_pause_outlives_the_courier_and_is_seen_by_another(house: House) -> No
             assert status_of(await one.submit(evidence("ev-1")).settled()) == "held"
         async with house.courier() as other:
             (pause,) = await other.paused()
-            assert (str(pause.target), pause.by) == ("tenant acme with paper", "asha")
+            assert (str(pause.scope), pause.by) == ("tenant acme with paper", "asha")
             assert status_of(await other.submit(evidence("ev-2")).settled()) == "held"
             async with AsyncRecords.open(house.database) as records:
                 await records.resume("acme", "paper", **BO)

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from ....domain.integration import tenant_key
 from ....domain.pacing.gate import Blocked
-from ....domain.pacing.paused import Paused, Resumed, Target, actions_of, pause_of
+from ....domain.pacing.paused import Paused, Resumed, Scope, actions_of, pause_of
 from ....domain.upload.status import ActionRow
 from ....domain.upload.upload import UploadKey
 from ....ports.records import AnyChange
@@ -55,16 +55,16 @@ def of_upload(session: Session, row: Row) -> Iterator[ActionRow]:
         found.append(paused := _paused_of(each))
         if each["ended_at"] is not None:
             at = datetime.fromisoformat(each["ended_at"])
-            found.append(Resumed(paused.target, at, each["ended_by"], each["ended_reason"]))
+            found.append(Resumed(paused.scope, at, each["ended_by"], each["ended_reason"]))
     since, to = (datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at"))
     return actions_of(found, row["tenant_id"], row["provider"], since, to)
 
 
 def _cells(one: Paused | Resumed) -> Cells:
-    target = one.target
-    return (target.tenant_id or "", target.provider or "", moment(one.at), one.by, one.reason)
+    scope = one.scope
+    return (scope.tenant_id or "", scope.provider or "", moment(one.at), one.by, one.reason)
 
 
 def _paused_of(row: Row) -> Paused:
-    target = Target(row["tenant_id"] or None, row["provider"] or None)
-    return Paused(target, datetime.fromisoformat(row["at"]), row["by"], row["reason"])
+    scope = Scope(row["tenant_id"] or None, row["provider"] or None)
+    return Paused(scope, datetime.fromisoformat(row["at"]), row["by"], row["reason"])

@@ -618,7 +618,7 @@ class WritesBeforeItAsks(MemoryStore):
 @breaks("nothing_begins_for_what_is_paused_and_all_else_goes_on")
 class BeginsWhatIsPaused(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
-        ends = [Resumed(one.target, one.at, one.by, one.reason) for one in self.paused()]
+        ends = [Resumed(one.scope, one.at, one.by, one.reason) for one in self.paused()]
         self.save(ends)
         return super().begin(turns)
 
@@ -629,7 +629,7 @@ class PausesAnew(MemoryStore):
         answers: list[SaveAnswer] = []
         for one in changes:
             if isinstance(one, Paused):
-                super().save([Resumed(one.target, one.at, one.by, one.reason)])
+                super().save([Resumed(one.scope, one.at, one.by, one.reason)])
             answers += super().save([one])
         return answers
 
