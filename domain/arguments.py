@@ -14,6 +14,9 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 MISSING = type(None)
 
+NO_TEXT = "(not UTF-8) "
+"""Stands before what a database has in the place of a text and that is none."""
+
 
 def of_kind(name: str, value: object, kind: Any, words: str) -> None:
     """MisuseError unless the value is of this kind, or of one of these kinds."""

@@ -22,6 +22,7 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
+from .arguments import NO_TEXT
 from .retention import ERASED
 
 Value: TypeAlias = str | int | None
@@ -181,6 +182,12 @@ def _is_erased(name: str, value: Value) -> bool:
     return value is None or value == ERASED or renamed
 
 
+def _not_texts(tenant_id: str, content: Content) -> Iterator[str]:
+    for name, value in {"tenant_id": tenant_id, **content}.items():
+        if isinstance(value, str) and value.startswith(NO_TEXT):
+            yield name
+
+
 def _link_text(
     tenant_id: str, position: int, time: str, kind: str, record: str, previous: str | None
 ) -> str:
@@ -278,6 +285,10 @@ class Check:
             text = link.text(link.record_hash(record), self._previous)
             if hash_of(text) != link.hash:
                 yield self._fault(link.position, "its hash is not that of its record and place")
+        unreadable = [] if record is None else [*_not_texts(link.tenant_id, record.content)]
+        if record is not None and unreadable:
+            what = f"{record.about} has texts that are not UTF-8: {', '.join(unreadable)}"
+            yield self._fault(link.position, what)
         if link.kind == CHECKPOINT and record is not None:
             self._named |= positions_of(str(record.content["links"] or ""), link.position)
         for other in sorted(map(str, self._kept.pop(link.position, set()) - {link.hash})):

@@ -63,7 +63,7 @@ class MemoryChain(MemoryInspection):
     def _settled(self) -> Iterator[Record]:
         for record in self._records.values():
             tenant_id, evidence_id, provider = record.upload.key
-            for number, attempt in enumerate(record.attempts):
+            for number, attempt in enumerate(record.attempts, record.deleted):
                 verdict, result = word_of(attempt.verdict), str(attempt.result)
                 about = f"attempt {attempt.number} of evidence {evidence_id!r}"
                 moments = {"started_at": str(attempt.started_at), "ended_at": str(attempt.ended_at)}

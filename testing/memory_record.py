@@ -23,7 +23,8 @@ from ..ports.records import Change, Dossier, Entry, LookUp
 
 @define
 class MemoryRecord:
-    """An upload with its history. `arrival` numbers the uploads in the order they came in."""
+    """An upload with its history. `arrival` numbers the uploads in the order they came in;
+    `deleted` is how many attempts it had that are no more."""
 
     arrival: int
     upload: Upload
@@ -38,6 +39,7 @@ class MemoryRecord:
     look_ups: list[LookUp] = field(factory=list, init=False)
     actions: list[ActionRow] = field(factory=list, init=False)
     pruned: bool = field(default=False, init=False)
+    deleted: int = field(default=0, init=False)
     erased: bool = field(default=False, init=False)
 
     @property
@@ -61,6 +63,9 @@ class MemoryRecord:
             owner_lives=self.courier_id is not None and self.courier_id in living,
             budget=self.budget,
             pruned=self.pruned,
+            erased=self.erased,
+            actions=tuple(self.actions),
+            last_attempt_at=self.last_attempt_at,
         )
 
     def details(self, status: UploadStatus, pauses: Sequence[Paused | Resumed]) -> UploadDetails:

@@ -94,6 +94,7 @@ class MemoryRemovals(MemoryInspection):
                 if parts & {Part.ATTEMPTS, Part.PERSONAL}:
                     attempts += len(record.attempts)
                 if Part.ATTEMPTS in parts:
+                    record.deleted += len(record.attempts)
                     record.attempts, record.credentials, record.look_ups = [], [], []
                     record.pruned = True
                     record.upload = evolve(record.upload, version=record.upload.version + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from types import ModuleType
@@ -15,11 +15,12 @@ from ...ports.clock import Clock
 from ...ports.store import UploadStore
 from ..clocks.database import DatabaseClock
 from ..clocks.system import SystemClock
-from .sql.inspection import Inspection
+from .sql.inspection import Breach, Inspection
 from .sql.reader import SqlReader
 from .sqlite import SqliteStore
 from .sqlite import open_for_reading as open_sqlite
 from .sqlite.inspection import inspect as inspect_sqlite
+from .sqlite.inspection import unproven_in as unproven_in_sqlite
 from .sqlite.removal import vacuum as vacuum_sqlite
 
 # What is a path in any case.
@@ -108,6 +109,19 @@ def inspect(
     if not is_postgres(database):
         return inspect_sqlite(database, secrets=secrets, progress=progress)
     found: Inspection = _postgres().inspect(database, secrets=secrets, progress=progress)
+    return found
+
+
+def unproven(database: str, tenant_id: str | None) -> Sequence[Breach]:
+    """What of the uploads cannot be so by their attempts, look-ups and actions.
+
+    Raises:
+        MisuseError: As above.
+        StoreError: There is none, or it is not ours.
+    """
+    if not is_postgres(database):
+        return unproven_in_sqlite(database, tenant_id)
+    found: Sequence[Breach] = _postgres().unproven_in(database, tenant_id)
     return found
 
 

@@ -91,6 +91,10 @@ _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _NOTHING: tuple[Cell, ...] = (None,) * 7
 _NO_FAILURE: tuple[Cell, ...] = (None,) * 5
 _WORDS = {status: status.value for status in uploads.Status}
+_STATUS_WORDS = frozenset(_WORDS.values())
+_KINDS = frozenset(kind.value for kind in FailureKind)
+_UNKNOWN = FailureKind.UNRECOGNISED_REPLY.value
+_NEVER = "0001-01-01T00:00:00.000000Z"
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 # Tables of columns, read in one go. Flags are kept as numbers.
 _tally_cells = attrgetter(*_TALLY)
@@ -283,6 +287,30 @@ def outlooks_without(
             about = FailureKind(cause), row["tenant_id"], row["provider"]
             found[row["id"]] = outlook_without(*about, known)
     return found
+
+
+def status_in(word: str) -> uploads.Status:
+    """The status of that word; one that other hands wrote stands as held (see `readable`)."""
+    return uploads.Status(word) if word in _STATUS_WORDS else uploads.Status.HELD
+
+
+def kind_in(word: str | None) -> str | None:
+    """The kind of failure of that word, likewise; None and the empty word: there is none."""
+    return word if not word or word in _KINDS else _UNKNOWN
+
+
+def readable(row: Row) -> Row:
+    """The columns of STATUS. What cannot be read, since other hands wrote it, stands as held."""
+    try:
+        state_of(row)
+        status_of(row, uploads.Queued(datetime.min.replace(tzinfo=UTC)), None)
+    except (ValueError, TypeError) as error:
+        why = f"its record cannot be read ({error}): `evidence-courier invariants` says more"
+        held = {**dict.fromkeys((*_STATE, *CAUSE)), "state": "held", "status": "held"}
+        cause = {"error_kind": _UNKNOWN, "error_message": why}
+        never = {"created_at": _NEVER, "updated_at": _NEVER, "last_attempt_at": None}
+        return {**row, **held, **cause, **never, "evidence_date": _NEVER[:10]}
+    return row
 
 
 def status_of(row: Row, state: State, outlook: Outlook | None) -> UploadStatus:

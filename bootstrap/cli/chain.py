@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
-from ...adapters.stores.databases import open_for_reading
+from ...adapters.stores.databases import open_for_reading, unproven
+from ...adapters.stores.sql.inspection import Breach
 from ...adapters.stores.sql.reader import SqlReader
 from ...delivery.chain import faults_of, texts_of
 from ...domain.chain import Fault, Head, canonical
@@ -36,6 +37,7 @@ def verify(place: Place, tenant: str | None, kept_heads: tuple[str, ...], as_jso
         if tenant is not None and tenant not in {*waiting, *kept}:
             end(f"tenant {tenant!r} has no chain in {place.name}", USAGE)
         found = [_checked(reader, one, kept[one], waiting.get(one, _NOTHING)) for one in tenants]
+    found = _with_uploads(found, unproven(place.database, tenant))
     _print(found, as_json)
     if any(one.faults for one in found):
         sys.exit(UNDELIVERED)
@@ -60,6 +62,19 @@ def _checked(
     faults = (*faults_of(reader, tenant_id, kept), *passed_over)
     head = next(iter(reader.heads(tenant_id)), Head(tenant_id))
     return _Checked(head, unlinked.number, faults)
+
+
+def _with_uploads(found: Sequence[_Checked], breaches: Sequence[Breach]) -> Sequence[_Checked]:
+    """Beside the faults of each chain, what of the tenant's uploads cannot be so by it."""
+    by_tenant: defaultdict[str, list[Fault]] = defaultdict(list)
+    for one in breaches:
+        tenant_id = "" if one.key is None else one.key.tenant_id
+        of = "" if one.key is None else f"evidence {one.key.evidence_id!r} at {one.key.provider}: "
+        by_tenant[tenant_id].append(Fault(tenant_id, None, f"{of}{one.what}"))
+    checked = [
+        evolve(one, faults=(*one.faults, *by_tenant.pop(one.head.tenant_id, ()))) for one in found
+    ]
+    return [*checked, *(_Checked(Head(one), 0, faults) for one, faults in by_tenant.items())]
 
 
 def _print(found: Sequence[_Checked], as_json: bool) -> None:

@@ -6,6 +6,7 @@
 - No attempt was started before the provider's Retry-After was over.
 - What was sent again out of a doubt is marked as a possible duplicate.
 - No action reached another tenant's upload.
+- Whether it has succeeded, with what receipt, is what its attempts, look-ups and people say.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from datetime import datetime
 
 from attrs import frozen
 
+from ..retention import ERASED
+from .actions import Action
 from .attempt import Attempt
-from .upload import Sending, Succeeded, Upload
-from .verdict import Processing, Recovered, Unclear
+from .status import ActionRow
+from .transitions import receipt_of_attestation
+from .upload import Failed, FailedReason, Sending, Succeeded, Upload
+from .verdict import Delivered, Processing, Receipt, Recovered, Unclear
 
 _RESOLVING = ("partly", "refused")
 
@@ -32,6 +37,9 @@ class Record:
     - `owner_lives`: whether the courier that has it in flight lives.
     - `budget`: how many attempts the policy allowed when the latest began; None before the first.
     - `pruned`: attempts that ended long ago have been removed.
+    - `erased`: what named a person has been removed.
+    - `actions`: what people did.
+    - `last_attempt_at`: when the latest attempt began.
     """
 
     upload: Upload
@@ -42,6 +50,9 @@ class Record:
     owner_lives: bool
     budget: int | None
     pruned: bool = False
+    erased: bool = False
+    actions: Sequence[ActionRow] = ()
+    last_attempt_at: datetime | None = None
 
 
 def breaches(record: Record) -> Iterator[str]:
@@ -59,13 +70,19 @@ def breaches(record: Record) -> Iterator[str]:
         yield f"{tally.spent} attempts are spent, and only {tally.attempts} were made"
     if isinstance(state, Succeeded) and tally.doubt:
         yield "it has succeeded, and is said to be in doubt"
-    yield from _unended(record)
+    yield from contradictions(record)
     yield from _too_early(record)
     yield from _unmarked(record)
     tenant_id = upload.key.tenant_id
     for other in record.action_tenants:
         if other != tenant_id:
             yield f"an action for tenant {other!r} was done to it"
+
+
+def contradictions(record: Record) -> Iterator[str]:
+    """What of the upload's row cannot be so by its attempts, look-ups and actions."""
+    yield from _unended(record)
+    yield from _unproven(record)
 
 
 def _unended(record: Record) -> Iterator[str]:
@@ -76,12 +93,49 @@ def _unended(record: Record) -> Iterator[str]:
         ended.add(upload.state.attempt)
     if extra := sorted(ended - begun):
         yield f"attempt {extra[0]} has ended, and only {upload.tally.attempts} were begun"
-    # A late end of an earlier attempt may have settled the upload while a later attempt was under
-    # way, whose own end then changed nothing.
-    if record.pruned or isinstance(upload.state, Succeeded):
+    if record.pruned:
         return
-    if missing := sorted(begun - ended):
-        yield f"attempt {missing[0]} was begun, and nothing is recorded of its end"
+    missing = begun - ended
+    if isinstance(upload.state, Succeeded):
+        # A late end of an earlier attempt may have settled the upload while the latest attempt was
+        # under way, whose own end then changed nothing.
+        last, began = upload.tally.attempts, record.last_attempt_at
+        if not any(one.started_at == began and one.number != last for one in record.attempts):
+            missing.discard(last)
+    if missing:
+        yield f"attempt {min(missing)} was begun, and nothing is recorded of its end"
+
+
+def _unproven(record: Record) -> Iterator[str]:
+    state, was_found = record.upload.state, any(word == "found" for _, word in record.look_ups)
+    attested = [one for one in record.actions if one.action == Action.ATTEST.value]
+    delivered = [one for one in record.attempts if isinstance(one.verdict, Delivered)]
+    if isinstance(state, Succeeded):
+        if not (was_found or record.pruned):
+            yield from _unlike(state.receipt, delivered, attested, record.erased)
+        return
+    said = [f"attempt {one.number} delivered it" for one in delivered]
+    said += ["a look-up found it"] * was_found + ["a person attested it"] * bool(attested)
+    if said:
+        yield f"{said[0]}, and it has not succeeded"
+    is_abandoned = isinstance(state, Failed) and state.reason is FailedReason.ABANDONED
+    if is_abandoned and all(one.action != Action.ABANDON.value for one in record.actions):
+        yield "it stands as abandoned, and nothing is recorded of who abandoned it"
+
+
+def _unlike(
+    receipt: Receipt, delivered: Sequence[Attempt], attested: Sequence[ActionRow], erased: bool
+) -> Iterator[str]:
+    given = {_texts(one.result) for one in delivered if isinstance(one.result, Receipt)}
+    given |= {_texts(receipt_of_attestation(one.by, one.reason)) for one in attested}
+    if not given:
+        yield "it has succeeded, and no attempt, look-up or person says so"
+    elif not erased and ERASED not in _texts(receipt) and _texts(receipt) not in given:
+        yield "its receipt is that of no attempt and of no person"
+
+
+def _texts(receipt: Receipt) -> tuple[str, str]:
+    return (receipt.reference or "", receipt.message or "")
 
 
 def _too_early(record: Record) -> Iterator[str]:

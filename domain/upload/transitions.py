@@ -369,8 +369,12 @@ def _abandoned(upload: Upload, event: Abandoned) -> Upload:
 
 
 def _attested(upload: Upload, event: Attested) -> Upload:
-    receipt = Receipt(message=f"attested by {event.by}: {event.reason}")
-    return _succeeded(upload, event.at, receipt)
+    return _succeeded(upload, event.at, receipt_of_attestation(event.by, event.reason))
+
+
+def receipt_of_attestation(by: str, reason: str) -> Receipt:
+    """What stands for a receipt where a person attested an upload."""
+    return Receipt(message=f"attested by {by}: {reason}")
 
 
 def _succeeded(upload: Upload, at: datetime, receipt: Receipt) -> Upload:

@@ -34,6 +34,7 @@ except ModuleNotFoundError as error:
         name="hypothesis",
     ) from None
 
+from ...delivery.chain import faults_of
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
 from ...domain.pacing.gate import Acquired, GateChange, NotBefore, Quota
@@ -450,6 +451,17 @@ class StoreMachine(RuleBasedStateMachine):
             parts={key: (version, parts) for key, version in there.items()},
         )
         self.both(lambda store: store.remove(removal))
+
+    @rule(limit=st.integers(1, 5) | st.just(10_000))
+    def link(self, limit: int) -> None:
+        """Which records are linked first is each store's own."""
+        self.both(lambda store: store.link(limit, AT))
+        self.both(lambda store: sum(one.number for one in store.chains().values()))
+        faults = [one for head in self._subject.heads() for one in self.faults(head.tenant_id)]
+        same(faults, [], "what does not hold of the chains")
+
+    def faults(self, tenant_id: str) -> list[str]:
+        return [str(fault) for fault in faults_of(self._subject, tenant_id)]
 
     @rule(after=st.just(0), limit=st.integers(20, 30))
     def settled(self, after: int, limit: int) -> None:

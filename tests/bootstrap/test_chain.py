@@ -115,7 +115,7 @@ def test_a_head_that_was_kept_elsewhere_holds_as_the_chain_grows(
     settle(database)
     assert verified(database, "--head", str(heads)).exit_code == 0
     # All of it deleted, as by someone who can write to the database.
-    for table in ("links", "heads", "attempts", "actions"):
+    for table in ("links", "heads", "attempts", "actions", "uploads"):
         change(database, f"DELETE FROM {table}")
     assert verified(database).exit_code == 0
     found = verified(database, "--head", str(heads))
@@ -186,3 +186,54 @@ def test_a_field_is_checked_with_openssl_alone(database: str) -> None:
     command = command.replace("SALT", kept[:32])
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.split()[0].startswith(kept[32:])
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (
+            "UPDATE uploads SET state = 'failed', status = 'failed', reason = 'rejected',"
+            " error_kind = 'refused', error_message = 'no'",
+            "evidence 'ev-1' at sprinto: attempt 2 delivered it, and it has not succeeded",
+        ),
+        (
+            "UPDATE uploads SET status = 'failed'",
+            "evidence 'ev-1' at sprinto: its status is failed, and its state says succeeded",
+        ),
+        (
+            "UPDATE uploads SET attempts = 1, spent = 1",
+            "evidence 'ev-1' at sprinto: attempt 2 has ended, and only 1 were begun",
+        ),
+        (
+            "UPDATE uploads SET attempts = 3",
+            "evidence 'ev-1' at sprinto: attempt 3 was begun, and nothing is recorded of its end",
+        ),
+        (
+            "UPDATE uploads SET receipt_reference = 'forged'",
+            "evidence 'ev-1' at sprinto: its receipt is that of no attempt and of no person",
+        ),
+        (
+            "UPDATE attempts SET verdict = 'deferred', kind = 'timeout', message = 'no'"
+            " WHERE number = 2",
+            "evidence 'ev-1' at sprinto: it has succeeded, and no attempt, look-up or person"
+            " says so",
+        ),
+        (
+            "DELETE FROM attempts WHERE number = 1",
+            "evidence 'ev-1' at sprinto: attempt 1 was begun, and nothing is recorded of its end",
+        ),
+        ("DELETE FROM uploads", "row 1 of attempts belongs to no row of uploads"),
+    ],
+)
+def test_a_row_that_its_records_contradict_is_named(
+    tmp_path: Path, statement: str, said: str
+) -> None:
+    """Also if nothing of it is linked yet: a chain says nothing of it then."""
+    path = str(tmp_path / "courier.db")
+    with closing(SqliteStore(path)) as store:
+        settled(store, "ev-1")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+    result = verified(path)
+    assert result.exit_code == 1
+    assert said in result.stdout

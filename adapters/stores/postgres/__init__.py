@@ -8,9 +8,9 @@ connections and says what a failure means.
 """
 
 from .address import address_of
-from .inspection import inspect
+from .inspection import inspect, unproven_in
 from .readers import open_for_reading
 from .removal import vacuum
 from .store import PostgresStore
 
-__all__ = ["PostgresStore", "address_of", "inspect", "open_for_reading", "vacuum"]
+__all__ = ["PostgresStore", "address_of", "inspect", "open_for_reading", "unproven_in", "vacuum"]

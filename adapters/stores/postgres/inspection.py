@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 
 from ....domain.secrets.secret import Secret
-from ..sql.inspection import Breach, Inspected, Inspection, Lives, look_through
+from ..sql.inspection import Breach, Inspected, Inspection, Lives, look_through, unproven
 from ..sql.plain import not_plain
 from ..sql.session import Session
 from .address import address_of
@@ -19,10 +19,6 @@ SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_
 SET LOCAL plan_cache_mode = force_custom_plan
 """
 NOT_PLAIN = not_plain(*(2 * (lambda name: f"{name} IS NOT NULL",)))
-_ORPHANS = """
-SELECT id FROM {0} WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.id = {0}.upload_id)
-LIMIT 10
-"""
 
 
 def inspect(
@@ -32,18 +28,24 @@ def inspect(
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Inspection:
     """Look through the database (see `look_through`)."""
-    address = address_of(dsn)
-    check_readable(address)
-    with closing(PostgresReaders(address)) as readers:
-        database = Inspected(readers, _PREPARE, NOT_PLAIN, _own, partial(_lives_in, readers))
+    with _inspected(dsn) as database:
         return look_through(database, secrets, progress)
 
 
-def _own(session: Session) -> Iterator[Breach]:
-    """There are no foreign keys: a history is written with its upload, which is never deleted."""
-    for table in ("attempts", "look_ups", "actions"):
-        for row in session.ask(_ORPHANS.format(table)):
-            yield Breach(None, f"row {row['id']} of {table} belongs to no row of uploads")
+def unproven_in(dsn: str, tenant_id: str | None) -> Sequence[Breach]:
+    """See `unproven`."""
+    with _inspected(dsn) as database:
+        return [*unproven(database, tenant_id)]
+
+
+@contextmanager
+def _inspected(dsn: str) -> Iterator[Inspected]:
+    address = address_of(dsn)
+    check_readable(address)
+    with closing(PostgresReaders(address)) as readers:
+        yield Inspected(
+            readers, _PREPARE, NOT_PLAIN, lambda _: iter(()), partial(_lives_in, readers)
+        )
 
 
 def _lives_in(readers: PostgresReaders, session: Session) -> Lives:

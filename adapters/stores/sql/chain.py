@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
+
+from attrs import evolve
 
 from ....domain.chain import (
     ACTION,
@@ -124,6 +126,11 @@ _HEADS_OF = Batch(
     f"SELECT {list_of(_HEAD, 'heads')} FROM given CROSS JOIN heads"
     " ON heads.tenant_id = given.tenant_id",
 )
+_LAST_OF = Batch(
+    ("tenant_id",),
+    "SELECT tenant_id, (SELECT MAX(position) FROM links WHERE links.tenant_id = given.tenant_id)"
+    " AS last FROM given",
+)
 _PUT_HEADS = Batch(
     _HEAD,
     f"INSERT INTO heads ({list_of(_HEAD)}) SELECT * FROM given WHERE true"
@@ -219,7 +226,14 @@ def _unlinked(session: Session, kind: str, after: int, rows: int, most: int) -> 
 
 
 def _append(session: Session, records: Sequence[Record], now: datetime) -> None:
-    heads = _heads(session, {one.tenant_id for one in records})
+    tenants = {one.tenant_id for one in records}
+    heads = _heads(session, tenants)
+    for row in session.ask_all(_LAST_OF, ((one,) for one in tenants)):
+        if row["last"] and row["last"] > heads.get(row["tenant_id"], Head("")).length:
+            # Someone has changed the head. `verify` says so, and nobody else waits for that.
+            heads[row["tenant_id"]] = evolve(
+                heads.get(row["tenant_id"], Head(row["tenant_id"])), length=row["last"]
+            )
     links, ends = chained(heads, records, secrets.token_hex, moment(now))
     session.tell_all(_INSERT_LINKS, map(_link_cells, links))
     session.tell_all(_PUT_HEADS, ((one.tenant_id, one.length, one.hash, one.time) for one in ends))
@@ -338,8 +352,17 @@ def _value(name: str, value: Any) -> Value:
 def _link_of(row: Row) -> Link:
     given: dict[str, Any] = {name: row[name] for name in _LINK}
     if given["fields"] is not None:
-        given["fields"] = json.loads(given["fields"])
+        given["fields"] = _fields_in(given["fields"])
     return Link(**given)
+
+
+def _fields_in(text: str) -> Mapping[str, str]:
+    """What stands in a link's fields. Someone may have changed it: then that is no field."""
+    with suppress(ValueError):
+        found = json.loads(text)
+        if isinstance(found, dict) and all(isinstance(one, str) for one in found.values()):
+            return found
+    return {}
 
 
 def _link_cells(one: Link) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ OLDEST_WITH_ERROR = Each(
     ("tenant_id", "status", "provider", "error_kind"),
     _OLDEST.format("uploads_of_tenant_by_kind", " AND error_kind = :error_kind"),
 )
+_OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET}
 STOPS = "SELECT tenant_id, provider, at, kind, message, until FROM blocks"
 
 
@@ -68,7 +69,7 @@ def _order(row: Row) -> tuple[str, int]:
 
 def _stop_of(row: Row) -> Stop:
     """A block of an integration or a target, or what is wrong with a tenant's configuration."""
-    of_target = FailureKind(row["kind"]).concern is Concern.TARGET
+    of_target = row["kind"] in _OF_TARGETS
     return Stop(
         state="skipped" if not row["provider"] else "parked" if of_target else "blocked",
         tenant_id=row["tenant_id"],

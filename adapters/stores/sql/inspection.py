@@ -18,9 +18,9 @@ from attrs import frozen
 from ....domain.integration import Pace
 from ....domain.secrets.redaction import Redactor
 from ....domain.secrets.secret import Secret
-from ....domain.upload.invariants import Record, breaches
-from ....domain.upload.upload import UploadKey
-from ..rows import Row, attempt_of, key_of, settings_cell, upload_of
+from ....domain.upload.invariants import Record, breaches, contradictions
+from ....domain.upload.upload import UploadKey, status_of
+from ..rows import Row, action_of, attempt_of, key_of, moment_of, settings_cell, upload_of
 from .gates import END
 from .lists import TALLIED, TALLIES
 from .reads import counts_of, statuses_of
@@ -32,9 +32,13 @@ _COUNTED = (
     " (SELECT COUNT(*) FROM attempts WHERE upload_id BETWEEN :first AND :last) AS attempts"
 )
 _LAST = "SELECT COALESCE(MAX(id), 0) AS last FROM {0}"
+_ORPHANS = """
+SELECT id FROM {0} WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.id = {0}.upload_id)
+LIMIT 10
+"""
 _PACES = "SELECT credential, pace_limit, pace_seconds FROM gates WHERE pace_limit IS NOT NULL"
 _SLOTS = "SELECT at FROM slots WHERE credential = :credential AND at < :end ORDER BY at"
-_HISTORY = {
+HISTORY = {
     table: Batch(
         ("id",),
         f"SELECT {table}.* FROM given CROSS JOIN {table} ON {table}.upload_id = given.id"
@@ -95,6 +99,26 @@ class Inspected:
             yield session
 
 
+def unproven(database: Inspected, tenant_id: str | None) -> Iterator[Breach]:
+    """What of the uploads, of all tenants or of one, cannot be so by their attempts, look-ups and
+    actions; and, of all tenants, what is of an upload that is missing."""
+    with database.reading() as session:
+        last = session.ask(_LAST.format("uploads"))[0]["last"]
+        yield from _orphans(session) if tenant_id is None else ()
+    for given in _stretches(last):
+        with database.reading() as session:
+            rows = session.ask(database.not_plain, given)
+            wanted = [row for row in rows if tenant_id in (None, row["tenant_id"])]
+            yield from breaches_of(session, wanted, lambda _: True, contradictions)
+
+
+def _orphans(session: Session) -> Iterator[Breach]:
+    """PostgreSQL has no foreign keys here, and a shell on SQLite does not look at them."""
+    for table in HISTORY:
+        for row in session.ask(_ORPHANS.format(table)):
+            yield Breach(None, f"row {row['id']} of {table} belongs to no row of uploads")
+
+
 def look_through(
     database: Inspected, secrets: Collection[Secret], progress: Callable[[int, int], None]
 ) -> Inspection:
@@ -106,7 +130,7 @@ def look_through(
     whole one: a client id may begin as the secret does.
     """
     with database.reading() as session:
-        seen = list(database.own(session))
+        seen = [*database.own(session), *_orphans(session)]
         last = session.ask(_LAST.format("uploads"))[0]["last"]
     uploads = attempts = 0
     waiting: Counter[str] = Counter()
@@ -167,15 +191,21 @@ def _tallies(session: Session, question: str) -> Counter[tuple[str, ...]]:
     )
 
 
-def breaches_of(session: Session, rows: Sequence[Row], lives: Lives) -> Iterator[Breach]:
+def breaches_of(
+    session: Session,
+    rows: Sequence[Row],
+    lives: Lives,
+    rules: Callable[[Record], Iterator[str]] = breaches,
+) -> Iterator[Breach]:
     """What the domain's rules find in these uploads, with all that is kept of them."""
     ids = [(row["id"],) for row in rows]
-    attempts, look_ups, actions = (_by_upload(session, batch, ids) for batch in _HISTORY.values())
+    attempts, look_ups, actions = (_by_upload(session, batch, ids) for batch in HISTORY.values())
     for row in rows:
         identity = row["id"]
         try:
+            upload = upload_of(row)
             record = Record(
-                upload=upload_of(row),
+                upload=upload,
                 attempts=[attempt_of(one) for one in attempts[identity]],
                 credentials=[one["credential"] for one in attempts[identity]],
                 look_ups=[
@@ -188,8 +218,13 @@ def breaches_of(session: Session, rows: Sequence[Row], lives: Lives) -> Iterator
                 owner_lives=row["state"] == "sending" and lives(row["owner"]),
                 budget=row["budget"],
                 pruned=row["pruned_at"] is not None,
+                erased=row["erased_at"] is not None,
+                actions=[action_of(one) for one in actions[identity]],
+                last_attempt_at=moment_of(row["last_attempt_at"]),
             )
-            found = list(breaches(record))
+            found = list(rules(record))
+            if row["status"] != (status := status_of(upload.state).value):
+                found.append(f"its status is {row['status']}, and its state says {status}")
         except (ValueError, TypeError) as error:
             found = [f"its record cannot be read: {error}"]
         yield from (Breach(key_of(row), what) for what in found)

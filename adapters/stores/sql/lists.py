@@ -18,7 +18,7 @@ from ....domain.arguments import is_whole
 from ....domain.health import Count
 from ....domain.upload.find import MOST_WITH_PREFIX, Find, Place, place_after, too_many_begin_with
 from ....domain.upload.upload import Status
-from ..rows import STATUS, Row, key_of, moment, moment_of
+from ..rows import STATUS, Row, key_of, kind_in, moment, moment_of, status_in
 from .reads import EVER_SINCE, PARKED
 from .session import Batch, Each, Given, Session
 from .statements import list_of
@@ -208,7 +208,7 @@ def with_prefix(session: Session, find: Find) -> list[Row]:
         for row in rows
         if find.holds(
             key_of(row),
-            Status(row["status"]),
+            status_in(row["status"]),
             row["error_kind"],
             datetime.fromisoformat(row["created_at"]),
         )
@@ -222,7 +222,7 @@ def _of_tenant(text: str, find: Find) -> tuple[str, Given]:
 
 
 def _status(word: str) -> Status:
-    return Status.RETRYING if word == PARKED else Status(word)
+    return Status.RETRYING if word == PARKED else status_in(word)
 
 
 def _count_of(row: Row) -> Count:
@@ -230,7 +230,7 @@ def _count_of(row: Row) -> Count:
         tenant_id=row["tenant_id"],
         provider=row["provider"],
         status=_status(row["word"]),
-        reason=row["kind"] or None,
+        reason=kind_in(row["kind"]) or None,
         number=row["number"],
         parked=row["word"] == PARKED,
         last_at=moment_of(row["last_at"]),
@@ -239,7 +239,7 @@ def _count_of(row: Row) -> Count:
 
 def _counts_of(rows: Iterable[Row]) -> list[Count]:
     found = Counter(
-        (row["tenant_id"], row["provider"], Status(row["status"]), row["error_kind"])
+        (row["tenant_id"], row["provider"], status_in(row["status"]), kind_in(row["error_kind"]))
         for row in rows
     )
     return [

@@ -31,9 +31,12 @@ def not_plain(is_moment: Callable[[str], str], is_date: Callable[[str], str]) ->
 AND not_before IS NULL AND {is_moment("started_at")} AND {is_moment("ended_at")}
 """
     plain = f"""
-(state = 'succeeded' AND NOT doubt
+(state = 'succeeded' AND NOT doubt AND delivered = 1
+    AND COALESCE(reference, '') = COALESCE(receipt_reference, '')
+    AND COALESCE(said, '') = COALESCE(receipt_message, '')
     OR state = 'failed' AND error_kind IN ({_KINDS})
-    AND reason IN ({_words(reason.value for reason in FailedReason)}))
+    AND reason IN ({_words(one.value for one in FailedReason if one is not FailedReason.ABANDONED)})
+    AND delivered = 0)
 AND status = state AND spent <= attempts AND spent <= budget
 AND plain_ones = attempts AND all_of_them = attempts AND different = attempts
 AND lowest = 1 AND highest = attempts
@@ -45,11 +48,14 @@ AND NOT EXISTS (SELECT 1 FROM look_ups WHERE upload_id = uploads.id)
 """
     return f"""
 SELECT {", ".join(dict.fromkeys(("id", *UPLOAD)))}, owner, budget, last_attempt_at, credential,
-    pruned_at
+    pruned_at, erased_at
 FROM uploads LEFT JOIN (
     SELECT upload_id, COUNT(*) AS all_of_them, COUNT(DISTINCT number) AS different,
         MIN(number) AS lowest, MAX(number) AS highest,
-        COUNT(*) FILTER (WHERE {attempt}) AS plain_ones
+        COUNT(*) FILTER (WHERE {attempt}) AS plain_ones,
+        COUNT(*) FILTER (WHERE verdict = 'delivered') AS delivered,
+        MAX(receipt_reference) FILTER (WHERE verdict = 'delivered') AS reference,
+        MAX(receipt_message) FILTER (WHERE verdict = 'delivered') AS said
     FROM attempts WHERE upload_id BETWEEN :first AND :last GROUP BY upload_id
 ) AS history ON upload_id = id
 WHERE id BETWEEN :first AND :last AND ({plain}) IS NOT TRUE ORDER BY id

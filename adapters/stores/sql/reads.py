@@ -23,6 +23,7 @@ from ..rows import (
     moment,
     open_upload_of,
     outlooks_without,
+    readable,
     state_of,
     status_of,
 )
@@ -176,6 +177,13 @@ def counts_of(session: Session) -> Counter[str]:
 
 def statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
     """How the uploads of these rows stand. Columns: STATUS."""
+    try:
+        return _statuses_of(session, rows, now)
+    except (ValueError, TypeError):
+        return _statuses_of(session, [*map(readable, rows)], now)
+
+
+def _statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
     states = [state_of(row) for row in rows]
     outlooks = _outlooks(session, rows, states, now)
     invalid = {row["tenant_id"]: row["kind"] for row in session.ask(INVALID)} if rows else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from ....domain.integration import spellings
 from ....domain.retention import ERASED, Part, erased_id, same_name
@@ -10,6 +11,7 @@ from ....domain.upload.upload import UNKNOWN_PROVIDER, Status, UploadKey
 from ....ports.records import Entry
 from ....ports.removal import PersonsUpload, RemovalRow, Settled, SettledPage
 from ..rows import KEY, UPLOAD, Row, key_of, moment_of, upload_of
+from ..trouble import RefusedError
 from . import reads
 from .session import Batch, Session
 from .statements import SETTLED, list_of
@@ -38,7 +40,11 @@ _MARK = "SELECT value FROM keys WHERE name = 'looked_up_to'"
 def settled(session: Session, after: int, limit: int) -> SettledPage:
     """See `RemovalReader.settled`."""
     rows = session.ask(PAGE, {"after": after, "most": limit})
-    found = [one for row in rows if (one := _settled(row)).status.settled and one.parts]
+    found = []
+    for row in rows:
+        with suppress(ValueError):  # written by other hands: `invariants` says so
+            if (one := _settled(row)).status.settled and one.parts:
+                found.append(one)
     return SettledPage(found, rows[-1]["id"] if len(rows) == limit else None)
 
 
@@ -70,8 +76,18 @@ def of_person(session: Session, tenant_id: str, subject: str) -> Sequence[Person
         for row in session.ask(_OF_TENANT, {"tenant_id": one})
         if any(same_name(subject, name) for name in names_of(row))
     ]
-    rows = session.ask_all(_OF_PERSON, found)
-    return [PersonsUpload(upload_of(row), [*names_of(row)]) for row in rows]
+    return [_persons(row) for row in session.ask_all(_OF_PERSON, found)]
+
+
+def _persons(row: Row) -> PersonsUpload:
+    try:
+        return PersonsUpload(upload_of(row), [*names_of(row)])
+    except ValueError as error:
+        raise RefusedError(
+            f"the record of evidence {row['evidence_id']!r} at {row['provider']}, which is of this"
+            f" person, cannot be read ({error}); nothing was erased: have somebody mend the record,"
+            " and try again (`evidence-courier invariants` names all such records)"
+        ) from error
 
 
 def rows_of_removals(session: Session, tenant_id: str | None) -> Sequence[RemovalRow]:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 
 from ....domain.secrets.secret import Secret
 from ..rows import Row, key_of
-from ..sql.inspection import Breach, Inspected, Inspection, Lives, look_through
+from ..sql.inspection import (
+    HISTORY,
+    Breach,
+    Inspected,
+    Inspection,
+    Lives,
+    look_through,
+    unproven,
+)
 from ..sql.plain import not_plain
 from ..sql.session import Session
 from ..sql.statements import SETTLED
@@ -44,12 +52,23 @@ def inspect(
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Inspection:
     """Look through the database (see `look_through`)."""
+    with _inspected(path, busy_timeout) as database:
+        return look_through(database, secrets, progress)
+
+
+def unproven_in(path: str, tenant_id: str | None) -> Sequence[Breach]:
+    """See `unproven`."""
+    with _inspected(path, 10.0) as database:
+        return [*unproven(database, tenant_id)]
+
+
+@contextmanager
+def _inspected(path: str, busy_timeout: float) -> Iterator[Inspected]:
     found = resolved(path)
     check(found, busy_timeout)
     with closing(SqliteReaders(path, busy_timeout)) as readers:
         own, lives_in = _own(readers.documents), _lives_in(os.path.dirname(found))
-        database = Inspected(readers, _PREPARE, NOT_PLAIN, own, lives_in)
-        return look_through(database, secrets, progress)
+        yield Inspected(readers, _PREPARE, NOT_PLAIN, own, lives_in)
 
 
 def _own(folder: DocumentFolder) -> Callable[[Session], Iterator[Breach]]:
@@ -65,7 +84,8 @@ def _damage(session: Session) -> Iterator[str]:
         if (said := row["quick_check"]) != "ok":
             yield f"the database is damaged: {said}: stop the courier and restore a backup"
     for row in session.ask("PRAGMA foreign_key_check"):
-        yield f"row {row['rowid']} of {row['table']} belongs to no row of {row['parent']}"
+        if row["table"] not in HISTORY:  # these are looked at in any database
+            yield f"row {row['rowid']} of {row['table']} belongs to no row of {row['parent']}"
 
 
 def _lives_in(folder: str) -> Callable[[Session], Lives]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
+from ....domain.arguments import NO_TEXT
 from ..rows import Row
 from ..sql.session import NOTHING, Batch, Cells, Each, Given
 
@@ -40,7 +41,7 @@ class SqliteSession:
     connection: sqlite3.Connection
 
     def ask(self, text: str, given: Given = NOTHING) -> list[Row]:
-        return _rows(self.connection.execute(text, given))
+        return self._rows(text, given)
 
     def tell(self, text: str, given: Given = NOTHING) -> None:
         self.connection.execute(text, given)
@@ -49,8 +50,7 @@ class SqliteSession:
         self.connection.executemany(text, given)
 
     def ask_all(self, batch: Batch, rows: Iterable[Cells]) -> list[Row]:
-        execute = self.connection.execute
-        return [row for piece in _pieces(batch, rows) for row in _rows(execute(*piece))]
+        return [row for piece in _pieces(batch, rows) for row in self._rows(*piece)]
 
     def tell_all(self, batch: Batch, rows: Iterable[Cells]) -> None:
         for piece in _pieces(batch, rows):
@@ -60,8 +60,28 @@ class SqliteSession:
         names = each.names
         return [self.ask(each.question, dict(zip(names, row, strict=True))) for row in rows]
 
+    def _rows(self, text: str, given: Any) -> list[Row]:
+        try:
+            return _rows(self.connection.execute(text, given))
+        except sqlite3.OperationalError as error:
+            # Written by other hands: what it says of its row is read, and all other rows.
+            if not str(error).startswith("Could not decode"):
+                raise
+            self.connection.text_factory = _decoded
+            try:
+                return _rows(self.connection.execute(text, given))
+            finally:
+                self.connection.text_factory = str
+
     def list_of(self, texts: Iterable[str]) -> str:
         return json.dumps([*texts])
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return NO_TEXT + text.decode(errors="backslashreplace")
 
 
 def _pieces(batch: Batch, rows: Iterable[Cells]) -> list[tuple[str, list[Any]]]:

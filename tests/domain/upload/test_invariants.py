@@ -12,6 +12,7 @@ from evidence_courier.domain.upload.attempt import Attempt
 from evidence_courier.domain.upload.events import Started
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.invariants import Record, breaches
+from evidence_courier.domain.upload.status import ActionRow
 from evidence_courier.domain.upload.transitions import Rules, advance
 from evidence_courier.domain.upload.upload import (
     Failed,
@@ -75,6 +76,7 @@ def record(of: Upload, *attempts: Attempt, **more: Any) -> Record:
         action_tenants=more.pop("action_tenants", ("acme",)),
         owner_lives=more.pop("owner_lives", False),
         budget=more.pop("budget", 5),
+        **more,
     )
 
 
@@ -114,6 +116,31 @@ SOUND = {
         upload(**TWO), attempt(1, Processing), attempt(2), look_ups=[(later(120), "refused")]
     ),
     "a doubt at the end": record(upload(**TWO), attempt(1), attempt(2, Unclear)),
+    "a delivery": record(upload(Succeeded(Receipt()), **TWO), attempt(1), attempt(2, Delivered)),
+    "what a person attested": record(
+        upload(Succeeded(Receipt(message="attested by kim: seen")), **TWO),
+        *(attempt(1), attempt(2)),
+        actions=[ActionRow(at=AT, action="attest", by="kim", reason="seen")],
+    ),
+    "what a person abandoned": record(
+        upload(Failed(FailedReason.ABANDONED, TIMEOUT), **TWO),
+        *(attempt(1), attempt(2)),
+        actions=[ActionRow(at=AT, action="abandon", by="kim", reason="old")],
+    ),
+    "what a look-up found": record(
+        upload(Succeeded(Receipt("7", "there")), **TWO),
+        *(attempt(1), attempt(2, Unclear)),
+        look_ups=[(later(300), "found")],
+    ),
+    "a delivery without its texts": record(
+        upload(Succeeded(Receipt("(erased)")), **TWO), attempt(1), attempt(2, Delivered)
+    ),
+    "a delivery of a person who was erased": record(
+        upload(Succeeded(Receipt("7")), **TWO), attempt(1), attempt(2, Delivered), erased=True
+    ),
+    "a delivery whose attempts were pruned": record(
+        upload(Succeeded(Receipt("7")), **TWO), pruned=True
+    ),
     "late news while another was under way": record(
         upload(Succeeded(Receipt()), **TWO),
         attempt(1, Recovered),
@@ -130,6 +157,34 @@ def test_a_sound_record_has_no_breach(name: str) -> None:
 
 UNSOUND = {
     "its courier is gone": record(upload(SENDING_2, **TWO), attempt(1)),
+    "attempt 2 delivered it, and it has not succeeded": record(
+        upload(Queued(AT), **TWO), attempt(1), attempt(2, Delivered)
+    ),
+    "a look-up found it, and it has not succeeded": record(
+        upload(**TWO), attempt(1), attempt(2), look_ups=[(later(300), "found")]
+    ),
+    "a person attested it, and it has not succeeded": record(
+        upload(**TWO),
+        *(attempt(1), attempt(2)),
+        actions=[ActionRow(at=AT, action="attest", by="kim", reason="seen")],
+    ),
+    "it has succeeded, and no attempt, look-up or person says so": record(
+        upload(Succeeded(Receipt()), **TWO), attempt(1), attempt(2)
+    ),
+    "its receipt is that of no attempt and of no person": record(
+        upload(Succeeded(Receipt("7")), **TWO), attempt(1), attempt(2, Delivered)
+    ),
+    "it stands as abandoned, and nothing is recorded of who abandoned it": record(
+        upload(Failed(FailedReason.ABANDONED, TIMEOUT), **TWO), attempt(1), attempt(2)
+    ),
+    "attempt 3 was begun, and nothing is recorded of its end": record(
+        upload(Succeeded(Receipt()), attempts=3, spent=3),
+        *(attempt(1), attempt(2, Delivered)),
+        last_attempt_at=later(200),
+    ),
+    "attempt 1 was begun, and nothing is recorded of its end": record(
+        upload(Succeeded(Receipt()), **TWO), attempt(2, Delivered)
+    ),
     "2 attempts are spent of a budget of 1": record(
         upload(**TWO), attempt(1), attempt(2), budget=1
     ),

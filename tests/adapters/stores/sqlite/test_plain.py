@@ -61,7 +61,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
             attempt = {"upload_id": number, "started_at": AT, "ended_at": AT}
             failed = {"verdict": "deferred", "kind": "server_error", "message": "no"}
             db.table("attempts").insert(attempt | failed | {"number": 1})
-            last = {"verdict": "delivered"} if state == "succeeded" else failed
+            last = (
+                {"verdict": "delivered", "receipt_message": "taken"}
+                if state == "succeeded"
+                else failed
+            )
             db.table("attempts").insert(attempt | last | {"number": 2})
         db.conn.commit()
         yield db
