@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -19,8 +20,9 @@ from ..domain.upload.actions import Person
 from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.upload import Status, UploadKey
 from ..ports.records import UploadReader
-from ..ports.removal import NamingTexts, PersonsUpload, Removal, Removed, SettledPage
+from ..ports.removal import NamingTexts, PersonsUpload, Removal, Removed, Settled, SettledPage
 from ..ports.store import UploadStore
+from ..ports.writer import Transactional
 from .actions import COURIER
 from .duties import Duty
 from .effects import Read, Turn, Write, perform
@@ -32,6 +34,10 @@ LOOKED_AT = 500
 
 REMOVED_AT_ONCE = 100
 """Of so many uploads something is removed in one transaction: others wait for that."""
+
+PAGES_AT_ONCE, FOUND_AT_ONCE = 10, 2_000
+"""Something is removed as soon as so many steps were made, or so many uploads were found: the more
+of a tenant's uploads are removed together, the fewer rows say so."""
 
 RETAIN_EVERY = 3600.0
 """How often all records are looked at, in seconds; a pass takes as many steps as it needs."""
@@ -73,33 +79,89 @@ def retention_duty(rules: Callable[[], Rules]) -> Duty:
         if not present.remove:
             return False
         mark = yield from perform(Read(lambda store: store.looked_up_to()))
-        page = yield from perform(Read(lambda store: store.settled(mark, LOOKED_AT)))
-        for removal in removals_of(page, present, now):
-            yield from perform(Write(partial(_remove, removal)))
-        after = page.next_mark or 0
+        found, after = list[Settled](), mark
+        for _ in range(PAGES_AT_ONCE):
+            page = yield from perform(Read(partial(_settled, after)))
+            found += [one for one in page.uploads if parts_over(one, present, now)]
+            after = page.next_mark or 0
+            if not after or len(found) >= FOUND_AT_ONCE:
+                break
+        failed = None
+        for some in batches_of(found, present, now):
+            try:
+                yield from perform(Write(partial(remove_together, some)))
+            except StoreError as error:
+                if error.passing:
+                    raise
+                failed = yield from _each_alone(some)
         if after != mark:
             yield from perform(Write(lambda store: store.look_from(after)))
-        return page.next_mark is not None
+        if failed is not None:
+            raise failed
+        return after != 0
 
     return Duty("removing what is kept no longer", RETAIN_EVERY, step)
+
+
+def _settled(after: int, store: UploadReader) -> SettledPage:
+    return store.settled(after, LOOKED_AT)
+
+
+def _each_alone(removals: Sequence[Removal]) -> Turn[StoreError | None]:
+    """Make removals that cannot be made together: what is wrong with one tenant's records is no
+    reason to keep those of the others. The last error."""
+    failed = None
+    for one in removals:
+        try:
+            yield from perform(Write(partial(_remove, one)))
+        except StoreError as error:
+            failed = error
+    return failed
+
+
+def remove_together(removals: Sequence[Removal], store: UploadStore) -> Sequence[Removed]:
+    """Make these removals, in one transaction if the store can."""
+    with store.transaction() if isinstance(store, Transactional) else nullcontext():
+        return [store.remove(one) for one in removals]
 
 
 def _remove(removal: Removal, store: UploadStore) -> Removed:
     return store.remove(removal)
 
 
+def parts_over(one: Settled, rules: Rules, now: datetime) -> frozenset[Part]:
+    """What of an upload is to be removed."""
+    succeeded, said = one.status is Status.SUCCEEDED, rules.of(one.key.tenant_id)
+    over = said.over_by(one.at, now, succeeded=succeeded)
+    if Part.PERSONAL in over:  # the document names the person, too
+        over |= {Part.DOCUMENT}
+    return over & one.parts
+
+
+def batches_of(
+    uploads: Iterable[Settled], rules: Rules, now: datetime, person: Person | None = None
+) -> Iterator[Sequence[Removal]]:
+    """What is to be removed of some settled uploads: in each batch of REMOVED_AT_ONCE uploads at
+    most."""
+    batch, size = list[Removal](), 0
+    for removal in removals_of(uploads, rules, now, person):
+        if size + len(removal.parts) > REMOVED_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+        batch.append(removal)
+        size += len(removal.parts)
+    if batch:
+        yield batch
+
+
 def removals_of(
-    page: SettledPage, rules: Rules, now: datetime, person: Person | None = None
+    uploads: Iterable[Settled], rules: Rules, now: datetime, person: Person | None = None
 ) -> Iterator[Removal]:
     """What is to be removed of some settled uploads, for each tenant; by a person, or because the
     rules say so."""
     of_tenants: defaultdict[str, dict[UploadKey, tuple[int, frozenset[Part]]]] = defaultdict(dict)
-    for one in page.uploads:
-        succeeded, said = one.status is Status.SUCCEEDED, rules.of(one.key.tenant_id)
-        over = said.over_by(one.at, now, succeeded=succeeded)
-        if Part.PERSONAL in over:  # the document names the person, too
-            over |= {Part.DOCUMENT}
-        if over := over & one.parts:
+    for one in uploads:
+        if over := parts_over(one, rules, now):
             of_tenants[one.key.tenant_id][one.key] = (one.version, over)
     for tenant_id, parts in of_tenants.items():
         why = person or Person(COURIER, f"kept no longer: {rules.of(tenant_id)}")
@@ -115,7 +177,7 @@ def all_removals(
     mark: int | None = 0
     while mark is not None:
         page = store.settled(mark, LOOKED_AT)
-        yield from removals_of(page, rules, now, person)
+        yield from removals_of(page.uploads, rules, now, person)
         mark = page.next_mark
 
 

@@ -104,20 +104,20 @@ class MemoryRemovals(MemoryInspection):
                 names = removal.names if removal.texts is None else removal.texts.names
                 texts += self._search(removal.tenant_id, names)
             subject = removal.subject and keyed_hash(_KEY, removal.tenant_id, removal.subject)
-            self._removed.append(
-                RemovalRow(
-                    at=removal.at,
-                    tenant_id=removal.tenant_id,
-                    action=removal.action,
-                    by=removal.person.by,
-                    reason=removal.person.reason,
-                    subject=subject,
-                    uploads=len(removal.parts) - len(late),
-                    attempts=attempts,
-                    documents=counts[Part.DOCUMENT],
-                    texts=texts,
-                )
+            row = RemovalRow(
+                at=removal.at,
+                tenant_id=removal.tenant_id,
+                action=removal.action,
+                by=removal.person.by,
+                reason=removal.person.reason,
+                subject=subject,
+                uploads=len(removal.parts) - len(late),
+                attempts=attempts,
+                documents=counts[Part.DOCUMENT],
+                texts=texts,
             )
+            if row.uploads or removal.action == "erase":
+                self._removed.append(row)
             return Removed({part: counts[part] for part in Part}, texts, len(late))
 
     def _erased(

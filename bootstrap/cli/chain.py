@@ -37,9 +37,9 @@ def verify(place: Place, tenant: str | None, kept_heads: tuple[str, ...], as_jso
         if tenant is not None and tenant not in {*waiting, *kept}:
             end(f"tenant {tenant!r} has no chain in {place.name}", USAGE)
         found = [_checked(reader, one, kept[one], waiting.get(one, _NOTHING)) for one in tenants]
-    found = _with_uploads(found, unproven(place.database, tenant))
-    _print(found, as_json)
-    if any(one.faults for one in found):
+    checked = _with_uploads(found, unproven(place.database, tenant))
+    _print(checked, as_json)
+    if any(one.faults for one in checked):
         sys.exit(UNDELIVERED)
 
 

@@ -22,13 +22,13 @@ from ...delivery.retention import (
     Erasure,
     Rules,
     all_removals,
+    batches_of,
     parts_of,
-    removals_of,
+    remove_together,
 )
 from ...domain.retention import Part
 from ...domain.upload.actions import Person
-from ...ports.removal import Removal, RemovalRow, Removed, SettledPage
-from ...ports.store import UploadStore
+from ...ports.removal import Removal, RemovalRow, SettledPage
 from ..records import Records
 from ..tenants import retention_of
 from .exits import UNDELIVERED, USAGE, end
@@ -94,10 +94,12 @@ def _prune(
         click.confirm("remove it from so many uploads? It cannot be undone", abort=True)
     removed, left = defaultdict[str, Counter[Part]](Counter), 0
     for page in _pages(records):
-        for removal in removals_of(page, rules, now, person):
-            done = access.write(partial(_remove, removal))
-            removed[removal.tenant_id].update(done.parts)
-            left += done.left
+        for some in batches_of(page.uploads, rules, now, person):
+            for removal, done in zip(
+                some, access.write(partial(remove_together, some)), strict=True
+            ):
+                removed[removal.tenant_id].update(done.parts)
+                left += done.left
     if yes:
         _print(removed, as_json)
     more = f"; {left:,} changed meanwhile and were left" if left else ""
@@ -111,10 +113,6 @@ def _pages(records: Records) -> Iterator[SettledPage]:
         page = records._access.read(lambda reader: reader.settled(after, LOOKED_AT))  # noqa: B023
         yield page
         mark = page.next_mark
-
-
-def _remove(removal: Removal, store: UploadStore) -> Removed:
-    return store.remove(removal)
 
 
 _COUNTED = ("uploads", "attempts", "documents", "texts")

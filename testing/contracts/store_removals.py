@@ -127,6 +127,14 @@ class RemovalRules(GateRules):
             same(removed.parts, dict.fromkeys(Part, 1))
             same(list(store.settled(0, 10).uploads), [])
 
+    def test_what_another_courier_has_pruned_is_not_recorded_twice(self) -> None:
+        with self._store() as store:
+            settled(store, new := of_jane("ev-1"))
+            late = removal(store, [new.upload.key])
+            store.remove(late)
+            same(store.remove(late).left, 1)
+            same([one.uploads for one in store.removals()], [1])
+
     def test_a_document_that_is_removed_is_gone_and_the_rest_stays(self) -> None:
         with self._store() as store:
             new = of_jane("ev-1")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from evidence_courier import AsyncCourier, MisuseError
 from evidence_courier.adapters.engines.asyncio_engine import MAINTAIN_EVERY
 from evidence_courier.adapters.stores.databases import inspect
 from evidence_courier.delivery import retention
+from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.retention import Part
 from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.ports.removal import Removal, Removed
 from evidence_courier.ports.store import UploadStore
 from evidence_courier.testing import MemoryStore
 
@@ -151,6 +155,7 @@ def test_a_pass_is_gone_on_with_by_the_next_courier(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "LOOKED_AT", 2)
+    monkeypatch.setattr(retention, "PAGES_AT_ONCE", 1)
 
     async def recorded() -> None:
         async with house.courier() as courier:
@@ -205,3 +210,50 @@ def test_no_transaction_holds_much(house: House, monkeypatch: pytest.MonkeyPatch
             assert sorted(row.uploads for row in await courier.removals()) == [1, 2, 2]
 
     asyncio.run(story())
+
+
+class Counting(MemoryStore):
+    """Counts transactions; the records of one tenant cannot be removed."""
+
+    def __init__(self, broken: str = "") -> None:
+        super().__init__()
+        self.made, self._broken = 0, broken
+
+    @contextmanager
+    def transaction(self, *_: object) -> Iterator[None]:
+        self.made += 1
+        yield
+
+    def remove(self, removal: Removal) -> Removed:
+        if removal.tenant_id == self._broken:
+            raise StoreError("it cannot be removed")
+        return super().remove(removal)
+
+
+async def of_many_tenants(house: House, store: Counting) -> None:
+    """Have 3 uploads of each of 40 tenants, which came in turn, pruned."""
+    house.tenants = {f"t-{number}": tenant() for number in range(40)}
+    async with house.courier_on(store, retention={"attempts": "10d"}) as courier:
+        tickets = [
+            courier.submit(evidence(f"ev-{turn}", one))
+            for turn in range(3)
+            for one in house.tenants
+        ]
+        for ticket in tickets:
+            await ticket.settled()
+        store.made = 0
+        await later(house, courier, 10)
+
+
+def test_what_is_pruned_of_many_tenants_goes_together(house: House) -> None:
+    """Two transactions, and one row for each tenant, for 120 uploads."""
+    store = Counting()
+    asyncio.run(of_many_tenants(house, store))
+    assert sorted(row.uploads for row in store.removals()) == [3] * 40
+    assert store.made < 20
+
+
+def test_a_tenant_whose_records_cannot_be_removed_stops_no_other(house: House) -> None:
+    store = Counting("t-7")
+    asyncio.run(of_many_tenants(house, store))
+    assert {row.tenant_id for row in store.removals()} == {*house.tenants} - {"t-7"}

@@ -123,7 +123,8 @@ class _Remover:
 
     def remove(self) -> Removed:
         """Remove it all, and record that."""
-        session, asked = self._session, self._removal.parts
+        session, removal = self._session, self._removal
+        asked = removal.parts
         given = [(*key_cells(key), version) for key, (version, _) in asked.items()]
         rows = session.ask_all(_LATE, given)
         of_part = {part: [row for row in rows if part in asked[key_of(row)][1]] for part in Part}
@@ -131,11 +132,12 @@ class _Remover:
         documents = self._documents([*of_part[Part.DOCUMENT], *personal])
         attempts = self._attempts(of_part[Part.ATTEMPTS], personal)
         texts = self._person(personal)
-        if self._removal.texts is not None:
-            texts += self._texts(self._removal.texts)
+        if removal.texts is not None:
+            texts += self._texts(removal.texts)
         counts = {part: len(some) for part, some in of_part.items()}
         counts[Part.DOCUMENT] = documents
-        self._record(len(rows), attempts, documents, texts)
+        if rows or removal.action == "erase":  # another courier may have pruned the same
+            self._record(len(rows), attempts, documents, texts)
         return Removed(counts, texts, len(asked) - len(rows))
 
     def _documents(self, rows: Sequence[Row]) -> int:

@@ -16,8 +16,8 @@ from evidence_courier.adapters.stores.databases import open_store, unproven
 from evidence_courier.adapters.stores.sql.store import SqlStore
 from evidence_courier.delivery.chain import faults_of
 from evidence_courier.domain.errors import StoreError
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.upload import Status
-from evidence_courier.ports.records import Find
 from evidence_courier.testing import FakeClock
 from evidence_courier.testing.contracts.store_chain import settled
 from evidence_courier.testing.contracts.stored import AT

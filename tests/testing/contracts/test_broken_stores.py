@@ -1423,6 +1423,15 @@ class ForgetsHowFarItLooked(MemoryStore):
         pass
 
 
+@breaks("what_another_courier_has_pruned_is_not_recorded_twice")
+class RecordsWhatOthersPruned(MemoryStore):
+    def remove(self, removal: Removal) -> Removed:
+        removed = super().remove(removal)
+        if removed.left and self._removed:
+            self._removed.append(evolve(self._removed[-1], uploads=0))
+        return removed
+
+
 @breaks("what_was_removed_is_not_listed_any_more")
 class ListsWhatIsGone(MemoryStore):
     _gone: Sequence[Settled] = ()
@@ -1469,7 +1478,10 @@ class LeavesTheSession(MemoryStore):
         return removed
 
 
-@breaks("what_is_open_or_was_written_meanwhile_stays_as_it_is")
+@breaks(
+    "what_is_open_or_was_written_meanwhile_stays_as_it_is",
+    "what_another_courier_has_pruned_is_not_recorded_twice",
+)
 class RemovesWhatWasWrittenMeanwhile(MemoryStore):
     def remove(self, removal: Removal) -> Removed:
         parts = {
@@ -1493,7 +1505,10 @@ class StaysAtItsVersion(MemoryStore):
         return removed
 
 
-@breaks("a_courier_that_has_read_it_before_is_too_late")
+@breaks(
+    "a_courier_that_has_read_it_before_is_too_late",
+    "what_another_courier_has_pruned_is_not_recorded_twice",
+)
 class ErasesUnseen(StaysAtItsVersion):
     of_erased = True
 
@@ -1587,7 +1602,8 @@ class RemovesLinks(MemoryStore):
 class RecordsTheName(MemoryStore):
     def remove(self, removal: Removal) -> Removed:
         removed = super().remove(removal)
-        self._removed[-1] = evolve(self._removed[-1], subject=removal.subject)
+        if self._removed:
+            self._removed[-1] = evolve(self._removed[-1], subject=removal.subject)
         return removed
 
 
