@@ -26,7 +26,7 @@ from ..domain.upload.actions import (
 )
 from ..domain.upload.events import Attested, Unblocked
 from ..domain.upload.failure import Failure, FailureKind
-from ..domain.upload.find import Find
+from ..domain.upload.find import Find, all_of
 from ..domain.upload.status import ActionRow, UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import Failed, Upload, UploadKey, due_of
@@ -124,12 +124,8 @@ def candidates(
         until=where.until,
         limit=500,
     )
-    while True:
-        page = store.find(find, now)
-        yield from (one for one in page.uploads if fits(action, one))
-        if page.next_page is None:
-            return
-        find = evolve(find, after=page.next_page)
+    found = all_of(lambda after: store.find(evolve(find, after=after), now))
+    return (one for one in found if fits(action, one))
 
 
 def preview_of(store: UploadReader, action: Action, found: Sequence[UploadStatus]) -> ActionResult:

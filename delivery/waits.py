@@ -12,7 +12,7 @@ from ..domain.integration import spellings
 from ..domain.pacing.gate import GateChange, NotBefore
 from ..domain.pacing.waits import WaitReason, wait_in_words
 from ..domain.upload.backoff import later
-from ..domain.upload.find import Find
+from ..domain.upload.find import Find, all_of
 from ..domain.upload.status import wait_for_valid
 from ..domain.upload.upload import Status, UploadKey
 from ..ports.logger import LogEvent, UploadsWait
@@ -35,19 +35,14 @@ _READ_AT_ONCE = 1_000
 def waiting_for_a_file(store: UploadRecords, tenants: Iterable[str], now: datetime) -> int:
     """How many open uploads of these tenants wait for a valid tenant file, but for those that are
     parked."""
-    number = 0
-    for tenant_id in {written for one in tenants for written in spellings(one)}:
-        find = Find(tenant_id=tenant_id, statuses=OPEN, limit=_READ_AT_ONCE)
-        while True:
-            page = store.find(find, now)
-            number += sum(
-                one.waits_for == wait_for_valid(tenant_id) and not one.parked
-                for one in page.uploads
-            )
-            if page.next_page is None:
-                break
-            find = evolve(find, after=page.next_page)
-    return number
+    written = {spelling for one in tenants for spelling in spellings(one)}
+    return sum(_waiting_of(store, tenant_id, now) for tenant_id in written)
+
+
+def _waiting_of(store: UploadRecords, tenant_id: str, now: datetime) -> int:
+    find = Find(tenant_id=tenant_id, statuses=OPEN, limit=_READ_AT_ONCE)
+    found = all_of(lambda after: store.find(evolve(find, after=after), now))
+    return sum(one.waits_for == wait_for_valid(tenant_id) and not one.parked for one in found)
 
 
 @define

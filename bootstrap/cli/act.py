@@ -18,7 +18,7 @@ from ...domain.errors import MisuseError
 from ...domain.upload.actions import Action
 from ...domain.upload.status import UploadStatus
 from .exits import UNDELIVERED, USAGE, end
-from .output import count_of, is_terminal, print_statuses, print_uploads
+from .output import is_terminal, number_of, print_statuses, print_uploads
 from .place import Place
 from .see import absent, stranger
 
@@ -61,7 +61,9 @@ def run(
             to_retry: Sequence[UploadStatus] = ()
             if action is Action.RELEASE:
                 to_retry = records.retry(whose, which, by=by, reason=reason, preview=True).done
-            other = f"; `retry` is for {count_of(to_retry, 'other upload')}" if to_retry else ""
+            other = (
+                f"; `retry` is for {number_of(len(to_retry), 'other upload')}" if to_retry else ""
+            )
             print_uploads([], as_json)
             none = f"tenant {tenant!r} has no upload that fits and is {action.is_for}{other}"
             unknown = stranger(records, place.name, whose)
@@ -98,7 +100,7 @@ def _which(
 def _ask(action: Action, found: Sequence[UploadStatus], as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         end(
-            f"{action.value} is for {count_of(found, 'upload')}; "
+            f"{action.value} is for {number_of(len(found), 'upload')}; "
             "look at them with --dry-run, then say --yes",
             USAGE,
         )
@@ -114,5 +116,5 @@ def _end(result: ActionResult, done: str, as_json: bool) -> NoReturn:
         click.echo(f"{status.tenant_id}/{status.evidence_id}: {skipped.reason}", err=True)
     print_uploads(result.done, as_json)
     if result.done and is_terminal() and not as_json:
-        click.echo(f"{count_of(result.done, 'upload')} {done}", err=True)
+        click.echo(f"{number_of(len(result.done), 'upload')} {done}", err=True)
     sys.exit(0 if result.done else UNDELIVERED)

@@ -14,7 +14,7 @@ from ...domain.upload.verdict import NotReady, Ready
 from ..doctor import Examined, examine
 from ..wiring import rendering_fault
 from .exits import UNDELIVERED
-from .output import Columns, count_of, moment, print_columns, print_json
+from .output import Columns, moment, number_of, print_columns, print_json
 from .place import Place
 from .tenant_files import end_with_problems, tenants_in
 
@@ -69,7 +69,7 @@ def _verdict_on(
     if examined is None:
         if tenant_id in loaded.without:
             return "no_integration", None, None
-        problems = count_of(loaded.broken.get(tenant_id, ()), "problem")
+        problems = number_of(len(loaded.broken.get(tenant_id, ())), "problem")
         return "invalid", f"{problems} in its file, which `check` lists as well", None
     paused = f"; but {examined.pause.failure.message}" if examined.pause else ""
     match examined.dry_run:

@@ -8,12 +8,12 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import partial
 from typing import cast
 
 import click
 
 from ...domain.errors import MisuseError
+from ...domain.upload.find import all_of
 from ..face import Where
 from ..records import Records
 from . import chain
@@ -59,14 +59,8 @@ def run(
 
 
 def _rows(records: Records, where: Where) -> Iterator[Mapping[str, object]]:
-    find = partial(records.find, limit=_PAGE, **where)
-    page = find()
-    while True:
-        for upload in page.uploads:
-            yield _flat(json_row(upload))
-        if page.next_page is None:
-            return
-        page = find(after=page.next_page)
+    found = all_of(lambda after: records.find(after=after, limit=_PAGE, **where))
+    return (_flat(json_row(upload)) for upload in found)
 
 
 def _flat(row: Mapping[str, object]) -> dict[str, object]:

@@ -18,6 +18,7 @@ from .output import (
     is_terminal,
     json_value,
     moment,
+    number_of,
     print_columns,
     print_in_lines,
     print_json,
@@ -144,7 +145,7 @@ def _about(stop: Stop) -> Iterator[str]:
 
 def _waiting(stop: Stop) -> str:
     verb = "waits" if stop.uploads == 1 else "wait"
-    return f"{stop.uploads} upload{'' if stop.uploads == 1 else 's'} {verb}"
+    return f"{number_of(stop.uploads, 'upload')} {verb}"
 
 
 def _to_do(place: str, stops: Sequence[Stop], stop: Stop) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from operator import attrgetter
@@ -81,13 +81,8 @@ def moment(value: datetime | None, precision: str = "seconds") -> str:
     return value.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def count_of(things: Sized, noun: str) -> str:
-    """A number with its noun: ``1 upload``, ``2 uploads``."""
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
-
-
 def number_of(number: int, noun: str) -> str:
-    """As `count_of`, of what was counted already: ``1,000 uploads``."""
+    """A number with its noun: ``1 upload``, ``1,000 uploads``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -123,12 +118,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """
     if not is_terminal():
         for row in (columns, *rows) if columns else rows:
-            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+            print_tabbed(row)
         return
     try:
         _print_with_rich(columns, rows)
     except ModuleNotFoundError:
         _print_aligned(columns, rows)
+
+
+def print_tabbed(cells: Iterable[str]) -> None:
+    """Print a row for a program: its cells separated by tabs."""
+    click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells))
 
 
 def _print_with_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -224,7 +224,7 @@ def print_statuses(statuses: Sequence[UploadStatus]) -> None:
 
 
 def _print_in_lines(status: UploadStatus, happened: str, width: int) -> None:
-    number = f"{status.attempts} attempt{'' if status.attempts == 1 else 's'}"
+    number = number_of(status.attempts, "attempt")
     last, next_ = moment(status.last_attempt_at), moment(status.next_attempt_at)
     facts = [number, last and f"last {last}", next_ and f"next {next_}"]
     head = (status.tenant_id, status.evidence_id, status.provider, status.status)

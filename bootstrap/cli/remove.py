@@ -35,10 +35,10 @@ from .exits import UNDELIVERED, USAGE, end
 from .output import (
     WIDE,
     Columns,
-    count_of,
     is_terminal,
     json_row,
     moment,
+    number_of,
     plain,
     print_columns,
     print_in_lines,
@@ -188,7 +188,7 @@ def erase(
     if removed is None:
         _refuse_open(erasure, as_json)
     searched = _unsearched(erasure)
-    gone = f"erased from {count_of(erasure.uploads, 'upload')}"
+    gone = f"erased from {number_of(len(erasure.uploads), 'upload')}"
     texts = (
         f" and {removed.texts:,} other text{'s' if removed.texts > 1 else ''}"
         if removed.texts
@@ -205,7 +205,7 @@ def erase(
 
 def _whose(found: Erasure) -> str:
     still_open = f", {len(found.open)} of them open" if found.open else ""
-    uploads = f"{count_of(found.uploads, 'upload')} of this person{still_open}"
+    uploads = f"{number_of(len(found.uploads), 'upload')} of this person{still_open}"
     return f"{uploads}, named in {found.texts:,} other texts{_unsearched(found)}"
 
 
@@ -232,7 +232,7 @@ def _ask(found: Erasure, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         end(f"{_whose(found)}: look at them with --dry-run, then say --yes", USAGE)
     print_statuses(found.uploads)
-    many = "" if not found.open else f"abandon {count_of(found.open, 'open upload')} and "
+    many = "" if not found.open else f"abandon {number_of(len(found.open), 'open upload')} and "
     click.confirm(f"{_whose(found)}. It cannot be undone: {many}erase the person?", abort=True)
 
 

@@ -28,6 +28,7 @@ from ..metrics import observed
 from ..notices import named_in, options_in
 from ..workers import Workers
 from .exits import SIGNALLED
+from .output import number_of
 from .place import Files, Place
 from .probes import Probes, listening
 
@@ -137,7 +138,7 @@ class Worker:
         self._probes.state = "it is stopping"
         if self._started:
             await self._courier.close(self._grace)
-            done = f"{_uploads(self._counted.settled)} settled since the start"
+            done = f"{number_of(self._counted.settled, 'upload')} settled since the start"
             if self._counted.interrupted:
                 done += f", {self._counted.interrupted} cut off while under way"
             _log.info("stopped: %s; %s", done, await self._left())
@@ -197,7 +198,7 @@ class Worker:
         under_way = running.engine.workload.under_way
         _log.info(
             "%s: stopping; nothing new is sent, %s under way may take %g s more; %s",
-            *(name, _uploads(under_way), self._grace, more),
+            *(name, number_of(under_way, "upload"), self._grace, more),
         )
 
     def _told_to_reload(self) -> None:
@@ -241,10 +242,6 @@ class Worker:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             _log.info("%s%s changed: reading the tenants anew", ", ".join(changed[:3]), more)
             self._reload.set()
-
-
-def _uploads(number: int) -> str:
-    return f"{number} upload{'' if number == 1 else 's'}"
 
 
 async def _after_a_while(clock: Clock, folder: str) -> Mapping[str, object]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
-from typing import TypedDict, Unpack
+from itertools import islice
+from typing import Unpack
 
 import click
 
 from ...domain.health import Count
-from ...domain.upload.upload import StatusWord
+from ...domain.upload.find import all_of
 from ..face import Where
 from ..records import Records
 from .exits import USAGE, end
@@ -22,45 +22,28 @@ from .place import Place
 _PAGE = 1000
 
 
-class _Given(TypedDict):
-    """What is given on the command line, see `Where`; `status` may be empty."""
-
-    tenant_id: str | None
-    status: tuple[StatusWord, ...]
-    open: bool
-    kind: str | None
-    provider: str | None
-    since: datetime | None
-    until: datetime | None
-    id_prefix: str | None
-
-
 def list_uploads(
-    place: Place, group_by: str | None, limit: int, as_json: bool, **given: Unpack[_Given]
+    place: Place, group_by: str | None, limit: int, as_json: bool, **where: Unpack[Where]
 ) -> None:
     """Print the newest uploads that fit, or how many fit."""
-    where: Where = {**given, "status": given["status"] or None}
-    tenant = where["tenant_id"]
+    tenant = where.get("tenant_id")
     with place.records() as records:
         if group_by is not None:
             _print_groups(records.counted(**where), group_by, limit, as_json)
             return
-        find = partial(records.find, limit=min(limit or _PAGE, _PAGE), **where)
-        page = find()
-        found = list(page.uploads)
-        while page.next_page is not None and (limit == 0 or len(found) < limit):
-            page = find(after=page.next_page)
-            found += page.uploads
+        most = limit + 1 if limit else None  # one more shows whether there are more
+        find = partial(records.find, limit=min(most or _PAGE, _PAGE), **where)
+        found = list(islice(all_of(lambda after: find(after=after)), most))
         unknown = (
             stranger(records, place.name, tenant) if tenant is not None and not found else None
         )
-    found = found[:limit] if limit else found
-    print_uploads(found, as_json)
+    shown = found[:limit] if limit else found
+    print_uploads(shown, as_json)
     if unknown is not None:
         end(unknown, USAGE)
     if not found and not as_json:
         click.echo("no uploads match", err=True)
-    elif limit and page.next_page is not None and not as_json:
+    elif len(found) > len(shown) and not as_json:
         click.echo(f"the newest {limit}; --limit shows more", err=True)
 
 

@@ -12,7 +12,7 @@ import click
 
 from ...domain.upload.status import UploadStatus
 from ..records import Records
-from .output import WIDE, is_terminal, moment, print_statuses, what_happened
+from .output import WIDE, is_terminal, moment, print_statuses, print_tabbed, what_happened
 from .place import Place
 
 _NEWEST = 1000
@@ -72,5 +72,4 @@ class _Changes:
             last = before.get(key) if before is not None else None
             if last is None or (last.status, last.attempts) != (one.status, one.attempts):
                 at, attempts = moment(one.updated_at), str(one.attempts)
-                cells = (at, *key, one.provider, one.status, attempts, what_happened(one))
-                click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells))
+                print_tabbed((at, *key, one.provider, one.status, attempts, what_happened(one)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 
 from attrs import frozen
@@ -93,6 +93,15 @@ class Place:
 
     created_at: datetime
     arrival: int
+
+
+def all_of(page_after: Callable[[str | None], Page]) -> Iterator[UploadStatus]:
+    """The uploads of all pages of a list; `page_after` is given each page's `next_page`."""
+    page = page_after(None)
+    yield from page.uploads
+    while page.next_page is not None:
+        page = page_after(page.next_page)
+        yield from page.uploads
 
 
 def token_of(place: Place) -> str:

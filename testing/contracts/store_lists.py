@@ -8,8 +8,7 @@ from attrs import evolve
 
 from ...domain.pacing.gate import GateChange
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.find import Find
-from ...domain.upload.status import UploadStatus
+from ...domain.upload.find import Find, all_of
 from ...domain.upload.upload import Status
 from ...ports.records import InvalidTenants
 from .assertions import must, same, there
@@ -36,14 +35,9 @@ class ListRules(GateRules):
                 tried(store, one.upload, 1)
 
             def found(find: Find) -> str:
-                uploads: list[UploadStatus] = []
-                while True:
-                    page = store.find(evolve(find, limit=1), AT)
-                    uploads += page.uploads
-                    if page.next_page is None:
-                        break
-                    find = evolve(find, after=page.next_page)
-                number = sum(count.number for count in store.counted(evolve(find, after=None)))
+                pages = all_of(lambda after: store.find(evolve(find, limit=1, after=after), AT))
+                uploads = list(pages)
+                number = sum(count.number for count in store.counted(find))
                 same(number, len(uploads), "how many are counted")
                 return "".join(upload.evidence_id[-1] for upload in uploads)
 

@@ -43,7 +43,7 @@ from ...domain.retention import Part
 from ...domain.upload.actions import Person
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.find import Find
+from ...domain.upload.find import Find, all_of
 from ...domain.upload.upload import (
     Failed,
     FailedReason,
@@ -469,16 +469,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(find=finds)
     def find(self, find: Find) -> None:
-        seen: list[tuple[str, str, str]] = []
-        while True:
-            now = find
-            page = self.both(lambda store: store.find(now, AT))  # noqa: B023
-            seen += [
-                (upload.tenant_id, upload.evidence_id, upload.provider) for upload in page.uploads
-            ]
-            if page.next_page is None:
-                break
-            find = evolve(find, after=page.next_page)
+        pages = all_of(
+            lambda after: self.both(lambda store: store.find(evolve(find, after=after), AT))
+        )
+        seen = [(upload.tenant_id, upload.evidence_id, upload.provider) for upload in pages]
         must(len(seen) == len(set(seen)), f"the pages show an upload twice: {seen!r}")
 
     @rule(find=finds)
