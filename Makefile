@@ -135,6 +135,10 @@ test-all:  ## run the tests on each Python, 3.11 to 3.14, that this machine has
 mutation: $(DEV)/.linked  ## make small mistakes in domain/ and see that a test notices each (minutes; some: ARGS="backoff")
 	@$(DEV)/bin/python tests/mutation/mutate.py $(ARGS)
 
+.PHONY: kits
+kits: $(VENV)/.installed  ## run the whole contract kits against each adapter that breaks one rule (half an hour)
+	@WHOLE_KITS=1 $(VENV)/bin/pytest -c tests/pytest.ini -n 2 $(ARGS) tests/testing/contracts -k test_it_is_found_at_its_rule
+
 .PHONY: chaos
 chaos: $(VENV)/.installed  ## thousands of seeded stories in virtual time, then 500 real processes killed (an hour; fewer: STORIES=100 KILLS=20)
 	@$(VENV)/bin/python tests/chaos/stories.py --stories $(STORIES) --seed $(SEED)
