@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import TypeAlias, TypeGuard, TypeVar, cast
 
 from attrs import Factory, field, frozen
@@ -38,6 +38,10 @@ _MAX_PROBLEMS = 500  # characters
 
 def _lane_of(destination: Destination) -> Lane:
     return destination.origin, (destination.integration.tenant_id, destination.quota.credential)
+
+
+_rules = lru_cache(maxsize=256)(Rules)
+"""The same object for all that have the same rules, as most tenants do."""
 
 
 @frozen
@@ -85,7 +89,7 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         pace = UNPACED
     bundle = _bundle_of(integration, provider)
     looks_up = _look_up_of(provider)
-    rules = Rules(
+    rules = _rules(
         retry=integration.retry,
         on_unclear=integration.on_unclear,
         can_look_up=looks_up is not None,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date, timedelta
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 from attrs import define, evolve, field
@@ -35,6 +35,7 @@ from .sources import Node
 from .tenant_file import read_tenant
 from .values import Size, passwords_in, shown_duration, shown_size
 
+T = TypeVar("T")
 Providers = Mapping[str, Provider | BrokenProvider]
 Texts: TypeAlias = Sequence[tuple[Path, Resolved]]
 """The texts of a block that references were resolved to, and where they stand."""
@@ -47,6 +48,14 @@ class BlockReader:
     providers: Providers
     references: References
     known: dict[str, schemas.BlockSchema | str] = field(factory=dict)
+    _values: dict[Any, Any] = field(factory=dict, init=False, repr=False)
+
+    def shared(self, value: T, form: Hashable = None) -> T:
+        """The first equal value of this load, so that what most tenants have in common is there
+        once: a collection of garbage looks at each object. `form` says what is equal if the value
+        cannot be hashed."""
+        found: T = self._values.setdefault(value if form is None else form, value)
+        return found
 
     def read(self, root: Node, report: Report) -> None:
         """Read one tenant's data; the report gets its integration if nothing is wrong with it."""
@@ -69,7 +78,7 @@ class BlockReader:
         if provider is not None:  # else no field is known to be secret
             self.remember_references(resolved, document, texts, report)
         if provider is not None and report.tenant_id is not None and not report.notes:
-            report.integration = self.built(report.tenant_id, document, provider, report)
+            report.integration = self.built(report.tenant_id, document, texts, provider, report)
 
     def remember_references(
         self,
@@ -132,12 +141,16 @@ class BlockReader:
         return document
 
     def built(
-        self, tenant: str, document: dict[str, Any], provider: Provider, report: Report
+        self,
+        tenant: str,
+        document: dict[str, Any],
+        texts: Texts,
+        provider: Provider,
+        report: Report,
     ) -> Integration | None:
         """The frozen classes, unless the provider's own refuses its values, or does not know all
         of them."""
         own = {key: value for key, value in document.items() if key not in schemas.CORE}
-        texts = resolved_in(document) if self.references.are_open else ()
         unknown = {path[0] for path, text in texts if isinstance(text, Unresolved)}
         if unknown:
             known = {key: value for key, value in own.items() if key not in unknown}
@@ -145,7 +158,8 @@ class BlockReader:
             return None
         try:
             settings: object = _settings_converter().structure(own, provider.settings_class)
-            references = {text.secret: text.reference for text in _secrets_in(own)}
+            its = [text for path, text in texts if path[0] in own and isinstance(text, SecretText)]
+            references = {str.__str__(text): text.reference for text in its}
             stored = _json(_settings_converter().unstructure(settings), references)
             outcomes = tuple(map(Outcome, dict.fromkeys(document.get("outcomes", ()))))
             outcomes = outcomes or default_outcomes(provider, settings)
@@ -160,19 +174,21 @@ class BlockReader:
             name=report.name,
             provider=provider.name,
             settings=settings,
-            retry=_section("retry", document.get("retry", {})),
+            retry=self.shared(_section("retry", document.get("retry", {}))),
             on_unclear=OnUnclear(document.get("on_unclear", OnUnclear.RETRY.value)),
-            outcomes=outcomes,
+            outcomes=self.shared(outcomes),
             park_limit=document.get("park_limit", PARK_LIMIT),
-            pace=document.get("pace"),
-            route=Route(
-                timeouts=_section("timeout", document.get("timeout", {})),
-                proxy=str.__str__(proxy) if proxy is not None else None,
-                ca_bundle=_bundle_path(bundle, report) if bundle is not None else None,
+            pace=self.shared(document.get("pace")),
+            route=self.shared(
+                Route(
+                    timeouts=_section("timeout", document.get("timeout", {})),
+                    proxy=str.__str__(proxy) if proxy is not None else None,
+                    ca_bundle=_bundle_path(bundle, report) if bundle is not None else None,
+                )
             ),
             max_bytes=int(document["max_bytes"]) if "max_bytes" in document else None,
-            retention=Retention(**document.get("retention", {})),
-            secrets=(*references, *map(Secret, passwords)),
+            retention=self.shared(Retention(**document.get("retention", {}))),
+            secrets=(*dict.fromkeys(text.secret for text in its), *map(Secret, passwords)),
             stored=stored if isinstance(stored, dict) else {},
         )
 
@@ -382,7 +398,7 @@ def _words(error: BaseException) -> str:
     return error.args[0] if error.args and isinstance(error.args[0], str) else ""
 
 
-def _json(value: object, references: Mapping[Secret, str]) -> object:
+def _json(value: object, references: Mapping[str, str]) -> object:
     """A value of the settings as JSON; references stand for the secrets."""
     match value:
         case None | bool() | int() | float():
@@ -390,9 +406,9 @@ def _json(value: object, references: Mapping[Secret, str]) -> object:
         case str():
             # A key that also stands in a field that is no secret is still one.
             text = str.__str__(value)
-            return references.get(Secret(text), text)
+            return references.get(text, text)
         case Secret():
-            return references.get(value, "***")
+            return references.get(value.reveal(), "***")
         case timedelta():
             return value.total_seconds()
         case date():

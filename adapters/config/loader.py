@@ -186,6 +186,7 @@ def _from_file(
     else:
         reader.read(root, report)
         note_what_is_passed_over(root, report)
+    report.lines = reader.shared(report.lines, tuple(report.lines.items()))
     return report
 
 

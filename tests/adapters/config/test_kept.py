@@ -12,7 +12,9 @@ import pytest
 from tenant_files import ENVIRON, PROVIDERS, block, told
 
 from evidence_courier.adapters.config import KeptFiles, Loaded, load_folder, loader
+from evidence_courier.adapters.plugins import BrokenProvider
 from evidence_courier.adapters.secrets.environ import EnvironSecrets
+from evidence_courier.delivery.destinations import destination_of
 
 PEM = Path(__file__).parents[1] / "transports" / "loopback.pem"
 LONG_AGO = time.time_ns() - 3_600_000_000_000
@@ -93,6 +95,21 @@ def test_a_load_after_no_change_reads_nothing_and_says_the_same(folder: Folder) 
         fresh.warnings,
     )
     assert again.lines("b") == fresh.lines("b") != {}
+
+
+def test_what_tenants_have_in_common_is_in_memory_once(folder: Folder) -> None:
+    """A collection of garbage looks at each object, and stops the loop meanwhile."""
+    folder.write("a.yaml", block("pace: 10/min"))
+    folder.write("b.yaml", block("pace: 10/min"))
+    loaded = folder.load()
+    one, other = loaded.integrations["a"], loaded.integrations["b"]
+    for name in ("pace", "route", "retry", "retention", "outcomes"):
+        assert getattr(one, name) is getattr(other, name), name
+    assert loaded.reports["a"].lines is loaded.reports["b"].lines
+    archive = PROVIDERS[one.provider]
+    assert not isinstance(archive, BrokenProvider)
+    rules, others = (destination_of(each, archive, b"key").rules for each in (one, other))
+    assert rules is others
 
 
 def test_a_changed_a_new_and_a_deleted_file_are_noticed(folder: Folder) -> None:
