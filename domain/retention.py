@@ -22,6 +22,13 @@ from .errors import MisuseError
 ERASED = "(erased)"
 """Stands where a text was that named a person, or may have."""
 
+DOCUMENT_ERASED = (
+    "the document was removed with the person whom it names, so it cannot be sent: leave the upload"
+    " as it is, attest it if the provider has the document, or submit the evidence anew under an id"
+    " of its own"
+)
+"""Stands where an upload from which a person was erased was to be sent again."""
+
 _FORM = re.compile(r"([0-9]{1,5}) ?(h|d|w)( after success)?")
 _LONG_ENOUGH = 4
 """A shorter name may be part of anything, such as a number."""

@@ -9,16 +9,17 @@ from typing import Any
 from attrs import define, evolve, field
 
 from ..domain.pacing.paused import Paused, Resumed, actions_of
-from ..domain.retention import ERASED
+from ..domain.retention import DOCUMENT_ERASED, ERASED
 from ..domain.upload.attempt import Attempt
-from ..domain.upload.failure import Failure
+from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.find import Place
 from ..domain.upload.history import details_of, running_attempt
 from ..domain.upload.invariants import Record
-from ..domain.upload.status import ActionRow, LookUpRow, UploadDetails, UploadStatus
+from ..domain.upload.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, is_out_of_time
 from ..domain.upload.upload import Sending, Succeeded, Upload, UploadKey, cause_of
 from ..domain.upload.verdict import AttemptVerdict, Delivered, Processing, Receipt
 from ..ports.records import Change, Dossier, Entry, LookUp
+from ..ports.removal import RemovalRow
 
 
 @define
@@ -38,9 +39,9 @@ class MemoryRecord:
     credentials: list[str | None] = field(factory=list, init=False)
     look_ups: list[LookUp] = field(factory=list, init=False)
     actions: list[ActionRow] = field(factory=list, init=False)
-    pruned: bool = field(default=False, init=False)
+    pruned_at: datetime | None = field(default=None, init=False)
     deleted: int = field(default=0, init=False)
-    erased: bool = field(default=False, init=False)
+    erased_at: datetime | None = field(default=None, init=False)
 
     @property
     def place(self) -> Place:
@@ -62,17 +63,39 @@ class MemoryRecord:
             action_tenants=(self.upload.key.tenant_id,) * len(self.actions),
             owner_lives=self.courier_id is not None and self.courier_id in living,
             budget=self.budget,
-            pruned=self.pruned,
-            erased=self.erased,
+            pruned=self.pruned_at is not None,
+            erased=self.erased_at is not None,
             actions=tuple(self.actions),
             last_attempt_at=self.last_attempt_at,
         )
 
-    def details(self, status: UploadStatus, pauses: Sequence[Paused | Resumed]) -> UploadDetails:
-        """The status with its history, and the pauses that concerned it."""
+    def told(self, status: UploadStatus) -> UploadStatus:
+        """The status with what was removed, and whether its time was over."""
+        state, tally = self.upload.state, self.upload.tally
+        return evolve(
+            status,
+            erased_at=self.erased_at,
+            pruned_at=self.pruned_at,
+            out_of_time=is_out_of_time(
+                state, tally.spent, self.budget, limited=tally.tried_since is not None
+            ),
+        )
+
+    def details(
+        self,
+        status: UploadStatus,
+        pauses: Sequence[Paused | Resumed],
+        removals: Sequence[RemovalRow] = (),
+    ) -> UploadDetails:
+        """The status with its history, and the pauses and removals that concerned it."""
         key, span = self.upload.key, (self.upload.created_at, self.upload.updated_at)
         paused = actions_of(pauses, key.tenant_id, key.provider, *span)
-        actions = sorted((*self.actions, *paused), key=lambda row: row.at)
+        removed = dict.fromkeys(
+            ActionRow(at=row.at, action=row.action, by=row.by, reason=row.reason)
+            for row in sorted(removals, key=lambda row: row.action)
+            if row.tenant_id == key.tenant_id and row.at in (self.erased_at, self.pruned_at)
+        )
+        actions = sorted((*self.actions, *paused, *removed), key=lambda row: row.at)
         look_ups = (
             LookUpRow(at=look.at, finding=look.finding, message=look.message)
             for look in self.look_ups
@@ -109,7 +132,7 @@ class MemoryRecord:
             self.credentials.append(self.credential)
         if change.look_up is not None:
             self.look_ups.append(change.look_up)
-        if self.erased:
+        if self.erased_at is not None:
             self.forget_texts()
         if change.action is not None:
             self.actions.append(change.action)
@@ -121,7 +144,10 @@ def without_texts(upload: Upload) -> Upload:
     if isinstance(state, Succeeded):
         state = Succeeded(Receipt())
     elif (cause := cause_of(state)) is not None:
-        state = evolve(state, cause=silent_failure(cause))
+        gone = cause.kind is FailureKind.DOCUMENT_GONE
+        silent_cause = silent_failure(cause)
+        words = DOCUMENT_ERASED if gone else silent_cause.message
+        state = evolve(state, cause=evolve(silent_cause, message=words))
     return evolve(upload, state=state, tally=evolve(upload.tally, progress=None))
 
 

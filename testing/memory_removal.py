@@ -96,7 +96,7 @@ class MemoryRemovals(MemoryInspection):
                 if Part.ATTEMPTS in parts:
                     record.deleted += len(record.attempts)
                     record.attempts, record.credentials, record.look_ups = [], [], []
-                    record.pruned = True
+                    record.pruned_at = removal.at
                     record.upload = evolve(record.upload, version=record.upload.version + 1)
                 if Part.PERSONAL in parts:
                     texts += self._erase(record, removal)
@@ -150,7 +150,7 @@ class MemoryRemovals(MemoryInspection):
             document=document,
             settings=settings,
         )
-        record.erased = True
+        record.erased_at = removal.at
         record.forget_texts()
         if names.are_part_of(key.evidence_id):
             ids = numbered(erased_id(_KEY, *key.evidence))
@@ -194,7 +194,7 @@ def _settled(record: MemoryRecord) -> Settled:
     upload = record.upload
     there = (
         (Part.ATTEMPTS, record.attempts or record.look_ups),
-        (Part.PERSONAL, not record.erased),
+        (Part.PERSONAL, record.erased_at is None),
         (Part.DOCUMENT, record.content is not None),
     )
     parts = frozenset(part for part, is_there in there if is_there)

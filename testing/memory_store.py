@@ -245,7 +245,7 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
             newest = newest or self._erased(tenant_id, evidence_id)
             if newest is None:
                 return None
-            return newest.details(self._status(newest, now), self._gates.pauses)
+            return newest.details(self._status(newest, now), self._gates.pauses, self._removed)
 
     # --- what is held, and what people do ---
 
@@ -352,7 +352,7 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
         told = self._invalid.get(tenant_key(tenant_id))
         if told is not None and due_of(upload.state) is not None:
             outlook = outlook_without(told[0], tenant_id, upload.key.provider, outlook)
-        return status_of_upload(upload, record.last_attempt_at, outlook)
+        return record.told(status_of_upload(upload, record.last_attempt_at, outlook))
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
         keys = (key for key in self._records if key.evidence == (tenant_id, evidence_id))

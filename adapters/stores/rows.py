@@ -24,6 +24,7 @@ from ...domain.upload.status import (
     LookUpRow,
     Outlook,
     UploadStatus,
+    is_out_of_time,
     status_of_state,
 )
 from ...domain.upload.upload import State, Tally, Upload, UploadKey
@@ -55,6 +56,7 @@ STATUS = (
     *("id", *KEY, *_STATE, *CAUSE),
     *("receipt_reference", "receipt_message", "attempts", "possible_duplicate", "digest"),
     *("evidence_date", "created_at", "updated_at", "last_attempt_at", "credential"),
+    *("erased_at", "pruned_at", "spent", "budget", "tried_since"),
 )
 # What is written once.
 BIRTH = ("digest", "evidence_date", "created_at")
@@ -309,6 +311,7 @@ def readable(row: Row) -> Row:
         held = {**dict.fromkeys((*_STATE, *CAUSE)), "state": "held", "status": "held"}
         cause = {"error_kind": _UNKNOWN, "error_message": why}
         never = {"created_at": _NEVER, "updated_at": _NEVER, "last_attempt_at": None}
+        never |= {"erased_at": None, "pruned_at": None}
         return {**row, **held, **cause, **never, "evidence_date": _NEVER[:10]}
     return row
 
@@ -328,6 +331,10 @@ def status_of(row: Row, state: State, outlook: Outlook | None) -> UploadStatus:
         evidence_date=date.fromisoformat(row["evidence_date"]),
         created_at=datetime.fromisoformat(row["created_at"]),
         updated_at=datetime.fromisoformat(row["updated_at"]),
+        erased_at=moment_of(row["erased_at"]),
+        pruned_at=moment_of(row["pruned_at"]),
+        out_of_time=row["tried_since"] is not None
+        and is_out_of_time(state, row["spent"], row["budget"], limited=True),
     )
 
 

@@ -176,6 +176,12 @@ def what_happened(status: UploadStatus) -> str:
         notes.append(sentence(*attrs.astuple(status.error)))
     elif status.receipt is not None:
         notes.append(_joined(" ", status.receipt.reference, status.receipt.message))
+    if status.erased_at is not None:
+        notes.append(f"what named a person was removed on {moment(status.erased_at)}")
+    if status.pruned_at is not None:
+        notes.append(f"its attempts were removed on {moment(status.pruned_at)}")
+    if status.out_of_time:
+        notes.append("given up: `give_up_after` of its tenant was over")
     if status.possible_duplicate:
         notes.append("possible duplicate")
     if status.waits_for is not None:

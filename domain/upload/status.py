@@ -9,6 +9,8 @@ from attrs import frozen
 from ..pacing.waits import time_of_day
 from .failure import Concern, Failure, FailureKind
 from .upload import (
+    Failed,
+    FailedReason,
     Held,
     LookingUp,
     State,
@@ -48,7 +50,9 @@ class UploadStatus:
     `last_attempt_at` is the start of the latest attempt, and `next_attempt_at` is None if no moment
     is known, or nothing is done any more. `waits_for` says what must come before
     something is done next; None if a request is under way, or nothing is done any more. `digest` is
-    the document's SHA-256.
+    the document's SHA-256. `erased_at` is when what named a person was removed, `pruned_at` when
+    the attempts and look-ups were. `out_of_time`: it has failed because `give_up_after` was over
+    before its attempts were used up.
     """
 
     tenant_id: str
@@ -66,6 +70,9 @@ class UploadStatus:
     evidence_date: date
     created_at: datetime
     updated_at: datetime
+    erased_at: datetime | None = None
+    pruned_at: datetime | None = None
+    out_of_time: bool = False
 
     @property
     def parked(self) -> bool:
@@ -112,7 +119,7 @@ class AttemptRow:
 class ActionRow:
     """What a person did to an upload: `action` is retry, release, abandon or attest; or to its
     tenant or provider: pause or resume. Or what the courier did after a person had mended the
-    integration: requeue or attest."""
+    integration: requeue or attest. Or who removed something of it: erase or prune."""
 
     at: datetime
     action: str
@@ -199,6 +206,9 @@ def status_of_state(
     evidence_date: date,
     created_at: datetime,
     updated_at: datetime,
+    erased_at: datetime | None = None,
+    pruned_at: datetime | None = None,
+    out_of_time: bool = False,
 ) -> UploadStatus:
     """How an upload stands that is in this state; the rest is as it is recorded."""
     outlook, cause = outlook or _NO_OUTLOOK, cause_of(state)
@@ -225,7 +235,23 @@ def status_of_state(
         evidence_date=evidence_date,
         created_at=created_at,
         updated_at=updated_at,
+        erased_at=erased_at,
+        pruned_at=pruned_at,
+        out_of_time=out_of_time,
     )
+
+
+def is_out_of_time(state: State, spent: int, budget: int | None, limited: bool) -> bool:
+    """Whether the time of a budget has ended an upload, and not the number of its attempts.
+
+    Args:
+        budget: How many attempts there were to spend.
+        limited: Whether the budget's time was limited.
+    """
+    if not isinstance(state, Failed) or state.reason is not FailedReason.EXHAUSTED or not limited:
+        return False
+    waited = state.cause.kind is FailureKind.STILL_PROCESSING
+    return budget is not None and spent < budget and not waited
 
 
 def wait_for_valid(tenant_id: str) -> str:

@@ -10,12 +10,13 @@ from attrs import evolve
 
 from ...delivery.chain import faults_of
 from ...domain.pacing.paused import Paused, Resumed, Scope
-from ...domain.retention import ERASED, Part
+from ...domain.retention import DOCUMENT_ERASED, ERASED, Part
 from ...domain.upload.actions import Person
 from ...domain.upload.events import AttemptEnded
 from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.find import Find
 from ...domain.upload.status import ActionRow
-from ...domain.upload.upload import UploadKey
+from ...domain.upload.upload import Failed, FailedReason, UploadKey
 from ...domain.upload.verdict import Rejected
 from ...ports.records import Added, Begun, Change, Conflict, Entry, Known, LookUp
 from ...ports.removal import Removal, Removed
@@ -200,6 +201,48 @@ class RemovalRules(GateRules):
             (answer,) = store.save([Change(after)])
             must(not isinstance(answer, Added), "what was read before the erasure was written")
             must(type(answer).__name__ == "Conflict", f"the answer was {answer!r}")
+
+    def test_what_was_removed_is_shown_with_who_removed_it(self) -> None:
+        with self._store() as store:
+            named, kept = of_jane("ev-1"), of_jane("ev-2", "kim")
+            settled(store, named, kept)
+            erased = removal(store, [named.upload.key], ALL, names=[JANE])
+            store.remove(erased)
+            shown = there(store.show("acme", "ev-1", AT))
+            same((shown.erased_at, shown.pruned_at), (erased.at, erased.at))
+            act = ActionRow(at=erased.at, action="erase", by=DPO.by, reason=DPO.reason)
+            same(list(shown.actions), [act])
+            other = there(store.show("acme", "ev-2", AT))
+            same((other.erased_at, other.pruned_at, other.actions), (None, None, ()))
+            found = store.find(Find(limit=9), AT).uploads
+            told = {one.evidence_id: one.erased_at for one in found}
+            same(told, {"ev-1": erased.at, "ev-2": None})
+
+    def test_an_upload_whose_time_was_over_says_so(self) -> None:
+        """The fifth attempt that its budget has was not made."""
+        with self._store() as store:
+            store.add([(new := of_jane("ev-1")), (other := of_jane("ev-2"))])
+            for one, since in ((new, AT), (other, None)):
+                begin_each(store, [start := started(one.upload)])
+                tally = evolve(start.upload.tally, tried_since=since)
+                failed = Failed(FailedReason.EXHAUSTED, Failure(FailureKind.TIMEOUT, "no reply"))
+                after = evolve(start.upload, state=failed, tally=tally)
+                store.save([Change(evolve(after, version=start.upload.version + 1))])
+            found = store.find(Find(limit=9), AT).uploads
+            same({one.evidence_id: one.out_of_time for one in found}, {"ev-1": True, "ev-2": False})
+            must(there(store.show("acme", "ev-1", AT)).out_of_time, "it is shown without that")
+
+    def test_what_cannot_be_sent_again_once_its_person_was_erased_says_why(self) -> None:
+        with self._store() as store:
+            settled(store, new := of_jane("ev-1"), fails="no")
+            store.remove(removal(store, [new.upload.key], PERSONAL))
+            (found,) = store.get([new.upload.key]).values()
+            gone = Failure(FailureKind.DOCUMENT_GONE, f"/certificates/{JANE}.pdf is not there")
+            state = Failed(FailedReason.REJECTED, gone)
+            after = evolve(found.upload, state=state, version=found.upload.version + 1)
+            store.save([Change(after)])
+            error = there(there(store.show("acme", "ev-1", AT)).error)
+            same(error.message, DOCUMENT_ERASED)
 
     def test_a_text_that_was_erased_is_not_written_back(self) -> None:
         with self._store() as store:

@@ -56,13 +56,15 @@ _ADVICE = {
     "25": "it cannot be written to: look whether the DSN leads to a standby",
     "28": "its user was refused: look at the DSN, and at pg_hba.conf of the server",
     "3D": "there is no such database: create it, or look at the DSN",
-    "40": "another courier wrote the same at the same moment; it is tried again by itself",
+    "40": "another courier wrote the same at the same moment; a courier tries again by"
+    " itself, and what a person asked for must be asked for again",
     "42": "its user may not do that, or its tables are others: look at the user's rights",
     "53": "the server has no room or no connection left: look at its disk and max_connections",
     "54": "a name or a document is larger than PostgreSQL can keep",
-    "55": "an open transaction holds it, such as a host's that records the same evidence; it is"
-    " tried again by itself",
-    "57": "the server is stopping or starting; it is tried again by itself",
+    "55": "an open transaction holds it, such as a host's that records the same evidence; a"
+    " courier tries again by itself, and what a person asked for must be asked for again later",
+    "57": "the server is stopping or starting; a courier tries again by itself, and what a person"
+    " asked for must be asked for again later",
 }
 
 _URL = re.compile("postgres(ql)?://")

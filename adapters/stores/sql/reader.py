@@ -147,7 +147,8 @@ class SqlReader:
             attempts = [attempt_of(row) for row in session.ask(reads.HISTORY, its)]
             acted = [action_of(row) for row in session.ask(reads.ACTIONS, its)]
             paused = pauses.of_upload(session, rows[-1])
-            actions = sorted((*acted, *paused), key=lambda row: row.at)
+            removed = removal.of_upload(session, rows[-1])
+            actions = sorted((*acted, *paused, *removed), key=lambda row: row.at)
             look_ups = [look_up_of(row) for row in session.ask(reads.LOOK_UPS, its)]
             (status,) = reads.statuses_of(session, rows[-1:], now)
             (courier,) = session.ask(reads.COURIER_OF, its)

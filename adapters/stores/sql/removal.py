@@ -7,10 +7,11 @@ from contextlib import suppress
 
 from ....domain.integration import spellings
 from ....domain.retention import ERASED, Part, erased_id, same_name
+from ....domain.upload.status import ActionRow
 from ....domain.upload.upload import UNKNOWN_PROVIDER, Status, UploadKey
 from ....ports.records import Entry
 from ....ports.removal import PersonsUpload, RemovalRow, Settled, SettledPage
-from ..rows import KEY, UPLOAD, Row, key_of, moment_of, upload_of
+from ..rows import KEY, UPLOAD, Row, action_of, key_of, moment_of, upload_of
 from ..trouble import RefusedError
 from . import reads
 from .session import Batch, Session
@@ -33,6 +34,10 @@ _OF_PERSON = Batch(
     " CROSS JOIN uploads ON uploads.id = given.id ORDER BY uploads.id",
 )
 COUNTS = ("uploads", "attempts", "documents", "texts")
+_REMOVED_AT = (
+    'SELECT DISTINCT action, "by", reason FROM removals WHERE tenant_id = :tenant_id AND at = :at'
+    " ORDER BY action"
+)
 _ERASED_KEY = "SELECT value FROM keys WHERE name = 'erased'"
 _MARK = "SELECT value FROM keys WHERE name = 'looked_up_to'"
 
@@ -101,6 +106,15 @@ def rows_of_removals(session: Session, tenant_id: str | None) -> Sequence[Remova
         for row in found
         if (at := moment_of(row["at"])) is not None
     ]
+
+
+def of_upload(session: Session, row: Row) -> Iterator[ActionRow]:
+    """Who removed something of an upload. What goes in several transactions of one removal is told
+    once."""
+    moments = dict.fromkeys(row[name] for name in ("erased_at", "pruned_at") if row[name])
+    for at in moments:
+        for one in session.ask(_REMOVED_AT, {"tenant_id": row["tenant_id"], "at": at}):
+            yield action_of({**one, "at": at})
 
 
 def erased(session: Session, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:

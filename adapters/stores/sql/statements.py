@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ....domain.retention import ERASED
+from ....domain.retention import DOCUMENT_ERASED, ERASED
+from ....domain.upload.failure import FailureKind
 from ..rows import (
     ATTEMPT,
     BEGINNING,
@@ -91,13 +92,26 @@ _TEXTS = {
 }
 
 
+# A courier may remember the words of a block from before a person was erased from them.
+_OF_ERASED_BLOCK = (
+    "given.error_message IS NOT NULL AND given.state IN ('held', 'waiting')"
+    " AND EXISTS (SELECT 1 FROM blocks WHERE blocks.tenant_id = uploads.tenant_id"
+    " AND blocks.provider = uploads.provider AND blocks.kind = given.error_kind"
+    f" AND blocks.message = '{ERASED}')"
+)
+
+
 def _unless_erased(name: str) -> str:
     """What is given for a column: no text for an upload from which a person was erased."""
     if (instead := _TEXTS.get(name)) is None:
         return f"given.{name}"
+    kept = f"uploads.erased_at IS NULL OR given.{name} IS NULL"
+    if name != "error_message":
+        return f"CASE WHEN {kept} THEN given.{name} ELSE {instead} END"
     return (
-        f"CASE WHEN uploads.erased_at IS NULL OR given.{name} IS NULL THEN given.{name}"
-        f" ELSE {instead} END"
+        f"CASE WHEN {kept} THEN CASE WHEN {_OF_ERASED_BLOCK} THEN {instead}"
+        f" ELSE given.{name} END WHEN given.error_kind = '{FailureKind.DOCUMENT_GONE.value}'"
+        f" THEN '{DOCUMENT_ERASED}' ELSE {instead} END"
     )
 
 

@@ -1,4 +1,4 @@
-"""A row that other hands have written and that cannot be read: it is named, and all else goes on."""
+"""A row of other hands that cannot be read: it is named, and all else goes on."""
 
 from __future__ import annotations
 

@@ -15,7 +15,13 @@ from evidence_courier.adapters.stores.databases import open_store
 from evidence_courier.adapters.stores.hosts import Insertion, write
 from evidence_courier.adapters.stores.postgres import insertion as postgres
 from evidence_courier.adapters.stores.sqlite import insertion as sqlite
+from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.retention import Part
+from evidence_courier.domain.upload.events import AttemptEnded
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.upload import Held
+from evidence_courier.domain.upload.verdict import Rejected
+from evidence_courier.ports.records import Change
 from evidence_courier.testing import FakeClock
 from evidence_courier.testing.contracts.store_removals import (
     JANE,
@@ -25,7 +31,7 @@ from evidence_courier.testing.contracts.store_removals import (
     removal,
     settled,
 )
-from evidence_courier.testing.contracts.stored import AT, begin_each, delivered, started
+from evidence_courier.testing.contracts.stored import AT, begin_each, delivered, ended, started
 
 NEW = of_jane(f"course-{JANE}")
 KEY = NEW.upload.key
@@ -53,6 +59,25 @@ def erase(store: Any) -> None:
     removed = store.remove(removal(store, [KEY], PERSONAL, names=[JANE, MAIL]))
     assert removed.parts[Part.PERSONAL] == 1
     assert store.get([KEY]) == {}
+
+
+def test_the_words_of_a_block_are_not_written_back_from_memory(kind: str, name: str) -> None:
+    """Another courier learned of the block before a person was erased from its words."""
+    with closing(open_store(name, clock=FakeClock(AT))) as store:
+        waits, other = of_jane("ev-2", "kim"), of_jane("ev-3", "kim")
+        store.add([waits, other])
+        says = Failure(FailureKind.UNAUTHORIZED, f"the key of {JANE} is not accepted")
+        start = started(other.upload)
+        begin_each(store, [start])
+        refused = ended(start.upload, AttemptEnded(AT, 1, Rejected(says), 0.0))
+        store.save([evolve(refused, gate=GateChange(start.quota, AT, block=says))])
+        names = [JANE, MAIL]
+        found = store.naming("acme", names, ())
+        erased = evolve(removal(store, [], PERSONAL, names=names), texts=found)
+        assert store.remove(erased).texts == 3
+        held = evolve(waits.upload, state=Held(says), version=waits.upload.version + 1)
+        store.save([Change(held)])
+        assert JANE not in repr([store.show("acme", one, AT) for one in ("ev-2", "ev-3")])
 
 
 def test_what_is_recorded_again_under_its_old_id_is_erased_again(kind: str, name: str) -> None:

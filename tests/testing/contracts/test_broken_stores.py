@@ -29,7 +29,7 @@ from evidence_courier.domain.pacing.gate import (
     Turn,
 )
 from evidence_courier.domain.pacing.paused import Paused, Resumed
-from evidence_courier.domain.retention import Part
+from evidence_courier.domain.retention import ERASED, Part
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.find import Find, Page
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
@@ -1423,6 +1423,25 @@ class ForgetsHowFarItLooked(MemoryStore):
         pass
 
 
+@breaks(
+    "what_was_removed_is_shown_with_who_removed_it",
+    "an_upload_whose_time_was_over_says_so",
+)
+class ShowsNoneOfIt(MemoryStore):
+    def _status(self, record: MemoryRecord, now: datetime) -> UploadStatus:
+        status = super()._status(record, now)
+        return evolve(status, erased_at=None, pruned_at=None, out_of_time=False)
+
+
+@breaks("what_cannot_be_sent_again_once_its_person_was_erased_says_why")
+class SaysNotWhyItCannotBeSent(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        shown = super().show(tenant_id, evidence_id, now)
+        if shown is None or shown.error is None or shown.error.kind != "document_gone":
+            return shown
+        return evolve(shown, error=evolve(shown.error, message=ERASED))
+
+
 @breaks("what_another_courier_has_pruned_is_not_recorded_twice")
 class RecordsWhatOthersPruned(MemoryStore):
     def remove(self, removal: Removal) -> Removed:
@@ -1500,7 +1519,7 @@ class StaysAtItsVersion(MemoryStore):
         before = [(one, one.upload.version) for one in self._records.values()]
         removed = super().remove(removal)
         for record, version in before:
-            if record.erased == self.of_erased:
+            if (record.erased_at is not None) == self.of_erased:
                 record.upload = evolve(record.upload, version=version)
         return removed
 
@@ -1521,14 +1540,14 @@ class BlanksUnseen(StaysAtItsVersion):
 @breaks("what_is_written_later_has_no_text")
 class WritesTextsAgain(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
-        erased = [one for one in self._records.values() if one.erased]
+        erased = [one for one in self._records.values() if one.erased_at]
         for record in erased:
-            record.erased = False
+            record.erased_at = None
         try:
             return super().save(changes)
         finally:
             for record in erased:
-                record.erased = True
+                record.erased_at = AT
 
 
 @breaks(
