@@ -14,6 +14,7 @@ from attrs import asdict
 
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.due import DueDelivery
+from ..adapters.engines.notify import aside
 from ..adapters.engines.notify import tell as notify
 from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import NothingToDo, Ticket
@@ -137,6 +138,7 @@ class AsyncCourier(Face):
         self._refuse_in_a_child()
         if self._running is not None or self._closed:
             raise refusals.started_before()
+        self._wiring.logger = self._tenants.logger = aside(self._wiring.logger)
         running = await Running.open(self._wiring, self._tenants.without)
         self._tenants.use_key(running.key)
         self._put_in_force(running)

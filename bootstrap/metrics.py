@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ..adapters.engines.notify import LoggerAside
 from ..adapters.loggers.fan_out import FanOut
 from ..adapters.loggers.prometheus import PrometheusLogger
 from ..domain.errors import MisuseError
@@ -23,6 +24,7 @@ async def exposition(courier: AsyncCourier) -> tuple[str, bytes] | None:
     A courier of the host's that counts nothing has the gauges only.
     """
     logger = courier._wiring.logger
+    logger = logger.logger if isinstance(logger, LoggerAside) else logger
     loggers = logger.loggers if isinstance(logger, FanOut) else (logger,)
     counting = next((one for one in loggers if isinstance(one, PrometheusLogger)), None) or _new()
     if counting is None:

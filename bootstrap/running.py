@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
 from ..adapters.engines.asyncio_engine import AsyncEngine, ended_within
 from ..adapters.engines.connection_limit import ConnectionLimit
-from ..adapters.engines.notify import HookNotifier
+from ..adapters.engines.notify import HookNotifier, LoggerAside
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.readers import READERS, SLOW_READERS, Readers
 from ..adapters.engines.recorder import Submission
@@ -276,7 +276,8 @@ class Running:
             await run(self._threads, self._renderer.close)
         if wiring.store is None:
             await run(self._threads, self.store.close)
-        await run(self._threads, self._notifier.end_slow)
+        if isinstance(wiring.logger, LoggerAside):
+            await wiring.logger.emptied()
         self._file_thread.shutdown(wait=False)
         self._host_threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)

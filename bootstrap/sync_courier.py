@@ -35,9 +35,9 @@ class Courier(BlockingFace):
 
     Build it with `from_config` or `from_mapping`, and use it as a context manager: it starts on
     entry, and on exit it finishes or hands back what is under way. Everything may be called from
-    any thread, but not from the courier's own, in which `on_settled` is called: there only `submit`
-    and `enabled` work. In a forked child nothing works: build a new courier there. A courier that
-    is not closed closes itself when the main thread ends.
+    any thread, but not from the courier's own, in which an `on_settled` that is a coroutine
+    function is called: there only `submit` and `enabled` work. In a forked child nothing works:
+    build a new courier there. A courier that is not closed closes itself when the main thread ends.
 
     Before the start and after the end its methods raise MisuseError; those that use the database
     raise StoreError if it cannot be read or written.

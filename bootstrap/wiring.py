@@ -87,7 +87,7 @@ class CourierOptions(CommonOptions, total=False):
     - `concurrency`: how many requests may be under way at once (64); `in_flight_bytes`: how many
       bytes of documents (64 MiB).
     - `on_settled`: called with each `UploadStatus` that has succeeded, failed, is held or was
-      skipped, on the loop, or in a thread of its own once it was slow; may return an awaitable.
+      skipped: in a thread of its own, or if it is a coroutine function, on the loop.
     - `background`: False: uploads are recorded, and nothing is sent but within `deliver_due`.
     - `transport`: a port.
     """

@@ -6,7 +6,7 @@ A record is written first, then its event is logged, so no event reports what a 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -339,11 +339,11 @@ class ReaderLost(LogEvent):
 @frozen
 class LoopBlocked(LogEvent):
     """`what` has kept the event loop's thread for `seconds`: nothing else goes on meanwhile. It is
-    code of the provider's plug-in (a dialogue, a seal) or the host's `on_settled`; or the host's
-    logger, which has neither tenant nor provider."""
+    code of the provider's plug-in (a dialogue, a seal), or of an `on_settled` that is a coroutine
+    function."""
 
-    tenant_id: str | None
-    provider: str | None
+    tenant_id: str
+    provider: str
     what: str
     seconds: float
 
@@ -365,13 +365,22 @@ class Choosing(Protocol):
         ...
 
 
-class Logger(Protocol):
-    """Where events go. It may be `Choosing`.
+@runtime_checkable
+class Prompt(Protocol):
+    """A logger that only takes note in memory, for tests: it is told where the event happens, on
+    the courier's loop, so that what happened can be read at once."""
 
-    Called from the courier's loop, and from another thread with `LoopBlocked`. One that takes a
-    tenth of a second for an event is called in a thread of its own from then on, in the order of
-    the events; while 10,000 wait for it, further ones are left out. What it raises, and what is
-    left out, changes nothing; the courier's health counts it.
+    is_prompt: Literal[True]
+
+
+class Logger(Protocol):
+    """Where events go. It may be `Choosing` or `Prompt`.
+
+    A courier on an event loop calls it in a thread of its own, one event after the other, so that
+    a slow one keeps nothing but itself. While 10,000 wait for it, further ones are left out; when
+    the courier closes, it has five seconds for what waits. A `BlockingCourier` and records call it
+    in their caller's thread. What it raises, and what is left out, changes nothing; the courier's
+    health counts it.
     """
 
     def log(self, event: LogEvent) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ..ports.logger import LogEvent
 
@@ -10,7 +10,9 @@ E = TypeVar("E")
 
 
 class RecordingLogger:
-    """Keeps every event in `events`, in order."""
+    """Keeps every event in `events`, in order, and as soon as it happens."""
+
+    is_prompt: Literal[True] = True
 
     def __init__(self) -> None:
         self.events: list[LogEvent] = []

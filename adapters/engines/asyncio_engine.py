@@ -165,7 +165,7 @@ class AsyncEngine:
     @property
     def workload(self) -> Workload:
         """What is in hand."""
-        active, failures = self.active, self._driver.notifier.failures
+        active, failures = self.active, self._driver.notifier.all_failures
         own = self._driver.outside.readers.lost, self._duties.failures
         return Workload(self._recorder.waiting, active.planned, active.under_way, failures, *own)
 

@@ -14,10 +14,11 @@ from attrs import define, field
 
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import UploadKey
-from ...ports.logger import Choosing, HookFailed, LogEvent, Logger, LoopBlocked, UploadSettled
+from ...ports.logger import Choosing, HookFailed, LogEvent, Logger, Prompt, UploadSettled
+from ..loggers.standard import StandardLogger
+from .aside import Aside
 from .interruptions import hosts_own
-from .slow_listener import SLOW, SlowListener
-from .watchdog import LOGGER, Watchdog
+from .watchdog import Watchdog
 
 HOOK_TIMEOUT = 30.0
 """So many seconds are given to what `on_settled` returns."""
@@ -27,7 +28,7 @@ HOOKS_AT_ONCE = 100
 for what ends meanwhile."""
 
 EVENTS = 10_000
-"""So many events wait for a logger that is slow."""
+"""So many events wait for a logger that is slow; further ones are left out."""
 
 OnSettled = Callable[..., object]
 
@@ -82,71 +83,83 @@ class Notifier:
                 raise
 
 
+class LoggerAside:
+    """`Logger` that has another told in a thread of its own, in the order of the events.
+    `failures` counts what that raised, and what was left out."""
+
+    def __init__(self, logger: Logger) -> None:
+        self.logger = logger
+        self._notifier = Notifier(logger, goes_on=lambda error: False)
+        self._aside = Aside(self._notifier.log, EVENTS)
+        self._left_out = 0
+        # The host's own `wants` is asked in the thread.
+        self.wants = logger.wants if type(logger) is StandardLogger else lambda event: True
+        self.emptied = self._aside.emptied
+
+    def log(self, event: LogEvent) -> None:
+        """Have it told of an event that it may want."""
+        if self.wants(event):
+            self._left_out += not self._aside.put(event)
+
+    @property
+    def failures(self) -> int:
+        return self._notifier.failures + self._left_out
+
+
+def aside(logger: Logger) -> Logger:
+    """The logger as an event loop may call it."""
+    return logger if isinstance(logger, Prompt | LoggerAside) else LoggerAside(logger)
+
+
 @define
 class HookNotifier(Notifier):
-    """Tells `on_settled` as well, on one event loop. A listener that was slow once is called in a
-    thread of its own from then on; what finds too many before it is left out."""
+    """Tells `on_settled` as well, for one event loop: a coroutine function on the loop, and any
+    other in a thread of its own."""
 
     watchdog: Watchdog = field(factory=lambda: Watchdog(time.monotonic))
     on_settled: OnSettled | None = None
     _hooks: set[asyncio.Task[None]] = field(factory=set, init=False)
-    _slow_logger: SlowListener[LogEvent] | None = field(default=None, init=False)
-    _slow_hook: SlowListener[UploadStatus] | None = field(default=None, init=False)
+    _aside: Aside[tuple[asyncio.AbstractEventLoop, UploadStatus]] | None = field(init=False)
 
-    def log(self, event: LogEvent) -> None:
-        """Log an event."""
-        if self._slow_logger is not None:
-            self.failures += not self._slow_logger.put(event)
-        else:
-            super().log(event)
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        on_loop = self.on_settled is None or _is_coroutine_function(self.on_settled)
+        self._aside = None if on_loop else Aside(self._call_aside, HOOKS_AT_ONCE)
 
-    def _call(self, event: LogEvent) -> None:
-        since = self.watchdog.monotonic()
-        try:
-            self.watchdog.run(LOGGER, self.logger.log, event)
-        finally:
-            # LoopBlocked is logged in another thread.
-            of_loop = self._slow_logger is None and not isinstance(event, LoopBlocked)
-            if of_loop and self._was_slow(since):
-                self._slow_logger = SlowListener(super().log, EVENTS)
-
-    def _was_slow(self, since: float) -> bool:
-        return self.watchdog.monotonic() - since >= SLOW
+    @property
+    def all_failures(self) -> int:
+        """How often a listener failed, the logger aside included."""
+        logger = self.logger
+        return self.failures + (logger.failures if isinstance(logger, LoggerAside) else 0)
 
     def settled(self, status: UploadStatus) -> None:
-        """Log it, and call `on_settled`; what that returns is awaited beside the uploads."""
+        """Log it, and have `on_settled` called; what that returns is awaited beside the uploads."""
         super().settled(status)
         if self.on_settled is None:
             return
-        slow = self._slow_hook
-        if len(self._hooks) >= HOOKS_AT_ONCE or (slow is not None and not slow.put(status)):
+        aside, loop = self._aside, asyncio.get_running_loop()
+        full = len(self._hooks) >= HOOKS_AT_ONCE
+        if full or (aside is not None and not aside.put((loop, status))):
             why = f"not called: {HOOKS_AT_ONCE} calls before it have not ended"
             self._hook_failed(_key_of(status), why)
-        elif slow is None:
-            about = status.tenant_id, status.provider, "the host's on_settled"
-            since = self.watchdog.monotonic()
-            call = partial(self.watchdog.run, about, self.on_settled, status)
-            if not self._answered(status, call) and self._was_slow(since):
-                aside = partial(self._call_aside, asyncio.get_running_loop())
-                self._slow_hook = SlowListener(aside, HOOKS_AT_ONCE)
+        elif aside is None:
+            self._answered(status, partial(self.on_settled, status))
 
-    def _answered(self, status: UploadStatus, answer_of: Callable[[], object]) -> bool:
-        """Await what `on_settled` returns beside the uploads; whether that is to be awaited."""
+    def _answered(self, status: UploadStatus, answer_of: Callable[[], object]) -> None:
+        """Await what `on_settled` returns beside the uploads."""
         try:
             answer = answer_of()
         except BaseException as error:
             self._hook_raised(_key_of(status), error)
-            return False
-        if not inspect.isawaitable(answer):
-            return False
-        hook = asyncio.ensure_future(self._await(_key_of(status), answer))
-        self._hooks.add(hook)
-        hook.add_done_callback(self._hooks.discard)
-        return True
+            return
+        if inspect.isawaitable(answer):
+            hook = asyncio.ensure_future(self._await(status, answer))
+            self._hooks.add(hook)
+            hook.add_done_callback(self._hooks.discard)
 
-    def _call_aside(self, loop: asyncio.AbstractEventLoop, status: UploadStatus) -> None:
+    def _call_aside(self, given: tuple[asyncio.AbstractEventLoop, UploadStatus]) -> None:
         """In a thread of its own; what it comes to is heard on the loop."""
-        result: Future[object] = Future()
+        (loop, status), result = given, Future[object]()
         try:
             assert self.on_settled is not None
             result.set_result(self.on_settled(status))
@@ -154,21 +167,16 @@ class HookNotifier(Notifier):
             result.set_exception(error)
         loop.call_soon_threadsafe(self._answered, status, result.result)
 
-    def end_slow(self) -> None:
-        """Give slow listeners a moment for what waits for them. Off the loop."""
-        for slow in (self._slow_hook, self._slow_logger):
-            if slow is not None:
-                slow.end()
-
-    async def _await(self, key: UploadKey, answer: Awaitable[object]) -> None:
+    async def _await(self, status: UploadStatus, answer: Awaitable[object]) -> None:
+        about = status.tenant_id, status.provider, "the host's on_settled"
         try:
             async with asyncio.timeout(HOOK_TIMEOUT):
-                await answer
+                await self.watchdog.awaited(about, answer)
         except BaseException as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            self._hook_raised(key, error)
+            self._hook_raised(_key_of(status), error)
 
     def _hook_raised(self, key: UploadKey, error: BaseException) -> None:
         if self.goes_on(error):
@@ -180,7 +188,10 @@ class HookNotifier(Notifier):
         self.log(HookFailed(key, "on_settled", reason))
 
     async def end_hooks(self, seconds: float) -> None:
-        """Give what `on_settled` has returned so many seconds more, then cancel it."""
+        """Give `on_settled` a moment for what waits for it, and what it has returned so many
+        seconds more; then cancel that."""
+        if self._aside is not None:
+            await self._aside.emptied()
         if self._hooks:
             _, late = await asyncio.wait(self._hooks, timeout=seconds)
             for hook in late:
@@ -192,6 +203,11 @@ class HookNotifier(Notifier):
         """Cancel what `on_settled` has returned, now."""
         for hook in self._hooks:
             hook.cancel()
+
+
+def _is_coroutine_function(function: OnSettled) -> bool:
+    called = type(function).__call__  # of an object with such a method
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def _key_of(status: UploadStatus) -> UploadKey:

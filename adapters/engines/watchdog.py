@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from threading import get_ident
-from typing import Final, TypeAlias, TypeVar
+from types import coroutine
+from typing import Any, TypeAlias, TypeVar, cast
 
 from attrs import define, field
 
@@ -17,10 +18,8 @@ BLOCKED_AFTER = 1.0
 T = TypeVar("T")
 R = TypeVar("R")
 
-About: TypeAlias = tuple[str | None, str | None, str]
+About: TypeAlias = tuple[str, str, str]
 """The tenant, the provider, and what runs for them."""
-
-LOGGER: Final = (None, None, "the host's logger")
 
 
 def about(integration: Integration, what: str) -> About:
@@ -48,6 +47,22 @@ class Watchdog:
             return code(given)
         finally:
             self._run = around and (around[0], self.monotonic())
+
+    @coroutine
+    def awaited(self, about: About, answer: Awaitable[R]) -> Generator[Any, Any, R]:
+        """Await something, and note its code as it runs."""
+        steps: Generator[Any, Any, R] = answer.__await__()
+        step: Callable[[Any], Any] = steps.send
+        given = None
+        while True:
+            try:
+                asked = self.run(about, step, given)
+            except StopIteration as end:
+                return cast(R, end.value)
+            try:
+                step, given = steps.send, (yield asked)
+            except BaseException as error:
+                step, given = steps.throw, error
 
     def watch(self, log: Callable[[LogEvent], None]) -> None:
         """Name what keeps the thread, if it still does at the second look: after the first, a

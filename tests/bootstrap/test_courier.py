@@ -539,6 +539,7 @@ def test_the_hosts_hook_hears_of_each_settled_upload_and_may_raise(
         async with house.courier(on_settled=hook) as courier:
             await until_settled(courier, house.clock, courier.submit(evidence()))
             await until_settled(courier, house.clock, courier.submit(evidence("ev-2")))
+        await asyncio.sleep(0)
         assert heard == ["ev-1 succeeded", "ev-2 succeeded"]
         assert len(house.logger.of(HookFailed)) == 2
 

@@ -328,7 +328,7 @@ def test_a_hook_may_submit_and_is_refused_whatever_would_wait(house: House) -> N
     tickets: list[SyncTicket] = []
     heard = threading.Event()
 
-    def hook(status: UploadStatus) -> None:
+    async def hook(status: UploadStatus) -> None:
         if status.evidence_id != "ev-1":
             return
         assert courier.enabled("acme")

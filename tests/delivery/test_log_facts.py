@@ -322,8 +322,8 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
             "the database could not be read or written and is tried again: disk full",
         ),
         (
-            LoopBlocked(None, None, "the host's logger", 1.5),
-            "the host's logger has kept the event loop for 1.5 s, and all deliveries wait: report "
+            LoopBlocked("acme", "paper", "the host's on_settled", 1.5),
+            "the host's on_settled has kept the event loop for 1.5 s, and all deliveries wait: report "
             "it to its authors",
         ),
         (

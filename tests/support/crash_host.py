@@ -29,7 +29,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from attrs import asdict, field, frozen
@@ -277,6 +277,7 @@ class Voice:
     """The line to whoever watches."""
 
     line: asyncio.StreamWriter
+    is_prompt: Literal[True] = True
 
     def tell(self, *words: object) -> None:
         """Say what has happened; it has left this process when this returns."""
@@ -287,7 +288,7 @@ class Voice:
         if isinstance(event, WORTH_TELLING):
             self.tell("log", type(event).__name__, event)
 
-    def settled(self, status: UploadStatus) -> None:
+    async def settled(self, status: UploadStatus) -> None:
         """An upload has come to rest."""
         self.tell("settled", status.tenant_id, status.evidence_id, status.status)
 

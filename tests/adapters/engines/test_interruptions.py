@@ -214,7 +214,10 @@ def test_a_hook_that_raises_changes_nothing_and_is_counted(
                 ticket = courier.submit(evidence(name))
                 (status,) = await until_settled(courier, house.clock, ticket)
                 assert status is not None and status.status == "succeeded"
-            return (await courier.health()).listener_failures
+            async with asyncio.timeout(10):
+                while (failures := (await courier.health()).listener_failures) < 2:
+                    await asyncio.sleep(0)
+            return failures
 
     assert asyncio.run(story()) == 2
     assert len(house.logger.of(HookFailed)) == 2

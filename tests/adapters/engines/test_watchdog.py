@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from store_fixtures import House, PaperProvider, evidence
 
-from evidence_courier import AsyncCourier, UploadStatus
-from evidence_courier.adapters.engines import notify
+from evidence_courier import UploadStatus
 from evidence_courier.adapters.engines.watchdog import Watchdog
 from evidence_courier.adapters.stores import writer
 from evidence_courier.domain.secrets.secret import Secret
@@ -28,14 +27,8 @@ from evidence_courier.ports.dialogue import (
     fetch,
 )
 from evidence_courier.ports.logger import (
-    AttemptEnded,
-    AttemptStarted,
-    HookFailed,
     LogEvent,
     LoopBlocked,
-    UploadEvent,
-    UploadRecorded,
-    UploadSettled,
 )
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing import FakeClock, RecordingLogger, until_settled
@@ -105,7 +98,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
 
 
 def delivered(house: House, logger: Watchful, provider: Blocking) -> UploadStatus | None:
-    def on_settled(status: UploadStatus) -> None:
+    async def on_settled(status: UploadStatus) -> None:
         provider.block("the host's on_settled")
 
     async def story() -> UploadStatus | None:
@@ -135,20 +128,6 @@ def test_what_keeps_the_thread_is_named_while_it_does(house: House, where: str) 
     assert status is not None
     assert status.status == "succeeded"
     assert logger.of(LoopBlocked) == [LoopBlocked("acme", "paper", where, 1.5)]
-
-
-def test_a_logger_that_keeps_the_thread_is_named_while_it_does(house: House) -> None:
-    class Slow(Watchful):
-        def log(self, event: LogEvent) -> None:
-            super().log(event)
-            if isinstance(event, UploadSettled):
-                house.clock.advance(1.5)
-                assert self.named.wait(10)
-
-    logger = Slow()
-    status = delivered(house, logger, Blocking(house.clock, 1.5, logger.named, where="nowhere"))
-    assert status is not None
-    assert logger.of(LoopBlocked) == [LoopBlocked(None, None, "the host's logger", 1.5)]
 
 
 def test_one_that_keeps_it_for_less_than_a_second_is_not_named(
@@ -200,114 +179,3 @@ def test_what_a_machine_that_stood_still_has_kept_is_not_named() -> None:
         watchdog.run(("a", "p", "a dialogue"), interrupted, 5.0)
         watchdog.watch(named.append)
     assert named == []
-
-
-class Sluggish(RecordingLogger):
-    """Takes half a second for each event on the loop. Elsewhere it stands still until it is told
-    to go on."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
-        self.clock, self.loop, self.go_on = clock, threading.get_ident(), threading.Event()
-        self.on_loop = self.elsewhere = 0
-
-    def log(self, event: LogEvent) -> None:
-        super().log(event)
-        if threading.get_ident() == self.loop:
-            self.on_loop += 1
-            self.clock.advance(0.5)
-        else:
-            self.elsewhere += 1
-            assert self.go_on.wait(10)
-
-
-async def two_delivered(courier: AsyncCourier) -> None:
-    for name in ("ev-1", "ev-2"):
-        status = await courier.submit(evidence(name)).settled(timeout=30)
-        assert status is not None
-        assert status.status == "succeeded"
-
-
-def test_a_slow_logger_keeps_the_loop_once_and_hears_all_in_order(house: House) -> None:
-    async def story(logger: Sluggish) -> None:
-        async with house.courier(logger=logger) as courier:
-            before = logger.on_loop
-            await two_delivered(courier)
-            assert logger.on_loop == before + 1
-            logger.go_on.set()
-
-    logger = Sluggish(house.clock)
-    asyncio.run(story(logger))
-    told = [
-        type(event) for event in logger.events if isinstance(event, UploadEvent | UploadSettled)
-    ]
-    one = [AttemptStarted, AttemptEnded, UploadSettled]
-    assert told == [UploadRecorded, *one, UploadRecorded, *one]
-
-
-def test_what_a_slow_logger_raises_and_cannot_take_is_counted(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notify, "EVENTS", 2)
-
-    class Raising(Sluggish):
-        def log(self, event: LogEvent) -> None:
-            super().log(event)
-            if threading.get_ident() != self.loop:
-                raise SystemExit
-
-    async def story(logger: Sluggish) -> None:
-        async with house.courier(logger=logger) as courier:
-            await two_delivered(courier)
-            left_out = (await courier.health()).listener_failures
-            assert left_out > 0
-            logger.go_on.set()
-            async with asyncio.timeout(10):
-                while logger.elsewhere < 3:
-                    await asyncio.sleep(0)
-            assert (await courier.health()).listener_failures >= left_out + 2
-
-    asyncio.run(story(Raising(house.clock)))
-
-
-class SluggishHook:
-    """An `on_settled` that takes half a second on the loop; elsewhere it waits to be let go on, and
-    then raises."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock, self.loop, self.go_on = clock, threading.get_ident(), threading.Event()
-        self.told: list[tuple[bool, str]] = []
-
-    def __call__(self, status: UploadStatus) -> None:
-        on_loop = threading.get_ident() == self.loop
-        self.told.append((on_loop, status.evidence_id))
-        if on_loop:
-            self.clock.advance(0.5)
-        else:
-            assert self.go_on.wait(10)
-            raise SystemExit
-
-
-def test_a_slow_hook_keeps_the_loop_once_and_what_it_misses_is_counted(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notify, "HOOKS_AT_ONCE", 2)
-    hook = SluggishHook(house.clock)
-
-    async def story() -> None:
-        async with house.courier(on_settled=hook) as courier:
-            for number in range(6):
-                await courier.submit(evidence(f"ev-{number}")).settled(timeout=30)
-            left_out = (await courier.health()).listener_failures
-            assert left_out > 0
-            hook.go_on.set()
-            async with asyncio.timeout(10):
-                while (await courier.health()).listener_failures < 5:
-                    await asyncio.sleep(0)
-
-    asyncio.run(story())
-    first, *others = hook.told
-    assert first == (True, "ev-0")
-    assert others == [(False, f"ev-{1 + number}") for number in range(len(others))]
-    raised = [event.reason for event in house.logger.of(HookFailed) if "Exit" in event.reason]
-    assert len(raised) == len(others) >= 2

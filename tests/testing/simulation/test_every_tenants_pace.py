@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Literal
 
 from evidence_courier import Document, Evidence
 from evidence_courier.adapters.engines.recorder import Submission
@@ -21,6 +22,8 @@ DOCUMENT = Document(content=b"a document", media_type="application/pdf")
 
 class Ends:
     """A logger that counts, for each tenant, the attempts that end in each minute."""
+
+    is_prompt: Literal[True] = True
 
     def __init__(self, clock: FakeClock, start: datetime) -> None:
         self.of: Counter[tuple[str, int]] = Counter()

@@ -1,0 +1,95 @@
+"""Calls a listener of the host (its logger, its `on_settled`) in a thread of its own, so that it
+keeps nothing of the courier's, however long it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import Context, copy_context
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Generic, TypeAlias, TypeVar
+
+LAST_CALLS = 5.0
+"""So many seconds it has for what waits when the courier closes."""
+
+_IDLE = 10.0
+"""A thread that has had nothing to do for so many seconds ends; the next call begins another."""
+
+_NAME = "evidence-courier-listener"
+
+T = TypeVar("T")
+_Waiting: TypeAlias = "tuple[Context, T] | Future[None]"
+
+
+class Aside(Generic[T]):
+    """Calls it for one thing after the other, each in the context in which it was put; at most so
+    many wait."""
+
+    def __init__(self, call: Callable[[T], object], most: int) -> None:
+        self._call = call
+        self._most = most
+        self._waiting: SimpleQueue[_Waiting[T]] = SimpleQueue()
+        self._works = False
+        self._thread: Thread | None = None
+        self._starting = Lock()
+
+    def put(self, thing: T) -> bool:
+        """Have it called for a thing; False if too many wait before it. In any thread."""
+        if self._waiting.qsize() >= self._most:
+            return False
+        try:
+            self._add((copy_context(), thing))
+        except RuntimeError:  # no thread can be started just now
+            return False
+        return True
+
+    async def emptied(self) -> None:
+        """Wait until nothing waits, for `LAST_CALLS` seconds at most; the rest is dropped. The
+        thread ends."""
+        if not self._works or self._thread is None:
+            return
+        thread, reached = self._thread, Future[None]()
+        self._add(reached)
+        await asyncio.wait([asyncio.wrap_future(reached)], timeout=LAST_CALLS)
+        if reached.done():
+            thread.join(LAST_CALLS)  # it has nothing left to do
+        with suppress(Empty):
+            while not reached.done():
+                self._waiting.get_nowait()
+
+    def _add(self, thing: _Waiting[T]) -> None:
+        self._waiting.put(thing)
+        if not self._works:
+            with self._starting:
+                if not self._works:
+                    self._thread = Thread(target=self._work, name=_NAME, daemon=True)
+                    self._thread.start()
+                    self._works = True
+
+    def _work(self) -> None:
+        while True:
+            try:
+                thing = self._waiting.get(timeout=_IDLE)
+            except Empty:
+                if self._ends():
+                    return
+                continue
+            if isinstance(thing, Future):
+                ends = self._ends()
+                thing.set_result(None)
+                if ends:
+                    return
+                continue
+            context, given = thing
+            with suppress(BaseException):  # it is counted; nothing waits here that could end by it
+                context.run(self._call, given)
+
+    def _ends(self) -> bool:
+        with self._starting:
+            # In this order: what is added meanwhile finds that nothing works, or is found.
+            self._works = False
+            self._works = not self._waiting.empty()
+            return not self._works
