@@ -9,11 +9,11 @@ from typing import Any
 from attrs import fields, frozen
 
 from ..adapters.config import Loaded
-from ..adapters.config.values import shown_duration, shown_size
 from ..adapters.plugins import BrokenProvider
 from ..domain.integration import Integration, Pace
 from ..domain.retention import KeptFor
 from ..domain.secrets.redaction import Redactor
+from ..domain.written import shown_duration, shown_size
 from ..ports.provider import Provider, Selecting
 from .tenants import Providers
 

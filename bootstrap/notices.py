@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ..adapters.config.values import parse_duration
 from ..adapters.notices import Mail, Webhook
 from ..domain.errors import MisuseError
+from ..domain.written import parse_duration
 
 WEBHOOK, WEBHOOK_SECRET = "EVIDENCE_COURIER_WEBHOOK", "EVIDENCE_COURIER_WEBHOOK_SECRET"
 MAIL, LATE_AFTER = "EVIDENCE_COURIER_MAIL", "EVIDENCE_COURIER_LATE_AFTER"

@@ -41,7 +41,8 @@ class RetryPolicy:
     give_up_after: timedelta | None = None
 
 
-_UNITS = {1.0: "s", 60.0: "min", 3600.0: "h"}
+PERIODS = {"s": timedelta(seconds=1), "min": timedelta(minutes=1), "h": timedelta(hours=1)}
+"""The periods of a pace, by the words in which it is written."""
 
 
 @frozen
@@ -52,8 +53,8 @@ class Pace:
     period: timedelta
 
     def __str__(self) -> str:
-        seconds = self.period.total_seconds()
-        return f"{self.limit}/{_UNITS.get(seconds) or f'{seconds:g}s'}"
+        unit = next((word for word, period in PERIODS.items() if period == self.period), None)
+        return f"{self.limit}/{unit or f'{self.period.total_seconds():g}s'}"
 
 
 @frozen

@@ -26,6 +26,7 @@ from ...domain.integration import (
 )
 from ...domain.retention import Retention
 from ...domain.secrets.secret import Secret
+from ...domain.written import Size, shown_duration, shown_size
 from ...ports.provider import Provider
 from ..plugins import BrokenProvider, default_outcomes, fault_of
 from . import schema as schemas
@@ -33,7 +34,7 @@ from .references import NOT_SECRET, References, Resolved, SecretText, Unresolved
 from .report import Path, Report
 from .sources import Node
 from .tenant_file import read_tenant
-from .values import Size, passwords_in, shown_duration, shown_size
+from .urls import passwords_in
 
 T = TypeVar("T")
 Providers = Mapping[str, Provider | BrokenProvider]

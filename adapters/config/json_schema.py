@@ -11,11 +11,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
+from ...domain.written import BYTES, MAX_DURATION, MAX_PACE, MAX_SIZE, SECONDS
 from .block import Providers, schema_for
 from .loader import DEFAULT_BLOCK
 from .references import FILE, NAME
 from .schema import CORE, FORMATS, BlockSchema
-from .values import BYTES, MAX_DURATION, MAX_PACE, MAX_SIZE, SECONDS
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -33,7 +33,8 @@ from cerberus.schema import DefinitionSchema
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import OnUnclear, Pace
 from ...domain.retention import KeptFor, parse_of_failed
-from . import values
+from ...domain.written import Size, parse_duration, parse_pace, parse_size, shown_duration
+from . import urls
 from .quick import Accept, accepting
 from .references import Resolved, SecretText, parse_secret
 from .report import Path, Report, Rules, rules_below
@@ -57,11 +58,11 @@ class Format:
 
 FORMATS: Mapping[str, Format] = {
     "secret": Format(SecretText, parse_secret),
-    "endpoint": Format(values.Endpoint, values.parse_endpoint),
-    "proxy": Format(values.Proxy, values.parse_proxy),
-    "duration": Format(timedelta, values.parse_duration),
-    "size": Format(values.Size, values.parse_size),
-    "pace": Format(Pace, values.parse_pace),
+    "endpoint": Format(urls.Endpoint, urls.parse_endpoint),
+    "proxy": Format(urls.Proxy, urls.parse_proxy),
+    "duration": Format(timedelta, parse_duration),
+    "size": Format(Size, parse_size),
+    "pace": Format(Pace, parse_pace),
     "kept": Format(KeptFor, KeptFor.parse),
     "kept_of_failed": Format(KeptFor, parse_of_failed),
 }
@@ -360,7 +361,7 @@ def _sentence(error: Any, secrets: Iterable[str]) -> str:
         return _of_type(wanted, value)
     if code in _SENTENCES:
         return _SENTENCES[code].format(
-            wanted=values.shown_duration(wanted) if isinstance(wanted, timedelta) else wanted,
+            wanted=shown_duration(wanted) if isinstance(wanted, timedelta) else wanted,
             either=_choice(wanted),
             all=_choice(wanted, "and"),
             counted=_counted(wanted, value),

@@ -65,7 +65,7 @@ class Age(click.ParamType):  # type: ignore[type-arg]  # as above
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
         """Parse a text."""
-        from ...adapters.config.values import parse_duration
+        from ...domain.written import parse_duration
 
         try:
             return parse_duration(value)

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from evidence_courier.adapters.config.values import parse_endpoint, parse_proxy
+from evidence_courier.adapters.config.urls import parse_endpoint, parse_proxy
 
 
 @pytest.mark.parametrize(
