@@ -56,8 +56,10 @@ class FairShare:
         way; None: that is so if it has nothing in this room."""
         if amount > self.capacity - self.taken:
             return False
-        held, most = self._held.get(lane, 0), self._most_of(lane)
-        return held + amount <= most and amount <= self.open_to(lane, amount, new)
+        bounded = self._most < self.capacity or self._all_aside
+        if bounded and self._held.get(lane, 0) + amount > self._most_of(lane):
+            return False
+        return amount <= self.open_to(lane, amount, new)
 
     def _most_of(self, lane: Lane) -> int:
         """How much a lane may hold beside what it has aside."""
@@ -146,6 +148,12 @@ class FairQueue:
     def leave(self, lane: Lane) -> None:
         """Give a place back."""
         self._share.leave(lane)
+        self._admit_others()
+
+    def move(self, lane: Lane, to: Lane) -> None:
+        """A place of one lane is another's from now on, however many that has."""
+        self._share.leave(lane)
+        self._share.enter(to)
         self._admit_others()
 
     def step_aside(self, lane: Lane) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -158,7 +159,7 @@ class Sender:
         self, request: HttpRequest
     ) -> Turn[HttpResponse | TransportFailure]:
         brief = self.brief or self._minting
-        send = Send(self.destination, lambda: self._leave(request), brief)
+        send = Send(self.destination, partial(self._leave, request), brief)
         reply: HttpResponse | TransportFailure | NotBefore = yield send
         while isinstance(reply, NotBefore):
             if not (yield from self._wait(reply)):

@@ -13,6 +13,7 @@ a verdict that is written down. If its driver was cut off, `Interrupted` is rais
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from attrs import evolve
@@ -272,7 +273,7 @@ class AttemptTurn:
         ]
 
     def _send_alone(self, one: ActiveUpload, parcel: Parcel, sender: Sender) -> Turn[None]:
-        sender.commit = lambda progress: self._bookmark(one, progress)
+        sender.commit = partial(self._bookmark, one)
         progress = one.upload.tally.progress
         settings = self._destination.integration.settings
         dialogue = self._destination.provider.upload(parcel, settings, progress)

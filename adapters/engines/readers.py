@@ -47,6 +47,9 @@ READ_AT_ONCE = 16
 LOOK_AFTER = 0.05
 """After so many seconds, what is back of a batch is taken before the rest of it is."""
 
+MIXED: Lane = (None,)
+"""The lane of what is read of several tenants in one go."""
+
 T = TypeVar("T")
 Then: TypeAlias = Callable[[Any, BaseException | None], None]
 """Called on the loop with what something came to, or what it raised."""
@@ -59,6 +62,11 @@ class Reading:
     tenant_id: str
     what: str
     seconds: float
+
+    @property
+    def lane(self) -> Lane:
+        """Whose threads it takes."""
+        return (self.tenant_id,)
 
 
 def reading_of(destination: Destination, *, is_file: bool) -> Reading:
@@ -73,6 +81,7 @@ class Run:
     """One thing that is run. `then` is told what came of it, unless it is `dropped` before.
     `result` is what it comes to in the thread, or `error` what it raises."""
 
+    reading: Reading
     work: Callable[[], Any]
     then: Then
     late: Callable[[TimeoutError], Any] | None = None
@@ -91,8 +100,9 @@ class Run:
             self.dropped = True
             self.then(self.result, self.error)
 
-    def is_late(self, reading: Reading) -> None:
+    def is_late(self) -> None:
         """End the wait for it: it took too long."""
+        reading = self.reading
         late = TimeoutError(f"{reading.what} did not answer within {reading.seconds:g} s")
         if self.late is None:
             self.error = late
@@ -103,9 +113,9 @@ class Run:
 
 @define(eq=False)
 class _Batch:
-    """What one thread runs of a tenant, one after the other. `left` has not been begun; `under_way`
-    is what the thread has in hand, `since` when; that is `slow` after a while, and `lost` once its
-    result is waited for no more."""
+    """What one thread runs, one after the other. `left` has not been begun; `under_way` is what the
+    thread has in hand, `since` when; that is `slow` after a while, and `lost` once its result is
+    waited for no more. `reading` is that of the first. It takes a place of its `lane`."""
 
     lane: Lane
     reading: Reading
@@ -149,8 +159,8 @@ class Readers:
     no longer waited for until it returns, and so long it is one of its tenant's. What is slow takes
     no place of other tenants', up to a bound.
 
-    What is read in one turn of the loop for one tenant goes to one thread while the source is
-    quick. What waits behind something that is not is given to other threads.
+    What is read in one turn of the loop goes to one thread while the source is quick, whosever it
+    is. What waits behind something that is not is given to other threads.
 
     Args:
         threads: At least `READERS` and `SLOW_READERS` of them; None: the loop's own.
@@ -164,7 +174,7 @@ class Readers:
     _places: FairQueue = field(init=False)
     _lost: Counter[Lane] = field(factory=Counter, init=False)
     _slow: int = field(default=0, init=False)
-    _asked: dict[Reading, list[Run]] = field(factory=dict, init=False)
+    _asked: list[Run] = field(factory=list, init=False)
     _back: deque[Run | _Batch] = field(factory=deque, init=False)
     _told: bool = field(default=False, init=False)
     _quick: bool = field(default=False, init=False)
@@ -193,11 +203,11 @@ class Readers:
                 all of all tenants were taken. `at_once`: all of the tenant are lost now.
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        run = Run(work, partial(settle, answer), on_slow=on_slow)
-        if at_once and self._lost[(reading.tenant_id,)] >= READERS_OF_TENANT:
-            run.is_late(reading)
+        run = Run(reading, work, partial(settle, answer), on_slow=on_slow)
+        if at_once and self._lost[reading.lane] >= READERS_OF_TENANT:
+            run.is_late()
         else:
-            self._ask(reading, [run])
+            self._ask([run])
         try:
             return await answer
         finally:
@@ -206,37 +216,40 @@ class Readers:
     def read(self, wanted: ReadDocument, then: Then) -> Run:
         """Read a document of the source: `then` is told of it, in a later turn of the loop."""
         source, loop = self.source, asyncio.get_running_loop()
+        what = "the folder of documents" if wanted.is_kept else "the document source"
+        reading = Reading(wanted.tenant_id, what, wanted.timeout.total_seconds())
         if source is None:
-            run = Run(partial(wanted.judge, NoSourceError()), then)
+            run = Run(reading, partial(wanted.judge, NoSourceError()), then)
             run.result = run.work()
             loop.call_soon(run.give)
             return run
-        what = "the folder of documents" if wanted.is_kept else "the document source"
-        reading = Reading(wanted.tenant_id, what, wanted.timeout.total_seconds())
-        run = Run(partial(_read, source, wanted), then, wanted.judge)
+        run = Run(reading, partial(_read, source, wanted), then, wanted.judge)
         if not self._asked:
             loop.call_soon(self._hand_over)
-        self._asked.setdefault(reading, []).append(run)
+        self._asked.append(run)
         return run
 
     def _hand_over(self) -> None:
-        asked, self._asked = self._asked, {}
-        for reading, runs in asked.items():
-            self._ask(reading, runs)
+        asked, self._asked = self._asked, []
+        self._ask(asked)
 
-    def _ask(self, reading: Reading, runs: Sequence[Run]) -> None:
+    def _ask(self, runs: Sequence[Run]) -> None:
         length = READ_AT_ONCE if self._quick else 1
         loop = asyncio.get_running_loop()
         for start in range(0, len(runs), length):
-            batch = _Batch((reading.tenant_id,), reading, deque(runs[start : start + length]))
-            self._places.ask(batch.lane, partial(self._start, batch, loop))
+            some = runs[start : start + length]
+            lanes = {run.reading.lane for run in some}
+            lane = MIXED if len(lanes) > 1 else lanes.pop()
+            batch = _Batch(lane, some[0].reading, deque(some))
+            self._places.ask(lane, partial(self._start, batch, loop))
             if batch.alarm is None:
-                batch.alarm = loop.call_later(reading.seconds, self._has_no_place, batch, loop)
+                seconds = batch.reading.seconds
+                batch.alarm = loop.call_later(seconds, self._has_no_place, batch, loop)
 
     def _has_no_place(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         if self._lost[batch.lane] >= self._places.held(batch.lane):
             for run in batch.rest():
-                run.is_late(batch.reading)
+                run.is_late()
         elif batch.left:
             batch.alarm = loop.call_later(batch.reading.seconds, self._has_no_place, batch, loop)
 
@@ -267,9 +280,12 @@ class Readers:
             return
         self._quick = False
         reading, under_way = batch.reading, batch.under_way
-        rest = [] if under_way is None else batch.rest()
-        if rest:
-            self._ask(reading, rest)
+        if under_way is not None:
+            reading = under_way.reading
+            self._ask(batch.rest())
+            if batch.lane == MIXED and not batch.slow:
+                self._places.move(MIXED, reading.lane)
+                batch.lane = reading.lane
         waited = time.monotonic() - batch.since
         soon = min(SLOW, reading.seconds)
         if waited >= soon and not batch.slow and self._slow < SLOW_READERS:
@@ -282,7 +298,7 @@ class Readers:
         self._lost[batch.lane] += 1
         self.log(ReaderLost(reading.tenant_id, reading.what, reading.seconds, self.lost))
         for run in [under_way] if under_way is not None else batch.rest():
-            run.is_late(reading)
+            run.is_late()
 
     def _step_aside(self, batch: _Batch) -> None:
         batch.slow = True

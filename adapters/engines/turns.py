@@ -51,6 +51,7 @@ class Turns:
     ) -> None:
         self._driver = driver
         self._connections = driver.outside.connections
+        self._watched = driver.notifier.watchdog.run
         self._ended = ended
         self._asleep = asleep
         self._waiting: dict[UnderWay, datetime] = {}
@@ -118,14 +119,9 @@ class Turns:
 
     def _resume(self, one: UnderWay, resume: Callable[[Any], Effect[Any]], answer: Any) -> None:
         """Go on with a turn up to the next effect that takes time."""
-        if not self._aborted:
-            self._driver.notifier.watchdog.run(one.about, self._step, (one, resume, answer))
-
-    def _step(self, given: tuple[UnderWay, Callable[[Any], Effect[Any]], Any]) -> None:
-        one, resume, answer = given
         while not self._aborted:
             try:
-                effect = resume(answer)  # pyright: ignore[reportCallIssue, reportArgumentType]
+                effect = self._watched(one.about, resume, answer)
             except StopIteration as end:
                 return self._end(one, end.value, None)
             except BaseException as error:

@@ -219,3 +219,38 @@ def test_who_wants_no_wait_hears_at_once_that_all_threads_are_lost() -> None:
 
     with ThreadPoolExecutor(READERS) as threads:
         asyncio.run(scenario(Readers(threads, events.append, source)))
+
+
+def test_what_is_read_with_what_hangs_for_another_tenant_comes_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readers_module, "QUICK", 10.0)
+    monkeypatch.setattr(readers_module, "LOOK_AFTER", 10.0)
+    source, threads = Source(), set[int]()
+
+    def note(read: object) -> bytes | Verdict:
+        threads.add(threading.get_ident())
+        return judge(read)
+
+    async def scenario(readers: Readers) -> None:
+        tenants = [f"t{number}" for number in range(8)]
+        wants = [ReadDocument(one, "key", timedelta(seconds=60), note) for one in tenants]
+        await reading(readers, wants[0])
+        await asyncio.gather(*[reading(readers, one) for one in wants])
+        await asyncio.sleep(0)
+        threads.clear()
+        await asyncio.gather(*[reading(readers, one) for one in wants])
+        assert len(threads) == 1  # it is quick: one thread for all tenants
+        hung = [reading(readers, wanted("h", 0.2)) for _ in range(READERS_OF_TENANT)]
+        others = [reading(readers, one) for one in wants]
+        names = [name.encode() for name in tenants]
+        assert await asyncio.wait_for(asyncio.gather(*others), 10) == names
+        assert await asyncio.gather(*hung) == [LATE] * READERS_OF_TENANT
+        assert readers.lost == READERS_OF_TENANT
+        assert await reading(readers, wanted("h", 0.05)) == LATE  # they are all its tenant's
+        assert source.hung == READERS_OF_TENANT
+        source.mended.set()
+        await all_back(readers)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        asyncio.run(scenario(Readers(pool, list[LogEvent]().append, source)))
