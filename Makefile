@@ -25,6 +25,7 @@ SEED ?= 1
 STORIES ?= 3000
 KILLS ?= 500
 SOAK_MINUTES ?= 60
+RUN_MINUTES ?= 60
 INPUTS ?= 1000000
 
 ROOMS := domain ports delivery adapters testing bootstrap
@@ -148,6 +149,10 @@ chaos: $(VENV)/.installed  ## thousands of seeded stories in virtual time, then 
 .PHONY: soak
 soak: $(VENV)/.installed  ## an hour of mixed load with faults and restarts: nothing may grow (shorter: SOAK_MINUTES=12)
 	@$(VENV)/bin/python tests/chaos/soak.py --minutes $(SOAK_MINUTES) --seed $(SEED) $(ARGS)
+
+.PHONY: running
+running: $(VENV)/.installed  ## an hour of `evidence-courier run` with kills, faults, broken files and hostile sinks (shorter: RUN_MINUTES=10)
+	@$(VENV)/bin/python tests/chaos/running.py --minutes $(RUN_MINUTES) --seed $(SEED) $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.installed  ## a million inputs for the parsers (minutes; fewer: INPUTS=10000)

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, TypedDict
 from attrs import frozen
 
 from ..adapters.config import DEFAULT_BLOCK, KeptFiles, Loaded, load_folder, load_mapping
+from ..adapters.config.stamps import Stamps
 from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
 from ..adapters.secrets.environ import EnvironSecrets
@@ -115,6 +116,8 @@ class Tenants:
         self._emptied: Set[str] = frozenset()
         # Fingerprints mean nothing before the store's key is known.
         self._key = token_bytes(32)
+        self.files: Stamps = {}
+        """What was read last beside the tenant files, also if it is not in force."""
         self.loaded = self._load()
         # The tenants that have no integration, and had none before.
         self.without = frozenset(self.loaded.without)
@@ -236,6 +239,7 @@ class Tenants:
     def _load(self) -> Loaded:
         block = self._options.get("block", DEFAULT_BLOCK)
         loaded = self._source.load(providers=self.providers, secrets=self._secrets, block=block)
+        self.files = loaded.files
         if loaded.problems and self._on_invalid == "raise":
             raise ConfigError(loaded.problems)
         return loaded

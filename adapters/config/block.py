@@ -33,6 +33,7 @@ from . import schema as schemas
 from .references import NOT_SECRET, References, Resolved, SecretText, Unresolved, resolved_in
 from .report import Path, Report
 from .sources import Node
+from .stamps import stamp_at
 from .tenant_file import read_tenant
 from .urls import passwords_in
 
@@ -311,6 +312,7 @@ def _fault_of_bundle(bundle: str, report: Report) -> str | None:
             "must be an absolute path, since there is no tenant file that it could be relative to"
         )
     path = _bundle_path(bundle, report)
+    report.files[path] = stamp_at(path)
     try:
         if not os.path.isfile(path):
             return "names no file (a relative path starts at the tenant file's folder)"

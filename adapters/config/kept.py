@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping
 
 from attrs import define, field
 
 from .block import Providers
 from .references import References
-from .report import Report, Stamp
-
-_SETTLED_AFTER = 2_000_000_000
-"""Nanoseconds: the coarsest clock of a file system in use is FAT's, of two seconds."""
-
-
-def stamp_of(found: os.stat_result, *, settled: bool = False) -> Stamp | None:
-    """A file's stamp; None if it must be `settled`, and a change after this moment could leave it
-    the same: the clock of the file system may stand for a while, and that of its machine may be
-    ahead."""
-    times = (found.st_mtime_ns, found.st_ctime_ns)
-    if settled and max(times) + _SETTLED_AFTER > time.time_ns():
-        return None
-    return (*times, found.st_size, found.st_ino, found.st_dev)
+from .report import Report
+from .stamps import stamp_at
 
 
 @define
@@ -49,10 +35,7 @@ class KeptFiles:
     def find(self, file: str, references: References) -> Report | None:
         """The report of a file, unless it must be read."""
         report = self._reports.get(file)
-        try:
-            if report is None or stamp_of(os.stat(file)) != report.stamp:
-                return None
-        except OSError:
+        if report is None or stamp_at(file) != report.stamp:
             return None
         for name, was in report.answers.items():
             if references.answer(name) != was:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import ChainMap
 from collections.abc import Collection, Mapping, Sequence, Set
 
 from attrs import evolve, field, frozen
@@ -17,7 +18,7 @@ from ...domain.errors import ConfigError, Problem
 from ...domain.integration import Integration, tenant_key
 from ...ports.secrets import Secrets
 from .block import BlockReader, Providers, refuse_shown_secrets
-from .kept import KeptFiles, stamp_of
+from .kept import KeptFiles
 from .passed_over import (
     block_is_seen,
     cut_off_at,
@@ -27,8 +28,9 @@ from .passed_over import (
     why_not_read,
 )
 from .references import References
-from .report import Report, Stamp, printable
+from .report import Report, printable
 from .sources import Unreadable, read_json, read_mapping, read_yaml
+from .stamps import Stamp, Stamps, stamp_of
 
 DEFAULT_BLOCK = "integrations.compliance"
 MAX_FILE_SIZE = 1024 * 1024
@@ -59,6 +61,7 @@ class Loaded:
     - `held`: the invalid tenants that seem to have a block: their evidence is recorded and held.
     - `warnings`: what was passed over, and probably not meant so.
     - `reports`: what was found in each tenant's data.
+    - `files`: what was read beside the tenants' own files (secrets, certificates), as it was then.
 
     Tenants are named by their `tenant_key`.
     """
@@ -71,6 +74,7 @@ class Loaded:
     held: Collection[str] = ()
     warnings: tuple[Problem, ...] = ()
     reports: Mapping[str, Report] = field(factory=dict, repr=False)
+    files: Stamps = field(factory=dict, repr=False)
 
     @property
     def named(self) -> Set[str]:
@@ -120,7 +124,8 @@ def load_folder(
     loaded = _sorted_out(reports, [*passed_over, *_warnings_of_all(folder, keys, reports)])
     by_file = {file: one for (_, file), one in zip(files, reports, strict=True)}
     kept.keep(by_file, providers)
-    return loaded
+    beside = [reader.references.files, *(one.files for one in reports if one.files)]
+    return evolve(loaded, files=dict(ChainMap(*beside)))
 
 
 def load_mapping(

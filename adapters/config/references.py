@@ -14,6 +14,7 @@ from typing import Self
 from ...domain.secrets.secret import Secret
 from ...ports.secrets import SecretError, Secrets
 from .report import Path, Report
+from .stamps import Stamp, stamp_at
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
 FILE = r"file:/[^{}\x00-\x1f\x7f-\x9f]{1,4000}"
@@ -60,6 +61,8 @@ class References:
     def __init__(self, secrets: Secrets | None) -> None:
         self._secrets = secrets
         self._answers: dict[str, Secret | Exception | None] = {}
+        self.files: dict[str, Stamp | None] = {}
+        """The files of secrets, each as it was before it was read."""
 
     @property
     def are_open(self) -> bool:
@@ -114,6 +117,8 @@ class References:
 
     def _ask(self, name: str) -> Secret | Exception | None:
         assert self._secrets is not None
+        if name.startswith("file:"):
+            self.files[name.removeprefix("file:")] = stamp_at(name.removeprefix("file:"))
         try:
             secret = self._secrets.resolve(name)
             if not isinstance(secret, Secret | None):

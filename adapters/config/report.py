@@ -16,15 +16,13 @@ from attrs import define, evolve, field
 from ...domain.errors import Problem
 from ...domain.integration import Integration
 from ...domain.secrets.secret import Secret
+from .stamps import Stamp
 
 Path: TypeAlias = tuple[str | int, ...]
 """The keys and indexes from the top of the tenant's data down to a value."""
 
 Rules: TypeAlias = Mapping[str, object]
 """What Cerberus calls a rules set: all that holds for one value."""
-
-Stamp: TypeAlias = tuple[int, ...]
-"""What changes when a file's content does: its times, size and identity."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
@@ -64,6 +62,9 @@ class Report:
     """What each reference was resolved to, by its name."""
     stamp: Stamp | None = field(default=None, init=False)
     """How the file was when it was read; None if a later change might not show in it."""
+
+    files: dict[str, Stamp | None] = field(factory=dict, init=False)
+    """Files that its block names beside secrets, each as it was before it was read."""
 
     def note(
         self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None

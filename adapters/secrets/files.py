@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 
 from ...domain.errors import MisuseError
 from ...domain.secrets.secret import Secret
@@ -18,6 +19,9 @@ MAX_SIZE = 64 * 1024
 
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
+_FOLDER: int = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
+_SWAPS = 2
+"""Kubernetes swaps a link and removes what it led to: so often the path is followed once more."""
 
 
 class FileSecrets:
@@ -44,7 +48,7 @@ class FileSecrets:
         if not name.startswith(PREFIX):
             return self._others.resolve(name)
         try:
-            content = self._read(os.path.realpath(name.removeprefix(PREFIX)))
+            content = self._read(name.removeprefix(PREFIX))
         except FileNotFoundError:
             message = "there is no such file: mount the secret there, or correct the path"
             raise SecretError(message) from None
@@ -58,24 +62,52 @@ class FileSecrets:
             raise SecretError("the file is not UTF-8 text") from None
         return Secret(text.removesuffix("\n").removesuffix("\r"))
 
-    def _read(self, path: str) -> bytes:
-        if not any(_is_in(path, os.path.realpath(folder)) for folder in self._folders):
+    def _read(self, named: str) -> bytes:
+        for _ in range(_SWAPS):
+            with suppress(OSError):
+                return self._read_once(os.path.realpath(named))
+        return self._read_once(os.path.realpath(named))
+
+    def _read_once(self, path: str) -> bytes:
+        real = (os.path.realpath(folder) for folder in self._folders)
+        folder = next((one for one in real if _is_in(path, one)), None)
+        if folder is None:
             allowed = " or ".join(self._folders) or "none is allowed"
             raise SecretError(
                 f"the file is not in a folder that secrets may come from ({allowed}): put it there,"
                 " or allow its own folder (`secret_folders`, --secret-folder)"
             )
-        with open(path, "rb", opener=_open) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        descriptor = _opened(folder, path)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                raise SecretError("it is a folder: name the file in it")
+            if not stat.S_ISREG(mode):
                 raise SecretError("it is not a regular file")
-            content = file.read(MAX_SIZE + 1)
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read(MAX_SIZE + 1)
+        finally:
+            os.close(descriptor)
         if len(content) > MAX_SIZE:
             raise SecretError(f"the file is larger than {MAX_SIZE // 1024} KiB, as no secret is")
         return content
 
 
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | _NO_LINK | _NO_WAIT)
+def _opened(folder: str, path: str) -> int:
+    """The file's descriptor. No link is followed below the folder, also none that has taken the
+    place of a folder since the path was judged."""
+    if os.open not in os.supports_dir_fd:
+        return os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT)
+    *below, name = os.path.relpath(path, folder).split(os.sep)
+    within = os.open(folder, _FOLDER)
+    try:
+        for one in below:
+            outer = within
+            within = os.open(one, _FOLDER, dir_fd=outer)
+            os.close(outer)
+        return os.open(name, os.O_RDONLY | _NO_LINK | _NO_WAIT, dir_fd=within)
+    finally:
+        os.close(within)
 
 
 def _is_in(path: str, folder: str) -> bool:

@@ -104,7 +104,7 @@ _RUN = _command(
     _option("--drain", "End once everything is settled or held.", is_flag=True),
     _option(
         "--watch",
-        "Read the tenants anew when a file in the folder changes (a secret's: send SIGHUP).",
+        "Read the tenants anew when a file changes: of a tenant, a secret, certificates.",
         is_flag=True,
     ),
     _option(

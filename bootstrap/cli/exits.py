@@ -11,10 +11,9 @@ from typing import NoReturn
 import click
 
 from ...domain.errors import ConfigError, CourierError, RecordError, StoreError
+from .signals import SIGNALLED
 
 UNDELIVERED, USAGE, STORE = 1, 2, 3
-SIGNALLED = 128
-"""Plus the signal's number, as shells say it."""
 EXTRAS = ("graphql", "typst")
 """Modules that an extra brings; the error of the code that misses one names the extra."""
 

@@ -35,10 +35,11 @@ from ...domain.upload.upload import Status
 from ..courier import AsyncCourier
 from ..face import Where
 from ..wiring import CourierOptions
-from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE, end
+from .exits import STORE, UNDELIVERED, USAGE, end
 from .old_records import OldRecord, read_all
 from .output import number_of, print_json
 from .place import Place
+from .signals import SIGNALLED
 from .submit import Conflicts, Interruption, destination_of
 
 KNOWN_AT_ONCE = 500

@@ -16,27 +16,25 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from ...adapters.config.kept import stamp_of
 from ...adapters.loggers.fan_out import FanOut
 from ...adapters.loggers.standard import NAME, JsonFormatter
 from ...domain.errors import ConfigError, CourierError, MisuseError
 from ...domain.upload.failure import FailureKind
-from ...ports.clock import Clock
 from ...ports.logger import AttemptEnded, LogEvent, UploadSettled
 from ..courier import AsyncCourier
 from ..metrics import observed
 from ..notices import named_in, options_in
 from ..workers import Workers
-from .exits import SIGNALLED
+from .changes import Changes
 from .output import number_of
 from .place import Files, Place
 from .probes import Probes, listening
+from .signals import SIGNALLED, reloads, remember
 
 LOOK_EVERY = timedelta(seconds=2)
-"""How often `--watch` looks at the tenant files."""
+"""How often `--watch` looks at the files."""
 LAST_LOOK = 3.0
 """So many seconds has the database to say what is left, when it ends."""
-_ENDINGS = (".yaml", ".yml", ".json")
 _log = logging.getLogger(f"{NAME}.run")
 
 
@@ -50,16 +48,15 @@ def run(
     as_json: bool,
 ) -> None:
     """Deliver until a signal comes, or all is settled or held."""
-    asked: list[int] = []  # to read the tenants anew, before the event loop runs
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda number, frame: asked.append(number))
+    if hasattr(signal, "SIGHUP"):  # also where it was ignored, as by nohup
+        signal.signal(signal.SIGHUP, remember)
     log_to_standard_error(as_json)
     if watch and place.folder is None:
         raise MisuseError(
             "--watch looks at a folder of tenant files, and this app's tenants are in none: leave "
             "it out, and send SIGHUP to have them read anew"
         )
-    before = stamps(place.folder) if watch and place.folder else {}
+    changes = Changes(place.folder) if watch and place.folder else None
     sinks = options_in(os.environ) if isinstance(place, Files) else {}  # an app has its own
     courier = place.courier(on_invalid="skip", **sinks)
     if not isinstance(place, Files) and (unused := named_in(os.environ)):
@@ -74,9 +71,9 @@ def run(
         )
     worker = Worker(place, courier, grace)
     waits = [worker.drained] if drain else []
-    if watch and place.folder:
-        waits.append(partial(worker.watch, place.folder, before))
-    sys.exit(asyncio.run(worker.main(listen, waits, asked)))
+    if changes is not None:
+        waits.append(partial(worker.watch, changes))
+    sys.exit(asyncio.run(worker.main(listen, waits)))
 
 
 class Worker:
@@ -98,11 +95,11 @@ class Worker:
         self._probes = Probes(courier)
         self._started = False
 
-    async def main(self, listen: str | None, waits: list[Any], asked: list[int]) -> int:
+    async def main(self, listen: str | None, waits: list[Any]) -> int:
         """Start, work, and end in order. The exit code."""
         self._main = asyncio.current_task()
         self._take_signals()
-        if asked:
+        if reloads:
             self._told_to_reload()
         async with AsyncExitStack() as stack:
             try:
@@ -120,6 +117,9 @@ class Worker:
                     raise
             finally:
                 await self._end()
+                if hasattr(signal, "SIGHUP"):  # or it would end what is ending anyway, as a fault
+                    asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+                    signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return self._code
 
     async def _first_of(self, *work: Coroutine[Any, Any, object]) -> None:
@@ -202,6 +202,9 @@ class Worker:
         )
 
     def _told_to_reload(self) -> None:
+        if self._stop.is_set():
+            _log.info("SIGHUP: it is stopping, and reads nothing any more")
+            return
         _log.info("SIGHUP: reading the tenants anew")
         self._reload.set()
 
@@ -225,39 +228,25 @@ class Worker:
                     *(type(error).__name__, error),
                 )
 
-    async def watch(self, folder: str, seen: Mapping[str, object]) -> None:
-        """Ask for a reload whenever a tenant file has changed."""
-        clock = self._courier._clock
+    async def watch(self, changes: Changes) -> None:
+        """Ask for a reload whenever what the tenants were read from has changed."""
         while True:
-            now = await _after_a_while(clock, folder)
-            changed = sorted(name for name in {*now, *seen} if now.get(name) != seen.get(name))
+            changed = await self._changed(changes)
             if not changed:
                 continue
             for _ in range(5):  # until they stand still: one may be half written
-                again = await _after_a_while(clock, folder)
-                now, still = again, again == now
-                if still:
+                more = await self._changed(changes)
+                if not more:
                     break
-            seen = now
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            _log.info("%s%s changed: reading the tenants anew", ", ".join(changed[:3]), more)
+                changed = sorted({*changed, *more})
+            others = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            _log.info("%s%s changed: reading the tenants anew", ", ".join(changed[:3]), others)
             self._reload.set()
 
-
-async def _after_a_while(clock: Clock, folder: str) -> Mapping[str, object]:
-    await clock.sleep_until(clock.now() + LOOK_EVERY)
-    return await asyncio.to_thread(stamps, folder)
-
-
-def stamps(folder: str) -> Mapping[str, object]:
-    """The tenant files in a folder, each with what changes when it does."""
-    found: dict[str, object] = {}
-    with suppress(OSError):
-        for name in os.listdir(folder):
-            if name.endswith(_ENDINGS):
-                with suppress(OSError):
-                    found[name] = stamp_of(os.stat(os.path.join(folder, name)))
-    return found
+    async def _changed(self, changes: Changes) -> list[str]:
+        clock, tenants = self._courier._clock, self._courier._tenants
+        await clock.sleep_until(clock.now() + LOOK_EVERY)
+        return await asyncio.to_thread(changes.look, tenants.files)
 
 
 class Counted:

@@ -27,9 +27,10 @@ from ...ports.logger import EvidenceConflict, LogEvent
 from ..courier import AsyncCourier
 from ..tenants import Tenants
 from ..wiring import CourierOptions
-from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE
+from .exits import STORE, UNDELIVERED, USAGE
 from .output import is_terminal, print_uploads
 from .place import Place
+from .signals import SIGNALLED
 
 
 class Described(TypedDict):
@@ -174,7 +175,7 @@ def _settled_of(ends: Sequence[asyncio.Task[Any]]) -> str:
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM: the first lets what is under way finish, the second cuts it off.
+    """Ctrl-C, SIGTERM and SIGHUP: the first lets what is under way finish, the second cuts it off.
 
     Either way each upload's state is on disk when the command ends, and nothing stays in flight.
     """
@@ -187,9 +188,11 @@ class Interruption:
     def watch(self, courier: AsyncCourier) -> None:
         """Take the signals from now on. Windows has none: a Ctrl-C there ends the command."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):
-                loop.add_signal_handler(number, self._take, number, courier)
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                with suppress(NotImplementedError):
+                    loop.add_signal_handler(number, self._take, number, courier)
 
     def _take(self, number: int, courier: AsyncCourier) -> None:
         if self.number is None:

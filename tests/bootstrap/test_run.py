@@ -27,9 +27,10 @@ from store_fixtures import evidence
 
 from evidence_courier import AsyncCourier, Courier, Records, StoreError
 from evidence_courier.bootstrap.cli import probes as probing
+from evidence_courier.bootstrap.cli.changes import Changes
 from evidence_courier.bootstrap.cli.place import Files
 from evidence_courier.bootstrap.cli.probes import Probes, address_of
-from evidence_courier.bootstrap.cli.run import PlainFormatter, Worker, stamps
+from evidence_courier.bootstrap.cli.run import PlainFormatter, Worker
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.testing import FakeClock, RecordingLogger
 from evidence_courier.testing.sandboxes import FaultPlan, SprintoSandbox, sandbox_in_thread
@@ -457,7 +458,7 @@ def test_a_file_that_changes_is_read_once_it_stands_still(home: Path) -> None:
                 await asyncio.sleep(0)
 
     async def story() -> None:
-        watching = asyncio.create_task(worker.watch("tenants", stamps("tenants")))
+        watching = asyncio.create_task(worker.watch(Changes("tenants")))
         await looked(2)
         assert not worker._reload.is_set()
         globex("na")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_what_is_no_secret_is_refused_with_the_reason(folder: Path) -> None:
     reasons = {
         "large": "larger than 64 KiB",
         "binary": "not UTF-8 text",
-        "folder": "cannot be read",
+        "folder": "it is a folder: name the file in it",
         "pipe": "not a regular file",
         "loop": "cannot be read",
         "missing": "there is no such file: mount the secret there",
@@ -119,6 +120,77 @@ def test_what_is_no_secret_is_refused_with_the_reason(folder: Path) -> None:
             resolved(folder / name, folder)
     (folder / "large").write_bytes(b"k" * MAX_SIZE)
     assert resolved(folder / "large", folder) == Secret("k" * MAX_SIZE)
+
+
+def test_a_folder_that_only_may_be_walked_through_is_enough(folder: Path) -> None:
+    (folder / "below").mkdir()
+    (folder / "below" / "key").write_text("k3y")
+    for one in (folder / "below", folder):
+        one.chmod(0o111)
+    try:
+        assert resolved(folder / "below" / "key", folder) == Secret("k3y")
+    finally:
+        for one in (folder, folder / "below"):
+            one.chmod(0o700)
+
+
+def test_a_link_that_takes_a_folders_place_meanwhile_is_not_followed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one on the way, not only the last."""
+    (folder / "below").mkdir()
+    (folder / "below" / "key").write_text("k3y")
+    outside = folder.parent / "outside"
+    outside.mkdir()
+    (outside / "key").write_text("another's")
+    follow = os.path.realpath
+
+    def swapped_once_judged(path: str) -> str:
+        found = follow(path)
+        if str(path).endswith("below/key"):
+            (folder / "below").rename(folder / "gone")
+            (folder / "below").symlink_to(outside)
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", swapped_once_judged)
+    with pytest.raises((SecretError, OSError)) as refused:
+        resolved(folder / "below" / "key", folder)
+    assert "another's" not in str(refused.value)
+
+
+def test_a_file_that_is_swapped_while_it_is_read_is_found_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        (folder / f"..{number}").mkdir()
+        (folder / f"..{number}" / "key").write_text(f"k3y {number}")
+    (folder / "..data").symlink_to("..1")
+    (folder / "key").symlink_to("..data/key")
+    follow = os.path.realpath
+
+    def swapped_once_followed(path: str) -> str:
+        found = follow(path)
+        if found.endswith("..1/key"):
+            (folder / "next").symlink_to("..2")
+            (folder / "next").rename(folder / "..data")
+            (folder / "..1" / "key").unlink()
+            (folder / "..1").rmdir()
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", swapped_once_followed)
+    assert resolved(folder / "key", folder) == Secret("k3y 2")
+
+
+def test_no_file_stays_open(folder: Path) -> None:
+    (folder / "key").write_text("k3y")
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+    for name in ("key", "folder", "pipe", "missing", "folder/none"):
+        with suppress(SecretError):
+            resolved(folder / name, folder)
+    after = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+    assert len(after) == len(before)
 
 
 def test_the_source_shows_no_secret(folder: Path) -> None:

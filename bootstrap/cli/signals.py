@@ -1,0 +1,36 @@
+"""What a signal does to a command until it takes signals itself.
+
+Without this a SIGHUP ends `run` while it imports its app, and in a container, where the command is
+the first process, a SIGTERM before it listens is lost.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+SIGNALLED = 128
+"""Plus the signal's number, as shells say it."""
+
+reloads: list[int] = []
+"""A SIGHUP for each reload that `run` was asked for before its event loop ran."""
+
+
+def take_from_the_start(command: str | None) -> None:
+    """End in order at SIGTERM and SIGHUP, and have `run` remember a SIGHUP. What is ignored, as by
+    nohup, stays so."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has one of them
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            is_reload = name == "SIGHUP" and command == "run"
+            signal.signal(number, remember if is_reload else _end)
+
+
+def remember(number: int, _: FrameType | None) -> None:
+    """Remember a SIGHUP for later."""
+    reloads.append(number)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    sys.exit(SIGNALLED + number)

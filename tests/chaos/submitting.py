@@ -1,0 +1,61 @@
+"""A host for `running.py`: it records evidence and delivers nothing.
+
+    python tests/chaos/submitting.py TENANTS DATABASE SECRETS NAME RATE
+
+Each line that it prints, `TENANT EVIDENCE SHA256`, is one whose record is on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evidence_courier import Courier, Document, Evidence
+
+TENANTS = ("acme", "globex", "initech", "hooli", "umbrella", "stark")
+LARGE = 400_000
+
+
+def evidence(tenant_id: str, key: str, folder: Path, dice: random.Random) -> Evidence:
+    """A document as bytes, or in a file; some are so large that they are kept beside the
+    database."""
+    size = dice.choices((600, 20_000, LARGE), (60, 35, 5))[0]
+    content = f"%PDF-1.7 {tenant_id}/{key} ".encode().ljust(size, b".")
+    document = Document(content=content, media_type="application/pdf")
+    if dice.random() < 0.2:
+        path = folder / f"{key}.pdf"
+        path.write_bytes(content)
+        document = Document(path=str(path), media_type="application/pdf")
+    return Evidence(
+        tenant_id=tenant_id,
+        evidence_id=key,
+        session_id=f"session-{key}",
+        subject=f"person-{key}",
+        subject_email=f"person-{key}@example.com",
+        outcome="passed",
+        recorded_at=datetime.now(UTC),
+        document=document,
+    )
+
+
+def main(tenants: str, database: str, secrets: str, name: str, rate: str) -> None:
+    """Submit until it is killed."""
+    dice, folder = random.Random(name), Path(database).parent / "documents"
+    folder.mkdir(exist_ok=True)
+    options = {"secret_folders": [secrets], "background": False, "on_invalid": "skip"}
+    with Courier.from_config(tenants, database, **options) as courier:  # type: ignore[arg-type]
+        for number in range(10**9):
+            tenant_id = dice.choice(TENANTS)
+            one = evidence(tenant_id, f"{name}-{number}", folder, dice)
+            content = one.document.content or Path(str(one.document.path)).read_bytes()
+            courier.submit(one).recorded()
+            print(tenant_id, one.evidence_id, hashlib.sha256(content).hexdigest(), flush=True)
+            time.sleep(dice.expovariate(float(rate)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
