@@ -20,7 +20,8 @@ from hostile_sinks import HOW, SECRET, Sink
 from submitting import TENANTS
 
 from evidence_courier import Records
-from evidence_courier.testing.sandboxes.server import Sandbox
+from evidence_courier.testing.sandboxes import SprintoSandbox
+from evidence_courier.testing.sandboxes.server import KEY, Sandbox
 
 CALL = [sys.executable, "-m", "evidence_courier"]
 GRACE = 5.0
@@ -44,7 +45,7 @@ integrations:
     pace: 100000/min
     on_unclear: {on_unclear}
     retry: {{max_attempts: 6, initial_delay: 200ms, max_delay: 10s}}
-    timeout: {{idle: 5s}}
+    timeout: {{idle: 20s}}
     retention: {{attempts: 1h, personal: 1h, failed_documents: 1h}}
 """
 VANTA = """\
@@ -59,7 +60,7 @@ integrations:
     pace: 100000/min
     on_unclear: {on_unclear}
     retry: {{max_attempts: 6, initial_delay: 200ms, max_delay: 10s}}
-    timeout: {{idle: 5s}}
+    timeout: {{idle: 20s}}
 """
 
 
@@ -208,10 +209,12 @@ class World:
     def rotate(self, name: str | None = None) -> None:
         """Give a platform another key, and the file of the secret a moment later."""
         name = name or self.dice.choice(list(self.sandboxes))
-        key = f"key-{name}-{self._rotations}-{self.dice.getrandbits(64):x}"
+        sandbox, key = self.sandboxes[name], KEY
+        if isinstance(sandbox, SprintoSandbox):  # the other's tokens are minted for the key it has
+            key = f"key-{name}-{self._rotations}-{self.dice.getrandbits(64):x}"
+            _use_key(sandbox, key)
         self.keys.add(key)
         self._rotations += 1
-        _use_key(self.sandboxes[name], key)
         folder = self.home / "secrets"
         old = (folder / "..data").resolve() if (folder / "..data").exists() else None
         fresh = folder / f"..{self._rotations}"
