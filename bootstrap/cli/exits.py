@@ -14,6 +14,7 @@ from ...domain.errors import ConfigError, CourierError, RecordError, StoreError
 from .signals import SIGNALLED
 
 UNDELIVERED, USAGE, STORE = 1, 2, 3
+_FILES = (".yaml", ".yml", ".json", ".jsonl", ".csv")
 EXTRAS = ("graphql", "typst")
 """Modules that an extra brings; the error of the code that misses one names the extra."""
 
@@ -25,7 +26,9 @@ def errors_as_exits() -> Iterator[None]:
         yield
     except (ConfigError, RecordError) as error:
         for problem in error.problems:
-            click.echo(str(problem), err=True)
+            # What is wrong in a file begins with its place, as a compiler says it.
+            in_a_file = problem.line or problem.path or (problem.file or "").endswith(_FILES)
+            click.echo(f"{'' if in_a_file else 'evidence-courier: '}{problem}", err=True)
         sys.exit(USAGE)
     except KeyboardInterrupt:
         end("interrupted", SIGNALLED + signal.SIGINT)

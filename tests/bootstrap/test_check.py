@@ -137,3 +137,13 @@ def test_the_hook_of_pre_commit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert check(*options, *hook["args"]).exit_code == 0
     write(tmp_path / "tenants", "acme.yaml", more="regoin: eu")
     assert check(*options, *hook["args"]).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["check", "doctor", "run --db c.db --config"])
+def test_what_is_wrong_in_no_file_is_said_by_the_program(tenants: Path, command: str) -> None:
+    gone = CliRunner().invoke(app, [*command.split(), f"{tenants}-gone"])
+    assert (gone.exit_code, gone.stderr.count("\n")) == (2, 1)
+    assert gone.stderr.startswith(f"evidence-courier: {tenants}-gone: there is no such folder")
+    (tenants / "acme.yaml").write_text("integrations: [")
+    if command == "check":
+        assert check(tenants).stderr.startswith(f"{tenants}/acme.yaml:1: is not valid YAML")

@@ -142,10 +142,11 @@ class World:
         folder = ["--secret-folder", f"{self.home}/secrets"]
         worker = [*CALL, "run", *place, *folder, "--watch", "--grace", f"{GRACE}"]
         hook, post = self.sinks
+        people = "?from=a@example.com&to=b@example.com"
         environment = os.environ | {
             "EVIDENCE_COURIER_WEBHOOK": f"http://127.0.0.1:{hook.port}/hook",
             "EVIDENCE_COURIER_WEBHOOK_SECRET": SECRET,
-            "EVIDENCE_COURIER_MAIL": f"smtp://localhost:{post.port}/?from=a@example.com&to=b@example.com",
+            "EVIDENCE_COURIER_MAIL": f"smtp://localhost:{post.port}/{people}",
             "EVIDENCE_COURIER_LATE_AFTER": "2m",
             "SSL_CERT_FILE": f"{self.home}/authority.pem",
         }

@@ -4,15 +4,16 @@
 
 Two processes run beside each other on one database, with `--watch`, secrets in files and notices to
 a webhook and a mail server; a third only records evidence. The second `run` is never killed, so
-that what grows is seen. Every few seconds one thing happens: a process is killed, ended, stood still
-or told to reload; a tenant's file is broken or mended; a platform's key is rotated, with its secret
-in a file that is swapped as Kubernetes does; platforms misbehave; a sink hangs, drips, refuses,
-closes, redirects; people pause, retry, prune, erase and look.
+that what grows is seen. Every few seconds one thing happens: a process is killed, ended, stood
+still or told to reload; a tenant's file is broken or mended; a platform's key is rotated, with its
+secret in a file that is swapped as Kubernetes does; platforms misbehave; a sink hangs, drips,
+refuses, closes, redirects; people pause, retry, prune, erase and look.
 
-In the end all is mended, and then everything must hold: each evidence that was recorded is delivered
-once, or is marked as a possible duplicate; no document is left; `invariants` and `verify` find
-nothing; both sinks have every notice; an erased person's bytes are nowhere; no log has a secret or
-a traceback; the second `run` has not grown. The exit code is 1 if any of that does not hold.
+In the end all is mended, and then everything must hold: each evidence that was recorded is
+delivered once, or is marked as a possible duplicate; no document is left; `invariants` and `verify`
+find nothing; both sinks have every notice; an erased person's bytes are nowhere; no log has a
+secret or a traceback; the second `run` has not grown. The exit code is 1 if any of that does not
+hold.
 """
 
 from __future__ import annotations
@@ -126,9 +127,8 @@ def judge(world: World) -> None:
     statuses = Counter(one.status for one in stored.values())
     marked = sum(one.possible_duplicate for one in stored.values())
     extra = sum(number - 1 for number in copies.values())
-    print(
-        f"{len(stored)} uploads {dict(statuses)}, {gone} erased, {extra} extra copies, {marked} marked"
-    )
+    print(f"{len(stored)} uploads {dict(statuses)}, {gone} gone by an erasure")
+    print(f"{extra} extra copies, {marked} marked")
     _judge_files(world)
     _judge_notices(world)
     for command in ("invariants", "verify"):
@@ -233,6 +233,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="a new folder for all of it, which stays")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and end what was started
     with tempfile.TemporaryDirectory(prefix="evidence-running-") as folder:
         home = Path(arguments.keep or folder)
         home.mkdir(exist_ok=True)
