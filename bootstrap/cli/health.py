@@ -49,7 +49,7 @@ def health(place: Place, max_age: timedelta | None, as_json: bool) -> None:
 def _end_late(found: RecordsHealth, option: str, age: timedelta, most: timedelta) -> None:
     oldest = found.oldest_open
     assert oldest is not None
-    key = f"{oldest.tenant_id} {oldest.evidence_id}"
+    key = f"{quote(oldest.tenant_id)} {quote(oldest.evidence_id)}"
     waits = f"; it waits for {oldest.waits_for}" if oldest.waits_for else ""
     end(
         f"not healthy: the oldest open upload is {_age(age)} old, more than {_age(most)}: {key} to"
@@ -129,7 +129,8 @@ def blocks(place: Place, as_json: bool) -> None:
     elif is_terminal():
         for stop in found.stops:
             head = f"since {moment(stop.since)}, {_waiting(stop)}"
-            words = (f"{stop.reason}: {stop.message}".rstrip(": "), f"to do: {to_do(stop)}")
+            reason = "" if stop.state == "paused" else f"{stop.reason}: "  # it is in the message
+            words = (f"{reason}{stop.message}".rstrip(": "), f"to do: {to_do(stop)}")
             print_in_lines((*_about(stop), stop.state), (head, *words))
     else:
         print_columns({**_OF_STOPS, "to do": to_do}, found.stops)

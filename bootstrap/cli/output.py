@@ -4,14 +4,15 @@ a program."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from operator import attrgetter
-from textwrap import wrap
 from typing import Any, TypeAlias
+from unicodedata import combining, east_asian_width
 
 import attrs
 import click
@@ -21,6 +22,9 @@ from ...domain.upload.status import AttemptRow, UploadDetails, UploadStatus
 
 WIDE = 130
 """Columns of a terminal that shows every column of a list of uploads."""
+
+_SENTENCE = 30
+"""Columns that a sentence needs, so that it can be read."""
 
 SHOWN = 300
 """So many characters of a reply are shown in a table; ``--json`` has all that was recorded."""
@@ -114,11 +118,17 @@ def print_columns(columns: Columns, rows: Iterable[object]) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on a terminal, and in a pipe the same columns separated by tabs.
 
-    Without names of `columns` the first cell of each row is its name.
+    Without names of `columns` the first cell of each row is its name. On a terminal that is too
+    narrow there are some lines for each row instead.
     """
     if not is_terminal():
         for row in (columns, *rows) if columns else rows:
             print_tabbed(row)
+        return
+    if columns and not _fit(columns, rows):
+        for first, *others in rows:
+            named = zip(columns[1:], others, strict=True)
+            print_in_lines((first,), (", ".join(f"{name} {cell}" for name, cell in named if cell),))
         return
     try:
         _print_with_rich(columns, rows)
@@ -129,6 +139,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_tabbed(cells: Iterable[str]) -> None:
     """Print a row for a program: its cells separated by tabs."""
     click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells))
+
+
+def _fit(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether each column has the room that it needs on the terminal, and the last, which wraps,
+    as much as a sentence needs."""
+    needed = [max(map(width_of, cells)) + 2 for cells in zip(columns, *rows, strict=True)]
+    needed[-1] = min(needed[-1], _SENTENCE)
+    return sum(needed) - 2 <= shutil.get_terminal_size().columns
 
 
 def _print_with_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -160,9 +178,11 @@ def _print_with_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
 def _print_aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table without rich: columns in line, and the terminal wraps what is too long."""
     lines = [columns, *rows] if columns else rows
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    widths = [max(map(width_of, cells)) for cells in zip(*lines, strict=True)]
     for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        cells = (
+            cell + " " * (most - width_of(cell)) for cell, most in zip(line, widths, strict=True)
+        )
         click.echo("  ".join(cells).rstrip())
 
 
@@ -220,31 +240,62 @@ def print_statuses(statuses: Sequence[UploadStatus]) -> None:
     told = [what_happened(status) for status in statuses]
     if is_terminal():
         told = [now if now != before else "as above" for before, now in pairwise(["", *told])]
-    if is_terminal() and (width := shutil.get_terminal_size().columns) < WIDE:
+    if is_terminal() and not fit_in_a_table(statuses):
         for status, words in zip(statuses, told, strict=True):
-            _print_in_lines(status, words, width)
+            _print_in_lines(status, words)
         return
-    cells = [[cell(status) or "" for cell in _COLUMNS.values()] for status in statuses]
-    rows = [[*row[:-1], words] for row, words in zip(cells, told, strict=True)]
+    rows = [[*row[:-1], words] for row, words in zip(_rows(statuses), told, strict=True)]
     print_table(tuple(_COLUMNS), rows)
 
 
-def _print_in_lines(status: UploadStatus, happened: str, width: int) -> None:
+def _rows(statuses: Iterable[UploadStatus]) -> list[list[str]]:
+    return [[cell(status) or "" for cell in _COLUMNS.values()] for status in statuses]
+
+
+def fit_in_a_table(statuses: Sequence[UploadStatus]) -> bool:
+    """Whether a list of uploads is shown as a table on this terminal, with a line for most."""
+    return shutil.get_terminal_size().columns >= WIDE and _fit(tuple(_COLUMNS), _rows(statuses))
+
+
+def _print_in_lines(status: UploadStatus, happened: str) -> None:
     number = number_of(status.attempts, "attempt")
     last, next_ = moment(status.last_attempt_at), moment(status.next_attempt_at)
     facts = [number, last and f"last {last}", next_ and f"next {next_}"]
     head = (status.tenant_id, status.evidence_id, status.provider, status.status)
-    print_in_lines(head, (", ".join(filter(None, facts)), happened), width)
+    print_in_lines(head, (", ".join(filter(None, facts)), happened))
 
 
-def print_in_lines(head: Sequence[str], words: Iterable[str], width: int | None = None) -> None:
+def print_in_lines(head: Sequence[str], words: Iterable[str]) -> None:
     """Print what something is, its state last, and under that in words what there is to say."""
-    *about, word = head
+    *about, word = map(_printable, head)
     click.echo("  ".join((*about, click.style(word, fg=STYLES.get(word)))))
-    width = max((width or shutil.get_terminal_size().columns) - 4, 20)
-    for one in words:
-        shown = "".join(letter if letter.isprintable() else " " for letter in one)
-        click.echo("\n".join(f"    {line}" for line in wrap(shown, width)))
+    width = max(shutil.get_terminal_size().columns - 4, 20)
+    for one in filter(None, words):
+        click.echo("\n".join(f"    {line}" for line in _wrapped(_printable(one), width)))
+
+
+def _wrapped(text: str, width: int) -> Iterator[str]:
+    """Lines of so many columns. A command in backticks stays in one, so that it can be copied."""
+    line = ""
+    for part in re.findall(r"(?:`[^`]*`|[^\s`])+", text):
+        if line and width_of(line) + 1 + width_of(part) > width:
+            yield line
+            line = part
+        else:
+            line = f"{line} {part}" if line else part
+    yield line
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def width_of(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    kinds = (0 if combining(one) else 1 + (east_asian_width(one) in "WF") for one in text)
+    return sum(kinds)
 
 
 def print_details(details: UploadDetails) -> None:

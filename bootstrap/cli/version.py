@@ -31,7 +31,11 @@ def run(as_json: bool) -> None:
         print_json(found)
         return
     facts = [(name, str(one)) for name, one in found.items() if not isinstance(one, dict)]
-    print_table((), [*facts, ("providers", ", ".join(providers))])
+    libraries = ", ".join(f"{name} {one}" for name, one in found["libraries"].items())
+    more = [
+        ("libraries", libraries or "unknown: this is not installed, but imported from a folder")
+    ]
+    print_table((), [*facts, *more, ("providers", ", ".join(providers))])
 
 
 def _installed(name: str) -> str | None:

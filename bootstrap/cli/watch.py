@@ -12,7 +12,14 @@ import click
 
 from ...domain.upload.status import UploadStatus
 from ..records import Records
-from .output import WIDE, is_terminal, moment, print_statuses, print_tabbed, what_happened
+from .output import (
+    fit_in_a_table,
+    is_terminal,
+    moment,
+    print_statuses,
+    print_tabbed,
+    what_happened,
+)
 from .place import Place
 
 _NEWEST = 1000
@@ -36,10 +43,10 @@ def run(place: Place, tenant: str | None, every: float) -> None:
 
 
 def _show(name: str, records: Records, tenant: str | None) -> None:
-    size = shutil.get_terminal_size()
-    room = max(size.lines - 4, 1)
-    limit = room if size.columns >= WIDE else max(room // _LINES_OF_ONE, 1)
-    found = records.find(tenant_id=tenant, limit=limit).uploads
+    room = max(shutil.get_terminal_size().lines - 4, 1)
+    found = records.find(tenant_id=tenant, limit=room).uploads
+    if found and not fit_in_a_table(found):
+        found = found[: max(room // _LINES_OF_ONE, 1)]
     numbers = {word: number for word, number in _counts(records, tenant).items() if number}
     click.clear()
     counted = "  ".join(f"{number} {word}" for word, number in numbers.items())

@@ -34,9 +34,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
 from hostile_sinks import Sink, mail, webhook
+from run_host import TENANTS
 from run_world import World
-from submitting import TENANTS
 
 from evidence_courier import Records, StoreError, UploadStatus
 from evidence_courier.testing.sandboxes import SprintoSandbox, VantaSandbox
@@ -171,7 +173,7 @@ def judge_growth(world: World) -> None:
     early, late = world.figures[third : 2 * third], world.figures[2 * third :]
 
     def grown(at: int) -> float:
-        return median(one[at] for one in late) - median(one[at] for one in early)
+        return float(median(one[at] for one in late) - median(one[at] for one in early))
 
     print(f"the second run grew by {grown(1) / 2**20:.1f} MiB, {grown(2):.0f} handles")
     if grown(1) > SOME_BYTES + BYTES_AN_UPLOAD * grown(0):

@@ -110,10 +110,10 @@ def _measure(folder: Path) -> None:
 
     import yaml
 
-    from evidence_courier.adapters.config import kept
+    from evidence_courier.adapters.config import stamps
 
     # As if the files had been written long ago.
-    kept._SETTLED_AFTER = -(10**15)  # pyright: ignore[reportPrivateUsage]
+    stamps._SETTLED_AFTER = -(10**15)  # pyright: ignore[reportPrivateUsage]
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     providers, secrets, files = discover_providers(), EnvironSecrets({"KEY": "k"}), KeptFiles()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from attrs import define, field
 from hostile_sinks import HOW, SECRET, Sink
-from submitting import TENANTS
+from run_host import TENANTS
 
 from evidence_courier import Records
 from evidence_courier.testing.sandboxes import SprintoSandbox
@@ -154,7 +154,7 @@ class World:
             Process([*worker, "--listen", "0"], self.home / f"run-{one}.log", environment)
             for one in (1, 2)
         ]
-        script = str(Path(__file__).with_name("submitting.py"))
+        script = str(Path(__file__).with_name("run_host.py"))
         given = [f"{self.home}/tenants", f"{self.home}/courier.db", f"{self.home}/secrets"]
         self.host = Process([], self.home / "host.log", dict(os.environ))
         self._host = [sys.executable, script, *given]

@@ -1,8 +1,8 @@
 """A host for `running.py`: it records evidence and delivers nothing.
 
-    python tests/chaos/submitting.py TENANTS DATABASE SECRETS NAME RATE
+    python tests/support/run_host.py TENANTS DATABASE SECRETS NAME RATE
 
-Each line that it prints, `TENANT EVIDENCE SHA256`, is one whose record is on disk.
+Each line that it writes, `TENANT EVIDENCE SHA256`, is one whose record is on disk.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from evidence_courier import Courier, Document, Evidence
 
 TENANTS = ("acme", "globex", "initech", "hooli", "umbrella", "stark")
 LARGE = 400_000
+"""So large a document is kept beside the database."""
 
 
-def evidence(tenant_id: str, key: str, folder: Path, dice: random.Random) -> Evidence:
-    """A document as bytes, or in a file; some are so large that they are kept beside the
-    database."""
-    size = dice.choices((600, 20_000, LARGE), (60, 35, 5))[0]
-    content = f"%PDF-1.7 {tenant_id}/{key} ".encode().ljust(size, b".")
+def evidence(
+    tenant_id: str, key: str, content: bytes, folder: Path, dice: random.Random
+) -> Evidence:
+    """A document as bytes, or in a file."""
     document = Document(content=content, media_type="application/pdf")
     if dice.random() < 0.2:
         path = folder / f"{key}.pdf"
@@ -50,10 +50,13 @@ def main(tenants: str, database: str, secrets: str, name: str, rate: str) -> Non
     with Courier.from_config(tenants, database, **options) as courier:  # type: ignore[arg-type]
         for number in range(10**9):
             tenant_id = dice.choice(TENANTS)
-            one = evidence(tenant_id, f"{name}-{number}", folder, dice)
-            content = one.document.content or Path(str(one.document.path)).read_bytes()
+            key = f"{name}-{number}"
+            size = dice.choices((600, 20_000, LARGE), (60, 35, 5))[0]
+            content = f"%PDF-1.7 {tenant_id}/{key} ".encode().ljust(size, b".")
+            one = evidence(tenant_id, key, content, folder, dice)
             courier.submit(one).recorded()
-            print(tenant_id, one.evidence_id, hashlib.sha256(content).hexdigest(), flush=True)
+            sys.stdout.write(f"{tenant_id} {key} {hashlib.sha256(content).hexdigest()}\n")
+            sys.stdout.flush()
             time.sleep(dice.expovariate(float(rate)))
 
 

@@ -1,0 +1,99 @@
+"""How tables and lines are laid out on a terminal, narrow or wide, with letters of any width."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from evidence_courier.bootstrap.cli import output
+from evidence_courier.bootstrap.cli.output import print_in_lines, print_table, width_of
+
+
+@pytest.fixture(params=["rich", "without rich"])
+def terminal(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> pytest.CaptureFixture[str]:
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    if request.param == "without rich":
+        monkeypatch.setattr(output, "_print_with_rich", output._print_aligned)
+    return capsys
+
+
+def wide(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert os.environ["COLUMNS"]
+
+
+COLUMNS = ("tenant", "open", "failed", "last success")
+ROWS = [["x" * 60, "1", "2", "2026-02-21T10:00:00Z"], ["acme", "0", "0", ""]]
+
+
+def test_a_table_that_does_not_fit_is_a_few_lines_for_each_row(
+    terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(80, monkeypatch)
+    print_table(COLUMNS, ROWS)
+    assert terminal.readouterr().out.splitlines() == [
+        "x" * 60,
+        "    open 1, failed 2, last success 2026-02-21T10:00:00Z",
+        "acme",
+        "    open 0, failed 0",
+    ]
+
+
+def test_one_that_fits_is_a_table(
+    terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(160, monkeypatch)
+    print_table(COLUMNS, ROWS)
+    lines = [line.rstrip() for line in terminal.readouterr().out.splitlines()]
+    assert lines[0].split() == ["tenant", "open", "failed", "last", "success"]
+    assert lines[1] == f"{'x' * 60}  1     2       2026-02-21T10:00:00Z"
+
+
+def test_wide_letters_keep_the_columns_in_line(
+    terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(80, monkeypatch)
+    print_table(("tenant", "open"), [["株式会社", "1"], ["ÄÖÜ", "2"], ["e\u0301", "3"]])
+    lines = [line.rstrip() for line in terminal.readouterr().out.splitlines()]
+    assert [width_of(line) for line in lines[1:]] == [11, 11, 11]
+
+
+def test_a_command_to_copy_stays_in_one_line(
+    terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(60, monkeypatch)
+    command = "`evidence-courier release --db courier.db --tenant acme --by NAME --reason TEXT`"
+    print_in_lines(
+        ("acme", "blocked"),
+        (
+            "",
+            f"to do: mend it; or {command} if it works",
+        ),
+    )
+    assert terminal.readouterr().out.splitlines() == [
+        "acme  blocked",
+        "    to do: mend it; or",
+        f"    {command}",
+        "    if it works",
+    ]
+
+
+def test_wide_letters_are_wrapped_by_their_width(
+    terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(30, monkeypatch)
+    print_in_lines(("acme", "held"), (" ".join(["証跡証跡"] * 6),))
+    lines = terminal.readouterr().out.splitlines()[1:]
+    assert [width_of(line) for line in lines] == [30, 30]
+
+
+def test_no_letter_steers_the_terminal(terminal: pytest.CaptureFixture[str]) -> None:
+    print_in_lines(("ac\x1b[2Jme", "held"), ("a\x1b]0;title\x07b",))
+    assert "\x1b" not in terminal.readouterr().out and "\x07" not in terminal.readouterr().out
