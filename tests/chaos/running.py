@@ -204,7 +204,8 @@ def campaign(home: Path, minutes: float, rate: float, seed: int) -> list[str]:
             ),
         }
         sinks = Sink(webhook), Sink(partial(mail, *certificate(home)))
-        stack.callback(lambda: [sink.close() for sink in sinks])
+        for sink in sinks:
+            stack.callback(sink.close)
         world = World(home, dice, sandboxes, sinks, rate)
         for one in (*world.runs, world.host):
             stack.callback(one.end, signal.SIGKILL, 10)
