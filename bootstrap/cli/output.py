@@ -277,7 +277,7 @@ def print_in_lines(head: Sequence[str], words: Iterable[str]) -> None:
 def _wrapped(text: str, width: int) -> Iterator[str]:
     """Lines of so many columns. A command in backticks stays in one, so that it can be copied."""
     line = ""
-    for part in re.findall(r"(?:`[^`]*`|[^\s`])+", text):
+    for part in re.findall(r"(?:`[^`]*`|\S)+", text):
         if line and width_of(line) + 1 + width_of(part) > width:
             yield line
             line = part

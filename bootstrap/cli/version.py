@@ -19,22 +19,21 @@ def run(as_json: bool) -> None:
         name: f"broken: {one.reason}" if isinstance(one, BrokenProvider) else "ready"
         for name, one in discover_providers().items()
     }
+    libraries = {name: one for name in _libraries() if (one := _installed(name))}
     found = {
         "version": _installed(_PACKAGE),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "sqlite": sqlite3.sqlite_version,
-        "libraries": {name: one for name in _libraries() if (one := _installed(name))},
+        "libraries": libraries,
         "providers": providers,
     }
     if as_json:
         print_json(found)
         return
     facts = [(name, str(one)) for name, one in found.items() if not isinstance(one, dict)]
-    libraries = ", ".join(f"{name} {one}" for name, one in found["libraries"].items())
-    more = [
-        ("libraries", libraries or "unknown: this is not installed, but imported from a folder")
-    ]
+    named = ", ".join(f"{name} {one}" for name, one in libraries.items())
+    more = [("libraries", named or "unknown: this is not installed, but imported from a folder")]
     print_table((), [*facts, *more, ("providers", ", ".join(providers))])
 
 

@@ -85,6 +85,11 @@ def test_a_command_to_copy_stays_in_one_line(
     ]
 
 
+def test_a_backtick_alone_is_a_letter_as_others(terminal: pytest.CaptureFixture[str]) -> None:
+    print_in_lines(("acme", "held"), ("it said ` and no more",))
+    assert terminal.readouterr().out.splitlines()[1] == "    it said ` and no more"
+
+
 def test_wide_letters_are_wrapped_by_their_width(
     terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
