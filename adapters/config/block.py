@@ -150,8 +150,7 @@ class BlockReader:
         provider: Provider,
         report: Report,
     ) -> Integration | None:
-        """The frozen classes, unless the provider's own refuses its values, or does not know all
-        of them."""
+        """The frozen classes, unless the provider's own refuses its values or lacks some."""
         own = {key: value for key, value in document.items() if key not in schemas.CORE}
         unknown = {path[0] for path, text in texts if isinstance(text, Unresolved)}
         if unknown:
