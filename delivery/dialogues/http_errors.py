@@ -21,15 +21,18 @@ body) is judged by its provider, before or after this table.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import frozen
 
 from ...domain.hosts import host_of
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.retry_after import retry_after
-from ...domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
+from ...domain.upload.verdict import Deferred, Rejected, Unclear
 from ...ports.dialogue import Ending, HttpResponse, Reply, TransportFailure
+
+NotDelivered: TypeAlias = Deferred | Rejected | Unclear
+"""The verdicts that the table knows: each has a failure."""
 
 DETAIL_BYTES: Final = 4_000
 """How much of a reply's body is copied into a failure's detail, before redaction shortens it."""
@@ -85,7 +88,7 @@ READING: Final = RequestPurpose("the request", "", "")
 
 def classify(
     reply: Reply, hints: ErrorHints, quote: str | None = None, purpose: RequestPurpose = UPLOAD
-) -> Verdict | None:
+) -> NotDelivered | None:
     """Judge a reply by the table above.
 
     Args:
@@ -125,7 +128,6 @@ def failure_to_read(reply: Reply, hints: ErrorHints, quote: str | None = None) -
         The failure, or None for a complete 2xx reply.
     """
     verdict = classify(reply, hints, quote, READING)
-    assert not isinstance(verdict, Delivered)  # the table never says so
     return None if verdict is None else verdict.failure
 
 
@@ -172,7 +174,7 @@ def without_doubt(failure: Failure) -> Deferred | Rejected:
 
 def _refused(
     reply: HttpResponse, hints: ErrorHints, quote: str | None, purpose: RequestPurpose
-) -> Verdict:
+) -> NotDelivered:
     match reply.status:
         case 401:
             kind, said, do = FailureKind.UNAUTHORIZED, "refused the credentials", hints.unauthorized

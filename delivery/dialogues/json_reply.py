@@ -9,9 +9,16 @@ from datetime import datetime
 from typing import Final
 
 from ...domain.upload.failure import Failure
-from ...domain.upload.verdict import Delivered, Verdict
 from ...ports.dialogue import HttpResponse, Reply
-from .http_errors import READING, UPLOAD, ErrorHints, RequestPurpose, classify, not_json
+from .http_errors import (
+    READING,
+    UPLOAD,
+    ErrorHints,
+    NotDelivered,
+    RequestPurpose,
+    classify,
+    not_json,
+)
 
 QUOTE_LIMIT: Final = 150
 """At most this many characters of an API's words go into a message, which then says what to do."""
@@ -91,7 +98,7 @@ def quote_of(reply: Reply) -> str | None:
 
 def success_body(
     reply: Reply, hints: ErrorHints, purpose: RequestPurpose = UPLOAD
-) -> Mapping[str, object] | Verdict:
+) -> Mapping[str, object] | NotDelivered:
     """The JSON object of a complete 2xx reply, or the verdict on any other reply. JSON that is not
     an object counts as an empty one."""
     verdict = classify(reply, hints, quote_of(reply), purpose)
@@ -109,10 +116,7 @@ def read_body(
 ) -> Mapping[str, object] | Failure:
     """As `success_body`, for a request that changes nothing."""
     body = success_body(reply, hints, purpose)
-    if isinstance(body, Mapping):
-        return body
-    assert not isinstance(body, Delivered)
-    return body.failure
+    return body if isinstance(body, Mapping) else body.failure
 
 
 def _loads(document: str) -> object:

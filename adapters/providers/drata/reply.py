@@ -19,6 +19,7 @@ from ....delivery.dialogues.http_errors import (
     READING,
     UPLOAD,
     ErrorHints,
+    NotDelivered,
     RequestPurpose,
     refusal,
     unrecognised,
@@ -66,10 +67,7 @@ def judge(reply: Reply, hints: ErrorHints) -> Verdict:
 def read_object(reply: Reply, hints: ErrorHints) -> Json | Failure:
     """The JSON object in the reply to a request that makes no evidence, or why there is none."""
     body = _body(reply, hints, READING)
-    if isinstance(body, Mapping):
-        return body
-    assert not isinstance(body, Delivered)
-    return body.failure
+    return body if isinstance(body, Mapping) else body.failure
 
 
 def read_page(reply: Reply, hints: ErrorHints) -> Page[Json] | Failure:
@@ -113,7 +111,7 @@ def identity(value: Json) -> str | None:
     return str(number) if isinstance(number, int) and not isinstance(number, bool) else None
 
 
-def _body(reply: Reply, hints: ErrorHints, purpose: RequestPurpose) -> Json | Verdict:
+def _body(reply: Reply, hints: ErrorHints, purpose: RequestPurpose) -> Json | NotDelivered:
     body = success_body(reply, hints, purpose)
     if isinstance(body, Mapping) or not isinstance(reply, HttpResponse):
         return body

@@ -90,7 +90,7 @@ def failure_to_store(reply: Reply) -> Failure | None:
     if isinstance(reply, HttpResponse) and reply.status // 100 == 2:
         return None  # whatever its body says, complete or not
     verdict = classify(reply, _STORAGE_HINTS, purpose=STEP)
-    assert verdict is not None and not isinstance(verdict, Delivered)
+    assert verdict is not None
     failure = _with_doubt(reply, verdict.failure)
     if failure.kind in (FailureKind.UNAUTHORIZED, FailureKind.NOT_FOUND):
         return evolve(failure, kind=FailureKind.REFUSED)
