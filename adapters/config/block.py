@@ -168,8 +168,7 @@ class BlockReader:
             faults = _faults_of_settings(error, provider.settings_class, own)
             self.refused(faults, provider, own, report)
             return None
-        proxy, bundle = document.get("proxy"), document.get("ca_bundle")
-        passwords = passwords_in(proxy) if proxy is not None else ()
+        passwords = passwords_in(document.get("proxy", ""))
         return Integration(
             tenant_id=tenant,
             name=report.name,
@@ -180,13 +179,7 @@ class BlockReader:
             outcomes=self.shared(outcomes),
             park_limit=document.get("park_limit", PARK_LIMIT),
             pace=self.shared(document.get("pace")),
-            route=self.shared(
-                Route(
-                    timeouts=_section("timeout", document.get("timeout", {})),
-                    proxy=str.__str__(proxy) if proxy is not None else None,
-                    ca_bundle=_bundle_path(bundle, report) if bundle is not None else None,
-                )
-            ),
+            route=self.shared(_route(document, report)),
             max_bytes=int(document["max_bytes"]) if "max_bytes" in document else None,
             retention=self.shared(Retention(**document.get("retention", {}))),
             secrets=(*dict.fromkeys(text.secret for text in its), *map(Secret, passwords)),
@@ -251,6 +244,15 @@ def _section(name: str, written: Mapping[str, Any]) -> Any:
     values = evolve(defaults, **written)
     most = getattr(values, bound)
     return evolve(values, **{key: min(getattr(values, key), most) for key in keys})
+
+
+def _route(document: Mapping[str, Any], report: Report) -> Route:
+    proxy, bundle = document.get("proxy"), document.get("ca_bundle")
+    return Route(
+        timeouts=_section("timeout", document.get("timeout", {})),
+        proxy=str.__str__(proxy) if proxy is not None else None,
+        ca_bundle=_bundle_path(bundle, report) if bundle is not None else None,
+    )
 
 
 def _faults_of_the_whole(
