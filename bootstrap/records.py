@@ -204,6 +204,8 @@ class AsyncRecords(RecordsFace):
 
     async def close(self) -> None:
         """Close the database in this process. May be called again."""
+        if self._access.opened.closed:
+            return
         try:
             await self._in_thread(self._access.opened.close)
         finally:
@@ -227,6 +229,8 @@ class AsyncRecords(RecordsFace):
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         """Those of the event loop are the host's, and may all be busy."""
+        if self._access.opened.closed:
+            raise refusals.records_closed()  # before a thread is made that nothing would end
         process = os.getpid()
         if self._threads is None or self._threads[0] != process:
             self._threads = process, Workers(THREADS, "evidence-courier-records")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence_courier import AsyncRecords, StoreError
+from evidence_courier import AsyncRecords, MisuseError, StoreError
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 
 
@@ -43,6 +43,23 @@ def test_records_that_cannot_be_opened_leave_no_thread(tmp_path: Path) -> None:
 
     asyncio.run(story())
     all_end()
+
+
+def test_records_that_are_closed_make_no_thread(tmp_path: Path) -> None:
+    database = tmp_path / "courier.db"
+    with closing(SqliteStore(str(database))):
+        pass
+
+    async def story() -> None:
+        async with AsyncRecords.open(database) as records:
+            pass
+        all_end()
+        with pytest.raises(MisuseError, match="these records are closed"):
+            await records.counts()
+        await records.close()
+        assert ours() == []
+
+    asyncio.run(story())
 
 
 def ours() -> list[threading.Thread]:
