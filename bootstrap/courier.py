@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
@@ -203,9 +204,10 @@ class AsyncCourier(Face):
                 await self.start()
         return await self._on_its_loop().engine.deliver_due(until)
 
-    async def quiet(self) -> None:
-        """Return once nothing is under way. For tests on a clock of their own."""
-        await self._on_its_loop().engine.quiet()
+    async def quiet(self) -> datetime | None:
+        """When the next upload goes on by itself, once nothing is under way. For tests on a clock
+        of their own."""
+        return await self._on_its_loop().engine.quiet()
 
     async def reload(self) -> None:
         """Read the tenants anew. Uploads that have begun keep the credentials they began with.

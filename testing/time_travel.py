@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from datetime import datetime
 from typing import Protocol
 
 from ..adapters.engines.tickets import Ticket
@@ -14,8 +15,9 @@ from .clock import FakeClock
 class Quiet(Protocol):
     """A courier that tells when nothing is under way."""
 
-    def quiet(self) -> Awaitable[None]:
-        """Return once every open upload waits for a moment in the future."""
+    def quiet(self) -> Awaitable[datetime | None]:
+        """When the next upload goes on by itself, once every open one waits for a moment in the
+        future."""
         ...
 
 
@@ -38,15 +40,21 @@ async def until_settled(
         AssertionError: A ticket is open, and no upload will ever go on.
     """
     settled = [asyncio.ensure_future(ticket.settled()) for ticket in tickets]
+    planned: datetime | None = None
     try:
         while True:
-            await courier.quiet()
+            due = await courier.quiet()
             if all(one.done() for one in settled):
                 return [await one for one in settled]
             wake = clock.next_wake()
             assert wake is not None, (
                 "nothing is under way, nothing is due, and not every ticket is settled"
             )
+            # A courier wakes every few seconds to look round: if nothing came of it, and nothing
+            # else sleeps, it need not do so again before it goes on.
+            if due is not None and due == planned and len(clock.wakes()) == 1:
+                wake = max(wake, due)
+            planned = due
             clock.set(wake)
             await asyncio.sleep(0)
     finally:

@@ -179,10 +179,12 @@ class AsyncEngine:
         """When the dispatcher wakes by itself."""
         return self._alarm_at
 
-    async def quiet(self) -> None:
-        """Return once nothing is under way: all that is open waits for a later moment."""
+    async def quiet(self) -> datetime | None:
+        """When the next turn begins, once nothing is under way: all that is open waits for a later
+        moment."""
         while not self._at_rest():
             await self._next_rest()
+        return self.next_due
 
     async def drained(self) -> None:
         """Return once everything in the store is at rest, or waits for a valid tenant file."""

@@ -91,7 +91,7 @@ def test_what_it_decides_against_is_rejected(tmp_path: Path, findings: list[Find
 def test_after_a_day_without_a_decision_it_has_failed(tmp_path: Path) -> None:
     def undecided() -> Iterable[Finding]:
         while True:
-            yield IN_REVIEW
+            yield Processing(60 * MINUTE, "in review")
 
     provider, clock = ReadableScriptedProvider([IN_REVIEW], undecided()), FakeClock()
     began = clock.now()

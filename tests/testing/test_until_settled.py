@@ -26,9 +26,11 @@ from evidence_courier.adapters.providers import (
     fetch,
 )
 from evidence_courier.domain.integration import Route
-from evidence_courier.testing import FakeClock, until_settled
+from evidence_courier.domain.upload.verdict import Found, Processing
+from evidence_courier.testing import FakeClock, ReadableScriptedProvider, until_settled
 
 MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
 
 
 @frozen
@@ -104,3 +106,34 @@ def test_a_wait_between_two_requests_is_passed_over(
     assert len(platform.asked) == steps * uploads
     for first, beyond in zip(platform.asked, platform.asked[pace:], strict=False):
         assert beyond - first >= MINUTE
+
+
+class CountingClock(FakeClock):
+    """Counts how often it is moved."""
+
+    moves = 0
+
+    def set(self, moment: datetime) -> None:
+        self.moves += 1
+        super().set(moment)
+
+
+def test_a_long_wait_is_passed_over_at_once(tmp_path: Path) -> None:
+    clock = CountingClock()
+    began = clock.now()
+    provider = ReadableScriptedProvider([Processing(DAY / 2)], [Found(Receipt("done"))])
+
+    async def story() -> None:
+        async with AsyncCourier.from_mapping(
+            {"acme": {"integrations": {"compliance": {"provider": "scripted"}}}},
+            tmp_path / "courier.db",
+            providers={"scripted": provider},
+            clock=clock,
+        ) as courier:
+            [found] = await until_settled(courier, clock, courier.submit(evidence()))
+            assert found is not None
+            assert found.status == "succeeded"
+
+    asyncio.run(story())
+    assert clock.now() - began >= DAY / 2
+    assert clock.moves < 10
