@@ -37,6 +37,7 @@ class MemoryRemovals(MemoryInspection):
 
     _removed: list[RemovalRow]
     _mark = 0
+    _has_erased = False
 
     def looked_up_to(self) -> int:
         with self._lock:
@@ -124,6 +125,8 @@ class MemoryRemovals(MemoryInspection):
         self, tenant_id: str, evidence_id: str, provider: str = UNKNOWN_PROVIDER
     ) -> MemoryRecord | None:
         """The upload of an evidence whose id was replaced, for this provider if it is known."""
+        if not self._has_erased:
+            return None
         evidence = tenant_id, erased_id(_KEY, tenant_id, evidence_id)
         found = [
             one
@@ -151,6 +154,7 @@ class MemoryRemovals(MemoryInspection):
             settings=settings,
         )
         record.erased_at = removal.at
+        self._has_erased = True
         record.forget_texts()
         if names.are_part_of(key.evidence_id):
             ids = numbered(erased_id(_KEY, *key.evidence))
