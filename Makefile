@@ -45,7 +45,7 @@ demo: $(VENV)/.installed  ## deliver a dozen records to a sandbox that misbehave
 
 .PHONY: test
 test: $(VENV)/.installed  ## run the tests on the installed wheel (one file: TESTS=tests/..., more options: ARGS="-k word")
-	@$(VENV)/bin/pytest -c tests/pytest.ini -n 2 $(ARGS) $(TESTS)
+	@$(VENV)/bin/pytest -c tests/pytest.ini -n 2 --dist worksteal $(ARGS) $(TESTS)
 
 .PHONY: test-fresh
 test-fresh: $(VENV)/.installed  ## run the properties of domain, delivery and simulation on new examples (again: FRESH=seed)
