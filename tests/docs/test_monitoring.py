@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import promql_parser
 import pytest
 import yaml
 
@@ -51,6 +52,14 @@ def test_what_a_rule_or_a_dashboard_asks_for_exists(expression: str) -> None:
             for label in one.split(",")
         }
         assert asked | grouped <= {*labels_of(metric, tenants=False), "le"}
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_prometheus_reads_what_a_rule_or_a_dashboard_asks(expression: str) -> None:
+    for word, value in (("$__rate_interval", "5m"), ("$__range", "1h")):  # as Grafana does
+        expression = expression.replace(word, value)
+    assert "$" not in expression
+    promql_parser.parse(expression)
 
 
 def test_every_metric_is_on_the_dashboard_or_in_a_rule() -> None:
