@@ -12,47 +12,56 @@ from ..domain.written import parse_duration
 
 WEBHOOK, WEBHOOK_SECRET = "EVIDENCE_COURIER_WEBHOOK", "EVIDENCE_COURIER_WEBHOOK_SECRET"
 MAIL, LATE_AFTER = "EVIDENCE_COURIER_MAIL", "EVIDENCE_COURIER_LATE_AFTER"
+SUBJECTS = "EVIDENCE_COURIER_NOTICE_SUBJECTS"
+
+_YES_OR_NO = {"yes": True, "no": False}
+_PORTS = {"smtp": 587, "smtps": 465}
+_ALL = (WEBHOOK, WEBHOOK_SECRET, MAIL, LATE_AFTER, SUBJECTS)
 
 
 def named_in(environ: Mapping[str, str]) -> Sequence[str]:
     """The variables of these options that are set."""
-    return [one for one in (WEBHOOK, WEBHOOK_SECRET, MAIL, LATE_AFTER) if environ.get(one)]
+    return [one for one in _ALL if environ.get(one)]
 
 
 def options_in(environ: Mapping[str, str]) -> dict[str, Any]:
     """The options `notices` and `late_after` of a courier; none where the environment has none.
     MisuseError, which quotes no value, for one that cannot be right."""
     sinks: list[Webhook | Mail] = []
+    if environ.get(SUBJECTS, "") not in ("", *_YES_OR_NO):
+        raise MisuseError(f"{SUBJECTS} must be yes or no")
+    subjects = _YES_OR_NO.get(environ.get(SUBJECTS, ""), False)
     if url := environ.get(WEBHOOK):
         try:
-            sinks.append(Webhook(url, environ.get(WEBHOOK_SECRET) or None))
+            sinks.append(Webhook(url, environ.get(WEBHOOK_SECRET) or None, subjects))
         except MisuseError as error:
             raise MisuseError(f"{WEBHOOK}: {error}") from None
     elif environ.get(WEBHOOK_SECRET):
         raise MisuseError(f"{WEBHOOK_SECRET} is set without {WEBHOOK}: set both, or neither")
     if url := environ.get(MAIL):
-        sinks.append(_mail(url))
+        sinks.append(_mail(url, subjects))
     options: dict[str, Any] = {"notices": sinks} if sinks else {}
     if text := environ.get(LATE_AFTER):
         try:
             options["late_after"] = parse_duration(text)
         except ValueError as error:
             raise MisuseError(f"{LATE_AFTER} {error}") from None
-        if not sinks:
+    for name in (LATE_AFTER, SUBJECTS):
+        if environ.get(name) and not sinks:
             raise MisuseError(
-                f"{LATE_AFTER} is set, and nothing is told of it: set {WEBHOOK} or {MAIL}, too, or "
-                "unset it"
+                f"{name} is set, and nothing is told: set {WEBHOOK} or {MAIL}, too, or unset it"
             )
     return options
 
 
-def _mail(url: str) -> Mail:
-    """From ``smtp://user:password@host:587/?from=courier@example.com&to=a@example.com``."""
+def _mail(url: str, subjects: bool) -> Mail:
+    """From ``smtp://user:password@host:587/?from=courier@example.com&to=a@example.com``; with
+    ``smtps`` TLS comes first."""
     try:
         parts = urlsplit(url)
         asked = parse_qs(parts.query)
-        port, (sender,) = parts.port or 587, asked["from"]
-        if parts.scheme != "smtp" or not parts.hostname:
+        port, (sender,) = parts.port or _PORTS[parts.scheme], asked["from"]
+        if not parts.hostname:
             raise ValueError
     except (ValueError, KeyError):
         example = "smtp://user:password@host:587/?from=courier@example.com&to=ops@example.com"
@@ -60,6 +69,8 @@ def _mail(url: str) -> Mail:
     return Mail(
         host=parts.hostname,
         port=port,
+        implicit_tls=parts.scheme == "smtps" or port == _PORTS["smtps"],
+        subjects=subjects,
         sender=sender,
         to=[one for text in asked.get("to", ()) for one in text.split(",")],
         username=unquote(parts.username) if parts.username else None,

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..domain.notices import news_of
-from ..domain.upload.backoff import later
+from ..domain.upload.backoff import earlier, later
+from ..domain.upload.find import Find
+from ..domain.upload.upload import Status, UploadKey
 from ..ports.logger import NoticeNotTaken
-from ..ports.notices import WaitingNotice
+from ..ports.notices import MAX_WAIT, WaitingNotice
+from ..ports.store import UploadStore
 from .duties import Duty
 from .effects import Notify, Read, Turn, Write, perform
 
@@ -27,10 +30,13 @@ a notice that was not taken."""
 WAITED_FOR = 1.0
 """So many seconds a step waits for its sink; what is told later counts in the next step."""
 
-LAST_WAIT = 15.0
-"""So many seconds a courier that works in calls waits for each sink when it is closed."""
+LAST_WAIT = 15
+"""So many seconds after it began to tell a sink a courier that is closed waits for it."""
 
-FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(hours=1)
+FIRST_WAIT = timedelta(seconds=10)
+
+MOST_NAMED = 10
+"""So many subjects a notice names."""
 
 
 class Teller(Protocol):
@@ -42,8 +48,13 @@ class Teller(Protocol):
         ...
 
     @property
+    def names_subjects(self) -> bool:
+        """Whether its notices name the subjects of the uploads."""
+        ...
+
+    @property
     def is_free(self) -> bool:
-        """Whether it has told everything that it was given."""
+        """Whether it can be given something to tell."""
         ...
 
     def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
@@ -52,6 +63,10 @@ class Teller(Protocol):
 
     def results(self) -> Mapping[int, str | None]:
         """Of what was told since the last call: None, or why the sink has not taken it."""
+        ...
+
+    def give_up(self) -> None:
+        """The sink hangs: the notice that it is being told has not been taken."""
         ...
 
     def end(self, wait: float) -> None:
@@ -89,29 +104,67 @@ def _look(names: Sequence[str], watch: Watch, now: datetime) -> Turn[bool]:
 
 def _telling(teller: Teller) -> Duty:
     tries: dict[int, int] = {}
+    leased_until: datetime | None = None
 
     def step(now: datetime) -> Turn[bool]:
+        nonlocal leased_until
+        if not teller.is_free and leased_until is not None and leased_until <= now:
+            teller.give_up()
         is_free = teller.is_free
         yield from _write_results(teller, tries, now)
         if not is_free:
             return False
         tries.clear()
-        until = later(now, LEASE)
+        leased_until = until = later(now, LEASE)
         claim = Write(lambda store: store.claim(teller.name, now, until, TOLD_AT_ONCE))
         waiting = yield from perform(claim)
         if not waiting:
             return False
         tries.update({one.number: one.tries for one in waiting})
+        if teller.names_subjects:
+            claimed = waiting
+            waiting = yield from perform(Read(lambda store: _naming(store, claimed, now)))
         yield from perform(Read(lambda store: teller.tell(waiting, WAITED_FOR)))
         taken = yield from _write_results(teller, tries, now)
         return taken == TOLD_AT_ONCE
 
     def end(now: datetime) -> Turn[bool]:
-        yield from perform(Read(lambda store: teller.end(LAST_WAIT)))
-        yield from _write_results(teller, tries, now)
+        began = now if leased_until is None else earlier(leased_until, LEASE)
+        waited = max((now - began).total_seconds(), 0)
+        for _ in range(max(LAST_WAIT - int(waited), 1)):  # in pieces: it may be given less time
+            yield from perform(Read(lambda store: teller.end(1.0)))
+            yield from _write_results(teller, tries, now)
+            if teller.is_free:
+                break
         return False
 
     return Duty(f"telling {teller.name}", TELL_EVERY, step, end)
+
+
+def _naming(
+    store: UploadStore, waiting: Sequence[WaitingNotice], now: datetime
+) -> Sequence[WaitingNotice]:
+    """The notices with the subjects of the newest uploads that they are about. These are read when
+    a notice is told, and stored in none."""
+    named = []
+    for one in waiting:
+        notice, subjects = one.notice, dict[str, None]()
+        if notice.kind in ("failed", "held"):
+            page = store.find(
+                Find(
+                    tenant_id=notice.tenant_id,
+                    statuses=[Status(notice.kind)],
+                    kind=notice.reason,
+                    provider=notice.provider,
+                    limit=min(notice.number, MOST_NAMED),
+                ),
+                now,
+            )
+            keys = [UploadKey(up.tenant_id, up.evidence_id, up.provider) for up in page.uploads]
+            found = store.get(keys)
+            subjects = {found[key].dossier.subject: None for key in keys if key in found}
+        named.append(evolve(one, notice=notice.naming([*subjects])))
+    return named
 
 
 def _write_results(teller: Teller, tries: dict[int, int], now: datetime) -> Turn[int]:
@@ -131,4 +184,4 @@ def _write_results(teller: Teller, tries: dict[int, int], now: datetime) -> Turn
 
 
 def _wait(tries: int) -> timedelta:
-    return min(FIRST_WAIT * (1 << min(tries, 20)), LONGEST_WAIT)
+    return min(FIRST_WAIT * (1 << min(tries, 20)), MAX_WAIT)

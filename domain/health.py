@@ -136,6 +136,7 @@ def health_of(
     oldest: Mapping[str, datetime],
     oldest_open: UploadStatus | None,
     stops: Sequence[Stop],
+    most: int | None = MOST_LISTED,
 ) -> RecordsHealth:
     """What these figures make.
 
@@ -144,6 +145,7 @@ def health_of(
         oldest: By tenant, when its oldest open upload was recorded, but for parked and paused ones.
         oldest_open: The oldest of these.
         stops: All that are recorded, without their `uploads`.
+        most: So many tenants, and so many stops, are listed; None: all.
     """
     total: Counter[str] = Counter({status.value: 0 for status in Status})
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
@@ -158,6 +160,27 @@ def health_of(
         if count.status is Status.SUCCEEDED and count.last_at is not None:
             succeeded[count.tenant_id, count.provider] = count.last_at
     last = {tenant: at for (tenant, _), at in sorted(succeeded.items(), key=lambda one: one[1])}
+    tenants = _tenants(of_tenants, oldest, last)
+    listed = _stops(stops, counts, succeeded)
+    return RecordsHealth(
+        counts=total,
+        reasons={word: dict(found) for word, found in reasons.items() if +found},
+        parked=sum(count.number for count in counts if count.parked),
+        oldest_open=oldest_open,
+        by_tenant=tenants[:most],
+        stops=listed[:most],
+        tenants_left_out=len(tenants) - len(tenants[:most]),
+        stops_left_out=len(listed) - len(listed[:most]),
+        last_success_at=max(succeeded.values(), default=None),
+        stopped=_by_reason(listed),
+    )
+
+
+def _tenants(
+    counts: Mapping[str, Mapping[str, int]],
+    oldest: Mapping[str, datetime],
+    last: Mapping[str, datetime],
+) -> list[TenantHealth]:
     tenants = [
         TenantHealth(
             tenant_id=tenant,
@@ -165,22 +188,10 @@ def health_of(
             oldest_open_at=oldest.get(tenant),
             last_success_at=last.get(tenant),
         )
-        for tenant, of_tenant in of_tenants.items()
+        for tenant, of_tenant in counts.items()
     ]
     tenants.sort(key=lambda one: (one.oldest_open_at is None, one.oldest_open_at, one.tenant_id))
-    listed = _stops(stops, counts, succeeded)
-    return RecordsHealth(
-        counts=total,
-        reasons={word: dict(found) for word, found in reasons.items() if +found},
-        parked=sum(count.number for count in counts if count.parked),
-        oldest_open=oldest_open,
-        by_tenant=tenants[:MOST_LISTED],
-        stops=listed[:MOST_LISTED],
-        tenants_left_out=max(len(tenants) - MOST_LISTED, 0),
-        stops_left_out=max(len(listed) - MOST_LISTED, 0),
-        last_success_at=max(succeeded.values(), default=None),
-        stopped=_by_reason(listed),
-    )
+    return tenants
 
 
 def _by_reason(stops: Iterable[Stop]) -> Mapping[str, Mapping[str, int]]:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from .health import Count, Stop
 from .upload.backoff import earlier, later
@@ -40,10 +40,11 @@ _STOPPED = {
 @frozen(kw_only=True)
 class Notice:
     """One transition. `kind` is blocked, parked, skipped, open_again, failed, held, late,
-    arriving_again or tenant_unknown.
+    arriving_again, tenant_unknown or summary.
 
-    `id` is the same however often it is told. `number` is how many uploads it is about. No field
-    has what a provider said, so that none names a person or has a secret.
+    `id` is the same however often it is told. `number` is how many uploads it is about; a summary
+    stands for so many other notices. No field has what a provider said, so that none has a secret.
+    `subjects`, whose uploads these are, is empty but for a sink that asks for them.
     """
 
     id: str
@@ -54,11 +55,12 @@ class Notice:
     provider: str | None = None
     reason: str | None = None
     number: int = 0
+    subjects: Sequence[str] = ()
 
     def to_json(self) -> str:
         """The notice as it is stored and sent."""
         found = asdict(self) | {"at": self.at.astimezone(UTC).isoformat()}
-        return json.dumps(found, sort_keys=True)
+        return json.dumps({k: v for k, v in found.items() if v != ()}, sort_keys=True)
 
     @staticmethod
     def from_json(text: str) -> Notice:
@@ -66,6 +68,14 @@ class Notice:
         found: dict[str, Any] = json.loads(text)
         found["at"] = datetime.fromisoformat(found["at"])
         return Notice(**found)
+
+    def naming(self, subjects: Sequence[str]) -> Notice:
+        """The same, with the subjects of as many of its uploads as are given."""
+        if not subjects:
+            return self
+        more = self.number - len(subjects)
+        names = ", ".join(subjects) + (f" and {more:,} more" if more > 0 else "")
+        return evolve(self, subjects=tuple(subjects), text=f"{self.text}; of {names}")
 
 
 @frozen
@@ -138,6 +148,17 @@ def notice_of(
         reason=reason,
         number=number,
     )
+
+
+def summary_of(notices: Sequence[Notice]) -> Notice:
+    """One notice for many, the oldest first, that no sink has taken for long."""
+    number = sum(one.number if one.kind == "summary" else 1 for one in notices)
+    first, last = notices[0], notices[-1]
+    text = (
+        f"{number:,} notices since {_text(first.at)} were not taken and are not told one by one: "
+        "`evidence-courier health` and `evidence-courier blocks` say how all stands now"
+    )
+    return evolve(notice_of("summary", first.at, text, reason=last.id), reason=None, number=number)
 
 
 def _of_stops(

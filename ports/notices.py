@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from attrs import frozen
@@ -11,7 +11,11 @@ from attrs import frozen
 from ..domain.notices import News, Notice, Standing
 
 MAX_WAITING = 1_000
-"""So many notices wait for one sink; of more, the oldest are dropped."""
+"""So many notices wait for one sink; of more, the oldest half becomes one summary."""
+
+MAX_WAIT = timedelta(hours=1)
+"""No notice waits longer until it is told again: one that is due later is due at once, as the clock
+was set back."""
 
 
 @frozen
@@ -35,7 +39,8 @@ class Notices(Protocol):
         once for each sink. Nothing is written if the notes are others by now: another courier has
         looked meanwhile.
 
-        At most MAX_WAITING wait for a sink; of more, the oldest are removed.
+        At most MAX_WAITING wait for a sink; of more, a summary takes the place of all but the
+        newest MAX_WAITING // 2 (`summary_of`).
 
         Returns:
             How many notices were written.
@@ -45,8 +50,8 @@ class Notices(Protocol):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
-        """The oldest notices that are due for a sink. No other caller is given them before `until`,
-        when they are due again."""
+        """The oldest notices that are due for a sink, or due after MAX_WAIT. No other caller is
+        given them before `until`, when they are due again."""
         ...
 
     def told(self, numbers: Sequence[int]) -> None:
@@ -63,7 +68,8 @@ class Sink(Protocol):
     """What takes notices, such as a webhook.
 
     `name` tells it from others: what waits for it waits under this name, on every courier. It must
-    not contain a secret.
+    not contain a secret. A sink whose attribute `subjects` is True is given notices that name the
+    subjects; one without that attribute is not.
     """
 
     @property

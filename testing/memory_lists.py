@@ -90,6 +90,7 @@ def health_in(
     oldest_first: Sequence[MemoryRecord],
     stops: Sequence[Stop],
     status_of: Callable[[MemoryRecord], UploadStatus],
+    most: int | None,
 ) -> RecordsHealth:
     """How all of them stand."""
     late = [
@@ -100,7 +101,7 @@ def health_in(
     ]
     oldest = {one.upload.key.tenant_id: one.upload.created_at for one in reversed(late)}
     first = status_of(late[0]) if late else None
-    return health_of(counts_of(oldest_first), oldest, first, stops)
+    return health_of(counts_of(oldest_first), oldest, first, stops, most)
 
 
 def invalid_after(invalid: Invalid, told: InvalidTenants) -> Invalid:

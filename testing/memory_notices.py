@@ -9,9 +9,10 @@ from itertools import count
 from attrs import define
 
 from ..domain.health import Count, RecordsHealth
-from ..domain.notices import News, Notice, Standing
+from ..domain.notices import News, Notice, Standing, summary_of
+from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
-from ..ports.notices import MAX_WAITING, WaitingNotice
+from ..ports.notices import MAX_WAIT, MAX_WAITING, WaitingNotice
 from .memory_inspection import MemoryInspection
 
 
@@ -35,13 +36,13 @@ class MemoryNotices(MemoryInspection):
     def counted(self, find: Find) -> Sequence[Count]:
         raise NotImplementedError
 
-    def health(self, now: datetime) -> RecordsHealth:
+    def _health(self, now: datetime, most: int | None) -> RecordsHealth:
         raise NotImplementedError
 
     def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
         with self._lock:
             self._go_on("standing")
-            figures = self.health(now)
+            figures = self._health(now, None)
             stand = Standing(self.counted(Find()), figures.stops, figures.oldest_open_at)
             return stand, dict(self._notes)
 
@@ -57,8 +58,9 @@ class MemoryNotices(MemoryInspection):
                     self._notices[next(self._numbers)] = _Kept(sink, notice, now)
             for sink in sinks:
                 waiting = [n for n, one in self._notices.items() if one.sink == sink]
-                for number in waiting[:-MAX_WAITING]:
-                    del self._notices[number]
+                if len(waiting) > MAX_WAITING:
+                    many = [self._notices.pop(n).notice for n in waiting[: -(MAX_WAITING // 2)]]
+                    self._notices[next(self._numbers)] = _Kept(sink, summary_of(many), now)
             return len(news.notices)
 
     def claim(
@@ -69,7 +71,7 @@ class MemoryNotices(MemoryInspection):
             found = [
                 (number, one)
                 for number, one in self._notices.items()
-                if one.sink == sink and one.due <= now
+                if one.sink == sink and not now < one.due <= later(now, MAX_WAIT)
             ][:limit]
             for _, one in found:
                 one.due = until

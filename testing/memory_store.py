@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import count
 from threading import RLock
 
 from attrs import evolve
 
-from ..domain.health import Count, RecordsHealth
+from ..domain.health import MOST_LISTED, Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
@@ -235,8 +236,12 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
     def health(self, now: datetime) -> RecordsHealth:
         with self._lock:
             self._go_on("health")
-            stops = lists.stops_of(self._gates, self._invalid)
-            return lists.health_in(self._oldest_first(), stops, lambda one: self._status(one, now))
+            return self._health(now, MOST_LISTED)
+
+    def _health(self, now: datetime, most: int | None) -> RecordsHealth:
+        stops = lists.stops_of(self._gates, self._invalid)
+        status_of = partial(self._status, now=now)
+        return lists.health_in(self._oldest_first(), stops, status_of, most)
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._lock:

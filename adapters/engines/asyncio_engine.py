@@ -313,14 +313,15 @@ class AsyncEngine:
     # --- the end ---------------------------------------------------------------------------------
 
     async def close(self, grace: float) -> None:
-        """Record what was submitted, let what is under way finish for `grace` seconds, and hand
-        the rest back to the store."""
+        """Record what was submitted, give what is under way `grace` seconds, hand back the rest."""
         self.active.closing = self._driver.closing = True
         self._rested.set()
         await self._recorder.finish(grace)
         for task in self._own_tasks():
             task.cancel()
             await asyncio.wait([task])
+        for duty in self._duties.last():
+            self._run_beside(duty)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(grace, self._least_grace)) as self._grace:

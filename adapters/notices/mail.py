@@ -10,11 +10,11 @@ from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from ...domain.errors import MisuseError
 from ...domain.notices import Notice
-from .webhook import TIMEOUT
+from .webhook import TIMEOUT, NotTakenError
 
 IMPLICIT_TLS = 465
 """The port at which TLS comes first; at the others it is asked for (STARTTLS)."""
@@ -27,12 +27,14 @@ class Mail:
     Args:
         host: The mail server.
         port: 587, where STARTTLS is demanded; at 465 TLS comes first.
+        implicit_tls: Whether TLS comes first at another port, too.
         sender: The address that it is from.
         to: The addresses that it goes to.
         username: For a server that wants a login.
         password: The password beside it.
         tls: False: without TLS; a login is refused then.
         context: Which certificates are trusted; by default the system's.
+        subjects: Whether a mail names the subjects of the uploads.
     """
 
     host: str
@@ -42,7 +44,9 @@ class Mail:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: bool = True
+    implicit_tls: bool = field(default=Factory(lambda self: self.port == IMPLICIT_TLS, True))
     context: ssl.SSLContext | None = field(default=None, repr=False)
+    subjects: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not self.to or isinstance(self.to, str):
@@ -57,22 +61,35 @@ class Mail:
         return f"mail by {self.host} ({digest})"
 
     def take(self, notice: Notice) -> None:
-        """Send it."""
-        context = self.context or ssl.create_default_context()
-        server: smtplib.SMTP
-        if self.tls and self.port == IMPLICIT_TLS:
-            server = smtplib.SMTP_SSL(self.host, self.port, timeout=TIMEOUT, context=context)
-        else:
-            server = smtplib.SMTP(self.host, self.port, timeout=TIMEOUT)
+        """Send it; it is taken if the server takes it for one of the addresses. NotTakenError if
+        not, without what the server said: that may have an address in it."""
         try:
-            if self.tls and self.port != IMPLICIT_TLS:
+            server = self._connected()
+            try:
+                if self.username is not None:
+                    server.login(self.username, self.password or "")
+                server.send_message(self.message(notice))
+            finally:
+                with suppress(smtplib.SMTPException, OSError):
+                    server.quit()
+        except (smtplib.SMTPException, OSError) as error:
+            raise NotTakenError(_words_for(error)) from None
+
+    def _connected(self) -> smtplib.SMTP:
+        context = self.context or ssl.create_default_context()
+        if self.tls and self.implicit_tls:
+            return smtplib.SMTP_SSL(self.host, self.port, timeout=TIMEOUT, context=context)
+        server = smtplib.SMTP(self.host, self.port, timeout=TIMEOUT)
+        try:
+            if self.tls:
                 server.starttls(context=context)
-            if self.username is not None:
-                server.login(self.username, self.password or "")
-            server.send_message(self.message(notice))
-        finally:
-            with suppress(smtplib.SMTPException, OSError):
-                server.quit()
+        except smtplib.SMTPNotSupportedError:
+            server.close()
+            raise NotTakenError("the server offers no STARTTLS, so nothing was sent") from None
+        except BaseException:
+            server.close()
+            raise
+        return server
 
     def message(self, notice: Notice) -> EmailMessage:
         """The mail for a notice."""
@@ -84,3 +101,21 @@ class Mail:
         mail["Message-ID"] = f"<{notice.id}@evidence-courier.invalid>"
         mail.set_content(f"{notice.text}\n\n{notice.kind}, {notice.at.isoformat()}\n{notice.id}\n")
         return mail
+
+
+def _words_for(error: smtplib.SMTPException | OSError) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"the server's certificate is not trusted: {error.verify_message}"
+        case smtplib.SMTPAuthenticationError():
+            return f"the server refused the login (SMTP {error.smtp_code})"
+        case smtplib.SMTPNotSupportedError():
+            return "the server offers no login, or takes no address beyond ASCII"
+        case smtplib.SMTPRecipientsRefused():
+            codes = sorted({code for code, _ in error.recipients.values()})
+            return f"the server refused all addresses (SMTP {', '.join(map(str, codes))})"
+        case smtplib.SMTPResponseException():
+            return f"the server refused it (SMTP {error.smtp_code})"
+        case smtplib.SMTPException() if type(error) is smtplib.SMTPException:  # of a login
+            return "the server offers no login that is known: leave the user and the password out"
+    return f"no connection, or it was lost: {type(error).__name__}"

@@ -8,30 +8,50 @@ from collections.abc import Mapping, Sequence
 from ...ports.notices import Sink, WaitingNotice
 from .webhook import NotTakenError
 
+MOST_HANGING = 3
+"""So many threads that a sink has not come back from are left behind; then no other one begins."""
+
+_HANGS = "it hangs: it has neither taken a notice nor refused it"
+
 
 class SinkTeller:
     """The `Teller` of one sink."""
 
     def __init__(self, sink: Sink) -> None:
         self.name = sink.name
+        self.names_subjects = getattr(sink, "subjects", False) is True
         self._sink = sink
         self._thread: threading.Thread | None = None
+        self._hanging: list[threading.Thread] = []
+        self._telling: list[int] = []
         self._results: dict[int, str | None] = {}
         self._lock = threading.Lock()
         self._ends = False
 
     @property
     def is_free(self) -> bool:
-        """Whether it has told everything that it was given; in a forked child it has."""
-        return self._thread is None or not self._thread.is_alive()
+        """Whether it can be given something to tell; in a forked child it can."""
+        hanging = sum(one.is_alive() for one in self._hanging)
+        return not _is_alive(self._thread) and hanging < MOST_HANGING
 
     def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
         """Tell these one after the other, up to the first that is not taken."""
+        self._hanging = [one for one in self._hanging if one.is_alive()]
         self._thread = threading.Thread(
             target=self._tell, args=[notices], name="evidence-courier-notices", daemon=True
         )
         self._thread.start()
         self._thread.join(wait)
+
+    def give_up(self) -> None:
+        """The sink hangs: the notice that it is being told has not been taken. If it takes it after
+        all, nothing hears of that."""
+        with self._lock:
+            if _is_alive(self._thread):
+                assert self._thread is not None
+                self._hanging.append(self._thread)
+                self._thread = None
+                self._results |= dict.fromkeys(self._telling, _HANGS)
 
     def end(self, wait: float) -> None:
         """Begin with no other notice, and wait so many seconds for the one that is being told."""
@@ -48,13 +68,19 @@ class SinkTeller:
 
     def _tell(self, notices: Sequence[WaitingNotice]) -> None:
         for one in notices:
-            if self._ends:
+            if self._ends or not self._is_told(one):
                 return
-            refused = self._refusal(one)
-            with self._lock:
-                self._results[one.number] = refused
-            if refused is not None:
-                return
+
+    def _is_told(self, waiting: WaitingNotice) -> bool:
+        """Tell it; whether the next may be told."""
+        mine = threading.current_thread()
+        self._telling = [waiting.number]
+        refused = self._refusal(waiting)
+        with self._lock:
+            if self._thread is not mine:
+                return False
+            self._results[waiting.number] = refused
+        return refused is None
 
     def _refusal(self, waiting: WaitingNotice) -> str | None:
         try:
@@ -64,3 +90,7 @@ class SinkTeller:
         except BaseException as error:  # a host's callable; what it says may have a secret in it
             return type(error).__name__
         return None
+
+
+def _is_alive(thread: threading.Thread | None) -> bool:
+    return thread is not None and thread.is_alive()

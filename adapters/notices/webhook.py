@@ -7,11 +7,11 @@ import hmac
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ...domain.errors import MisuseError
 from ...domain.notices import Notice
@@ -40,11 +40,13 @@ class Webhook:
     """Posts each notice as JSON to a URL; any answer of 200 to 299 takes it.
 
     With a `secret` the header `Evidence-Courier-Signature` signs `Evidence-Courier-Timestamp` and
-    the body. MisuseError for a URL that is neither https nor on loopback.
+    the body. With `subjects` it is told whose uploads these are. MisuseError for a URL that is
+    neither https nor on loopback.
     """
 
     url: str = field(repr=False)
     secret: str | None = field(default=None, repr=False)
+    subjects: bool = False
     now: Callable[[], float] = field(default=time.time, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -60,8 +62,10 @@ class Webhook:
         return f"webhook at {urlsplit(self.url).hostname} ({digest})"
 
     def take(self, notice: Notice) -> None:
-        """Post it; RuntimeError if it is not taken."""
-        body, timestamp = notice.to_json().encode(), str(int(self.now()))
+        """Post it; NotTakenError if it is not taken."""
+        # As Slack has it: a tenant called <!channel> would call everybody there.
+        text = notice.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        body, timestamp = evolve(notice, text=text).to_json().encode(), str(int(self.now()))
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "evidence-courier",
@@ -77,6 +81,9 @@ class Webhook:
         except HTTPError as error:
             error.close()
             raise NotTakenError(f"HTTP {error.code}") from None
+        except URLError as error:
+            why = error.reason if isinstance(error.reason, OSError) else error
+            raise NotTakenError(f"no connection: {type(why).__name__}") from None
 
 
 class NotTakenError(RuntimeError):

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 from attrs import evolve
 
+from ...domain.health import MOST_LISTED
 from ...domain.notices import News, Notice, notice_of
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Failed, FailedReason, Status
 from ...ports.notices import MAX_WAITING
-from ...ports.records import Change
+from ...ports.records import Change, InvalidTenants
 from .assertions import same
 from .store_gates import GateRules
 from .stored import AT, entry
@@ -75,6 +76,13 @@ class NoticeRules(GateRules):
                 same(store.note(AT, ["one"], News([], new_notes), notes), 0)
             same(seen, [{}, {"first": "1"}, {"a": "2"}])
 
+    def test_a_look_sees_more_stops_than_are_listed(self) -> None:
+        with self._store() as store:
+            invalid = [f"tenant-{number}" for number in range(MOST_LISTED + 2)]
+            store.save([InvalidTenants(invalid, [], AT)])
+            same(len(store.health(AT).stops), MOST_LISTED)
+            same(len(store.standing(AT)[0].stops), MOST_LISTED + 2)
+
     def test_of_two_that_have_seen_the_same_notes_one_writes(self) -> None:
         with self._store() as store:
             seen = [store.standing(AT)[1] for _ in range(2)]
@@ -83,13 +91,40 @@ class NoticeRules(GateRules):
             same([one.notice for one in store.claim("one", AT, SOON, 9)], [notice("a")])
             same(store.standing(AT)[1], {"a": "1"}, "what was noted")
 
-    def test_a_sink_that_takes_nothing_fills_no_disk(self) -> None:
+    def test_what_a_sink_does_not_take_becomes_a_summary_and_is_not_dropped(self) -> None:
         with self._store() as store:
-            many = says(*(f"{number}" for number in range(MAX_WAITING + 2)))
-            store.note(AT, ["one", "two"], many, {})
-            (first,) = store.claim("one", AT, SOON, 1)
-            same(first.notice.text, "2", "the oldest that is kept")
-            same(len(store.claim("two", AT, SOON, 9_999)), MAX_WAITING)
+            rest = MAX_WAITING // 2
+            for begins in (0, MAX_WAITING):
+                store.note(AT, ["one"], says(*(f"{begins + n}" for n in range(MAX_WAITING))), {})
+            store.note(AT, ["one", "two"], says("last"), {})
+            waiting = [one.notice for one in store.claim("one", AT, SOON, 9_999)]
+            summaries = [one for one in waiting if one.kind == "summary"]
+            others = [one.text for one in waiting if one.kind != "summary"]
+            same(sum(one.number for one in summaries) + len(others), 2 * MAX_WAITING + 1)
+            same(len(summaries), 1, "how many summaries")
+            same(others[-1], "last")
+            same(others[0], f"{2 * MAX_WAITING - rest}", "the oldest that is told by itself")
+            same(len(store.claim("two", AT, SOON, 9_999)), 1)
+
+    def test_a_notice_that_is_told_late_takes_no_summary_with_it(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one"], says("a"), {})
+            (told,) = store.claim("one", AT, SOON, 9)
+            store.note(AT, ["one"], says(*map(str, range(MAX_WAITING))), {})
+            store.told([told.number])
+            (summary,) = [
+                one.notice
+                for one in store.claim("one", AT, SOON, 9_999)
+                if one.notice.kind == "summary"
+            ]
+            same(summary.number, MAX_WAITING + 1 - MAX_WAITING // 2)
+
+    def test_a_clock_that_was_set_back_keeps_no_notice_back(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one"], says("a"), {})
+            back = AT - timedelta(days=400)
+            same(len(store.claim("one", back, back + timedelta(minutes=2), 9)), 1)
+            same(len(store.claim("one", back, back + timedelta(minutes=2), 9)), 0, "claimed twice")
 
     def test_a_notice_outlives_the_store(self) -> None:
         with self._folder() as folder:

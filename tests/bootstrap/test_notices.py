@@ -189,6 +189,71 @@ def test_a_blocking_courier_waits_at_its_end_for_a_slow_sink(
     assert told == ["text 0"]
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_a_courier_that_is_closed_waits_for_a_slow_sink(
+    house: House, monkeypatch: pytest.MonkeyPatch, background: bool
+) -> None:
+    monkeypatch.setattr(delivery_notices, "WAITED_FOR", 0.0)
+    going_on, told = threading.Event(), list[str]()
+
+    def slow(notice: Notice) -> None:
+        going_on.wait(10)
+        told.append(notice.text)
+
+    async def run() -> None:
+        async with house.courier(notices=[OnNotice(slow)], background=background) as courier:
+            await (looked(courier, house, 1) if background else courier.deliver_due())
+            going_on.set()
+
+    waiting(house, 1)
+    for _ in range(3):
+        asyncio.run(run())
+        house.clock.advance(600)
+    assert told == ["text 0"]
+
+
+def test_a_sink_that_hangs_for_ever_is_told_by_the_same_courier_again(house: House) -> None:
+    going_on, told = threading.Event(), list[str]()
+
+    def hangs_once(notice: Notice) -> None:
+        told.append(notice.text)
+        if len(told) == 1:
+            going_on.wait(60)
+
+    async def story() -> None:
+        async with house.courier(notices=[OnNotice(hangs_once)]) as courier:
+            await looked(courier, house, 20)
+        going_on.set()
+
+    waiting(house, 2)
+    asyncio.run(story())
+    assert sorted(told) == ["text 0", "text 0", "text 1"]
+    (event,) = [one for one in house.logger.events if isinstance(one, NoticeNotTaken)]
+    assert (event.number, event.reason.split(":")[0]) == (1, "it hangs")
+
+
+def test_a_subject_is_named_by_setting_only(house: House) -> None:
+    named: list[Notice] = []
+    told: list[Notice] = []
+
+    async def story() -> None:
+        sinks = [OnNotice(named.append, name="named", subjects=True), OnNotice(told.append)]
+        async with house.courier(notices=sinks) as courier:
+            await looked(courier, house, 1)
+            await fails(courier, house, 12)
+            await looked(courier, house)
+
+    asyncio.run(story())
+    (one,), (other,) = named, told
+    assert (one.id, other.subjects) == (other.id, ())
+    assert one.subjects == ("emp-7",)
+    assert one.text == f"{other.text}; of emp-7 and 11 more"
+    assert "emp-7" not in other.to_json()
+    files = b"".join(file.read_bytes() for file in house.database.parent.glob("courier.db*"))
+    assert b"; of emp-7" not in files
+    assert not [event for event in house.logger.events if "emp-7" in repr(event)]
+
+
 def waiting(house: House, number: int) -> None:
     """So many notices wait for a sink."""
     notices = [

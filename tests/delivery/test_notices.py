@@ -17,12 +17,16 @@ class Idle:
     """A teller that is never asked."""
 
     name = "idle"
+    names_subjects = False
     is_free = True
 
     def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
         raise NotImplementedError
 
     def results(self) -> Mapping[int, str | None]:
+        raise NotImplementedError
+
+    def give_up(self) -> None:
         raise NotImplementedError
 
     def end(self, wait: float) -> None:

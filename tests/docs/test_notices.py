@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from evidence_courier.adapters.notices.webhook import signature_of
 from evidence_courier.bootstrap import notices
@@ -24,8 +29,13 @@ def test_the_page_tells_every_kind_that_there_is() -> None:
 
 
 def test_the_page_tells_every_variable() -> None:
-    names = {notices.WEBHOOK, notices.WEBHOOK_SECRET, notices.MAIL, notices.LATE_AFTER}
-    assert {*re.findall(r"EVIDENCE_COURIER_\w+", PAGE)} == names
+    assert {*re.findall(r"EVIDENCE_COURIER_\w+", PAGE)} == {
+        notices.WEBHOOK,
+        notices.WEBHOOK_SECRET,
+        notices.MAIL,
+        notices.LATE_AFTER,
+        notices.SUBJECTS,
+    }
 
 
 def test_the_code_of_the_page_tells_genuine_requests_from_others() -> None:
@@ -42,3 +52,15 @@ def test_the_code_of_the_page_tells_genuine_requests_from_others() -> None:
     old = str(int(now) - 900)
     assert not is_genuine(SECRET, old, f"sha256={signature_of(SECRET, old, body)}", body)
     assert not is_genuine(SECRET, "soon", signed, body)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_shell_line_of_the_page_prints_the_signature(tmp_path: Path) -> None:
+    (line,) = re.findall(r"```sh\n(.*?)\n```", PAGE)
+    body = '{"text": "acmé", "x": "\\\\n"}'.encode()
+    (tmp_path / "body").write_bytes(body)
+    given = {**os.environ, "TIMESTAMP": "1771668000", "SECRET": SECRET}
+    ran = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, env=given, capture_output=True, text=True, check=True
+    )
+    assert signature_of(SECRET, "1771668000", body) in ran.stdout.split()

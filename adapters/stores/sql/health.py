@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from ....domain.health import Count, RecordsHealth, Stop, health_of, paused, stop_of
+from ....domain.health import MOST_LISTED, Count, RecordsHealth, Stop, health_of, paused, stop_of
 from ....domain.upload.failure import Concern, FailureKind
 from ..rows import Row, moment_of
 from . import pauses
@@ -30,7 +30,12 @@ _OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET
 STOPS = "SELECT tenant_id, provider, at, kind, message, until FROM blocks"
 
 
-def health(session: Session, now: datetime, counts: Sequence[Count]) -> RecordsHealth:
+def health(
+    session: Session,
+    now: datetime,
+    counts: Sequence[Count],
+    most: int | None = MOST_LISTED,
+) -> RecordsHealth:
     """How they stand at one moment; `counts` are all that there are then."""
     wait = [stop_of(pause) for pause in pauses.read(session)]
     stops = [*wait, *(_stop_of(row) for row in session.ask(STOPS))]
@@ -47,7 +52,7 @@ def health(session: Session, now: datetime, counts: Sequence[Count]) -> RecordsH
     first = [min(oldest.values(), key=_order)["id"]] if oldest else []
     (status,) = statuses_of(session, session.ask_all(BY_ID, [first]), now) if first else (None,)
     moments = {one: datetime.fromisoformat(row["created_at"]) for one, row in oldest.items()}
-    return health_of(counts, moments, status, stops)
+    return health_of(counts, moments, status, stops, most)
 
 
 def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, Row]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ....domain.notices import News, Notice, Standing
+from ....domain.notices import News, Notice, Standing, summary_of
+from ....domain.upload.backoff import later
 from ....domain.upload.find import Find
-from ....ports.notices import MAX_WAITING, WaitingNotice
+from ....ports.notices import MAX_WAIT, MAX_WAITING, WaitingNotice
 from ..rows import moment
 from . import health
 from .linking import SqlLinks
@@ -28,13 +29,10 @@ _ADD = Batch(
     ("sink", "notice", "due"),
     "INSERT INTO notices (sink, notice, due, tries) SELECT sink, notice, due, 0 FROM given",
 )
-_DROP = """
-DELETE FROM notices WHERE sink = :sink AND id <= (
-    SELECT id FROM notices WHERE sink = :sink ORDER BY id DESC LIMIT 1 OFFSET :most
-)
-"""
+_WAITING = "SELECT COUNT(*) AS number FROM notices WHERE sink = :sink"
+_OLDEST = "SELECT id, notice FROM notices WHERE sink = :sink ORDER BY id LIMIT :most"
 _DUE = """
-SELECT id, notice, tries FROM notices WHERE sink = :sink AND due <= :now
+SELECT id, notice, tries FROM notices WHERE sink = :sink AND (due <= :now OR due > :beyond)
 ORDER BY id LIMIT :most /* FOR UPDATE SKIP LOCKED */
 """
 _CLAIM = Batch(
@@ -53,7 +51,7 @@ class SqlNotices(SqlLinks):
     def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
         with self._readers.reading() as session:
             counts = counted(session, Find())
-            figures = health.health(session, now, counts)
+            figures = health.health(session, now, counts, most=None)
             return Standing(counts, figures.stops, figures.oldest_open_at), _notes(session)
 
     def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
@@ -69,14 +67,26 @@ class SqlNotices(SqlLinks):
             due = moment(now)
             session.tell_all(_ADD, [(sink, text, due) for text in texts for sink in sinks])
             for sink in sinks if texts else ():
-                session.tell(_DROP, {"sink": sink, "most": MAX_WAITING})
+                self._sum_up(sink, due)
             return len(texts)
+
+    def _sum_up(self, sink: str, due: str) -> None:
+        session = self._session
+        (row,) = session.ask(_WAITING, {"sink": sink})
+        if row["number"] > MAX_WAITING:
+            most = row["number"] - MAX_WAITING // 2
+            rows = session.ask(_OLDEST, {"sink": sink, "most": most})
+            summary = summary_of([Notice.from_json(one["notice"]) for one in rows])
+            # A row of its own: one that is being told just now is removed once it was taken.
+            session.tell_all(_ADD, [(sink, summary.to_json(), due)])
+            session.tell_all(_TOLD, [(one["id"],) for one in rows])
 
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
         with self.transaction("no notice was taken up"):
-            rows = self._session.ask(_DUE, {"sink": sink, "now": moment(now), "most": limit})
+            given = {"now": moment(now), "beyond": moment(later(now, MAX_WAIT))}
+            rows = self._session.ask(_DUE, {"sink": sink, "most": limit, **given})
             self._session.tell_all(_CLAIM, [(row["id"], moment(until)) for row in rows])
             return [
                 WaitingNotice(row["id"], Notice.from_json(row["notice"]), row["tries"])

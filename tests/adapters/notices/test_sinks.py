@@ -16,6 +16,7 @@ import pytest
 
 from evidence_courier import Mail, MisuseError, Notice, OnNotice, Webhook
 from evidence_courier.adapters.notices import SinkTeller
+from evidence_courier.adapters.notices.teller import MOST_HANGING
 from evidence_courier.domain.notices import notice_of
 from evidence_courier.ports.notices import WaitingNotice
 
@@ -64,6 +65,20 @@ def test_a_webhook_posts_json_that_slack_takes_and_signs_it(hook: str) -> None:
     assert headers["Evidence-Courier-Timestamp"] == "1771668000"
     signed = hmac.new(SECRET.encode(), b"1771668000." + body, hashlib.sha256).hexdigest()
     assert headers["Evidence-Courier-Signature"] == f"sha256={signed}"
+
+
+def test_no_tenant_calls_everybody_in_a_channel_of_slack(hook: str) -> None:
+    Webhook(hook).take(notice_of("late", AT, "<!channel> & co", "<!channel> & co"))
+    ((_, body),) = Hook.got
+    assert json.loads(body)["text"] == "&lt;!channel&gt; &amp; co"
+    assert json.loads(body)["tenant_id"] == "<!channel> & co"
+
+
+def test_a_webhook_that_is_not_there_is_said_without_its_url() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}/secret-path"
+    with pytest.raises(RuntimeError, match=r"^no connection: ConnectionRefusedError$"):
+        Webhook(url).take(NOTICE)
 
 
 def test_without_a_secret_nothing_is_signed(hook: str) -> None:
@@ -197,3 +212,28 @@ def test_a_sink_that_hangs_is_waited_for_no_longer_than_is_said() -> None:
     assert (teller.is_free, dict(teller.results())) == (False, {})
     going_on.set()
     teller.tell([], 5.0) if teller.is_free else None
+
+
+def test_a_sink_that_hangs_is_left_behind_a_few_times() -> None:
+    going_on, told = threading.Event(), list[int]()
+
+    def hangs(notice: Notice) -> None:
+        told.append(1)
+        going_on.wait(30)
+
+    teller = SinkTeller(OnNotice(hangs))
+    for number in range(MOST_HANGING):
+        assert teller.is_free
+        teller.tell([WaitingNotice(number, NOTICE, 0), WaitingNotice(99, NOTICE, 0)], 0.01)
+        teller.give_up()
+        ((refused, why),) = teller.results().items()
+        assert refused == number
+        assert why is not None
+        assert "hangs" in why
+    assert (teller.is_free, len(told)) == (False, MOST_HANGING)
+    going_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "evidence-courier-notices":
+            thread.join(5)
+    assert (teller.is_free, dict(teller.results())) == (True, {})
+    assert len(told) == MOST_HANGING

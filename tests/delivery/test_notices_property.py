@@ -1,0 +1,146 @@
+"""One transition is one notice, and is told at least once: with several couriers that look and tell
+at the same time, die between any two steps, and have sinks that refuse or hang."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evidence_courier.delivery.effects import Effect, Notify, Read, Turn, Write
+from evidence_courier.delivery.notices import Watch, duties_for
+from evidence_courier.domain.health import Stop
+from evidence_courier.domain.notices import Standing
+from evidence_courier.ports.notices import MAX_WAIT, WaitingNotice
+from evidence_courier.testing import MemoryStore
+
+START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+
+
+class World(MemoryStore):
+    """A store in which tenants are blocked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocked: set[str] = set()
+
+    def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
+        _, notes = super().standing(now)
+        stops = [
+            Stop(state="blocked", tenant_id=one, provider="p", since=START, reason="unauthorized")
+            for one in sorted(self.blocked)
+        ]
+        return Standing([], stops, None), notes
+
+
+@define
+class FakeTeller:
+    """Tells a sink that takes, refuses, or takes without the courier hearing of it."""
+
+    taken: list[tuple[str, str]]
+    mood: Callable[[], str]
+    name: str = "sink"
+    names_subjects: bool = False
+    is_free: bool = True
+    found: dict[int, str | None] = field(factory=dict)
+
+    def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
+        for one in notices:
+            mood = self.mood()
+            if mood != "refuses":
+                assert one.notice.tenant_id is not None
+                self.taken.append((one.notice.id, f"{one.notice.tenant_id} {one.notice.kind}"))
+            if mood == "is not heard":
+                return
+            self.found[one.number] = None if mood == "takes" else "no"
+            if mood == "refuses":
+                return
+
+    def results(self) -> Mapping[int, str | None]:
+        found, self.found = self.found, {}
+        return found
+
+    def give_up(self) -> None:
+        raise AssertionError("it is always free")
+
+    def end(self, wait: float) -> None:
+        raise NotImplementedError
+
+
+@define
+class Courier:
+    """One of the couriers, in the midst of its duties."""
+
+    world: World
+    teller: FakeTeller
+    under_way: list[tuple[Turn[bool], object]] = field(factory=list)
+
+    def begin(self, now: datetime) -> None:
+        if not self.under_way:
+            duties = duties_for([self.teller], Watch(None, tuple))
+            self.under_way = [(duty.step(now), None) for duty in duties]
+
+    def step(self, which: int) -> None:
+        """Perform one effect of one of its duties."""
+        turn, answer = self.under_way.pop(which % len(self.under_way))
+        try:
+            effect: Effect[object] = turn.send(answer)
+        except StopIteration:
+            return
+        assert isinstance(effect, Read | Write | Notify)
+        answer = None if isinstance(effect, Notify) else effect.verb(self.world)
+        self.under_way.append((turn, answer))
+
+    def whole(self, now: datetime) -> None:
+        self.begin(now)
+        while self.under_way:
+            self.step(0)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("turns"), st.integers(0, 2)),
+        st.tuples(st.just("dies"), st.integers(0, 2)),
+        st.tuples(st.just("steps"), st.integers(0, 5)),
+        st.tuples(st.just("waits"), st.integers(1, 200)),
+        st.tuples(st.just("is set back"), st.integers(1, 9_000)),
+    ),
+    max_size=120,
+)
+MOODS = st.lists(st.sampled_from(["takes", "refuses", "is not heard"]), max_size=40)
+
+
+@given(STEPS, MOODS)
+def test_one_transition_is_one_notice_whoever_dies(
+    steps: list[tuple[str, int]], moods: list[str]
+) -> None:
+    world, now, taken = World(), START, list[tuple[str, str]]()
+
+    def mood() -> str:
+        return moods.pop() if moods else "takes"
+
+    couriers = [Courier(world, FakeTeller(taken, mood)) for _ in range(2)]
+    for step, number in steps:
+        courier = couriers[number % 2]
+        if step == "turns":
+            world.blocked ^= {f"t{number}"}
+        elif step == "dies":
+            couriers[number % 2] = Courier(world, FakeTeller(taken, mood))
+        elif step == "steps":
+            courier.begin(now)
+            courier.step(number)
+        else:
+            now += timedelta(seconds=number if step == "waits" else -number)
+    moods.clear()
+    for _ in range(6):
+        now += MAX_WAIT
+        for courier in couriers:
+            courier.whole(now)
+    assert world.claim("sink", now, now, 9) == []
+    for tenant in ("t0", "t1", "t2"):
+        told = {one: what for one, what in taken if what.startswith(tenant)}
+        kinds = [what.split()[1] for what in told.values()]
+        assert kinds.count("blocked") - kinds.count("open_again") == (tenant in world.blocked)
