@@ -72,7 +72,7 @@ class Slots:
     acquired: Acquired = field(default=Acquired(), init=False)
     _covered: bool = field(default=False, init=False)
     _under_way: int | None = field(default=None, init=False)
-    _ended: list[int] = field(factory=list, init=False)
+    _ended: tuple[int, ...] = field(default=(), init=False)
 
     def begun(self, acquired: Acquired) -> None:
         """The gate has let the turn begin: its first request needs no leave if it has its slot, or
@@ -85,12 +85,12 @@ class Slots:
         """Take a slot for the next request if it has none; or why there is none now."""
         if self._covered:
             return None
-        ended = tuple(self._ended)
+        ended = self._ended
         request = Acquire(
             self.quota, self.clock.now(), self.courier_id, self.acquired.turn, ended, self.key
         )
         answer = yield from perform(TakeSlot(request))
-        del self._ended[: len(ended)]
+        self._ended = self._ended[len(ended) :]
         if not isinstance(answer, Acquired):
             if isinstance(answer, NotBefore):
                 self.acquired = evolve(self.acquired, turn=answer.turn)
@@ -112,12 +112,13 @@ class Slots:
     def returned(self) -> None:
         """The request that was under way has ended."""
         if self._under_way is not None:
-            self._ended.append(self._under_way)
+            self._ended += (self._under_way,)
             self._under_way = None
 
     def end(self) -> GateChange:
         """The end of the turn, and of all its requests, if all went well."""
         self.returned()
-        slots = (*self._ended, *([] if self.acquired.slot is None else [self.acquired.slot]))
+        slot = self.acquired.slot
+        slots = self._ended if slot is None else (*self._ended, slot)
         now, turn = self.clock.now(), self.acquired.turn
         return GateChange(self.quota, now, slots, turn=turn)

@@ -129,23 +129,24 @@ class AttemptTurn:
 
     def begin(self) -> Turn[NotBefore | None]:
         """Write the beginnings; what does not begin is brought up to date."""
-        starts: list[tuple[ActiveUpload, Start]] = []
+        uploads, starts = list[ActiveUpload](), list[Start]()
         for active in self._uploads:
             is_made = active.dossier.document.is_made
             if not is_made and not (yield from made(active, self._context.clock)):
                 continue
             begins = beginning_of(active, self._context.clock.now())
             if isinstance(begins, Upload):
-                starts.append((active, self._start(active, begins)))
+                uploads.append(active)
+                starts.append(self._start(active, begins))
             else:
                 yield from apply(Step(active, begins))
-        answers = (yield from self._write([start for _, start in starts])) if starts else ()
+        answers = (yield from self._write(starts)) if starts else ()
         for answer in answers:
             if isinstance(answer, NotBefore):
                 return answer
-        for (active, start), answer in zip(starts, answers, strict=True):
+        for active, start, answer in zip(uploads, starts, answers, strict=True):
             if isinstance(answer, Begun):
-                if answer.acquired != Acquired() or not self._begun:
+                if not self._begun or answer.acquired != Acquired():
                     self._slots.begun(answer.acquired)
                 started = self._go_on(active, start, answer.content, None)
                 if self._context.told.wants(started):

@@ -101,7 +101,7 @@ class AsyncEngine:
         self._alarm_at: datetime | None = None
         self._dispatcher: asyncio.Task[None] | None = None
         self._dispatching = 0
-        self._done = DueDelivery()
+        self._taken = self._settled = 0
         self._grace: asyncio.Timeout | None = None
         self._least_grace = inf
 
@@ -128,7 +128,7 @@ class AsyncEngine:
     async def deliver_due(self, seconds: float) -> DueDelivery:
         """Begin what is due until nothing is, for `seconds` at most. What is under way then may
         take `GRACE` seconds more; what takes longer goes on."""
-        before = self._done
+        taken, settled = self._taken, self._settled
         self._start_dispatching()
         self._adopt_at = self._clock.monotonic()
         self._wake()
@@ -139,7 +139,7 @@ class AsyncEngine:
             self._wake()
         if not rested:
             await ended_within(self._clock, self._turns.none(), GRACE)
-        return evolve(self._done.since(before), more=not rested)
+        return DueDelivery(self._taken - taken, self._settled - settled, more=not rested)
 
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
@@ -261,7 +261,8 @@ class AsyncEngine:
     def _turn_ended(self, uploads: Sequence[ActiveUpload], refused: NotBefore | None) -> None:
         self.active.finish(uploads, refused)
         if refused is None:
-            self._done = self._done.with_turn(uploads)
+            self._taken += len(uploads)
+            self._settled += sum([one.upload.at_rest for one in uploads])
         self._wake()
 
     def _set_alarm(self) -> None:

@@ -23,7 +23,3 @@ class DueDelivery:
         """The same with the uploads of one more turn."""
         settled = sum([one.upload.at_rest for one in uploads])
         return DueDelivery(self.taken + len(uploads), self.settled + settled, self.more)
-
-    def since(self, before: DueDelivery) -> DueDelivery:
-        """What was done since a moment before."""
-        return DueDelivery(self.taken - before.taken, self.settled - before.settled, self.more)

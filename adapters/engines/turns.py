@@ -138,17 +138,17 @@ class Turns:
                 return self._wait_for(one, effect)
 
     def _wait_for(self, one: UnderWay, effect: Effect[Any]) -> None:
+        if isinstance(effect, Send):
+            self._connections.ask(effect.destination.lane, partial(self._admit, one, effect))
+            return
         one.asked = effect
         if self._driver.ask(effect, partial(self._answered, one, effect)):
             return
         one.asked = None
-        match effect:
-            case Send(destination=destination):
-                self._connections.ask(destination.lane, partial(self._admit, one, effect))
-            case Wait():
-                self._aside(one, self._wait, one, effect)
-            case _:
-                self._aside(one, self._driver.perform, effect)
+        if isinstance(effect, Wait):
+            self._aside(one, self._wait, one, effect)
+        else:
+            self._aside(one, self._driver.perform, effect)
 
     def _answered(
         self, one: UnderWay, effect: Effect[Any], answer: Any, error: BaseException | None
