@@ -19,6 +19,7 @@ from .sql.inspection import Breach, Inspection
 from .sql.reader import SqlReader
 from .sqlite import SqliteStore
 from .sqlite import open_for_reading as open_sqlite
+from .sqlite.documents import DocumentFolder
 from .sqlite.inspection import inspect as inspect_sqlite
 from .sqlite.inspection import unproven_in as unproven_in_sqlite
 from .sqlite.removal import vacuum as vacuum_sqlite
@@ -123,6 +124,16 @@ def unproven(database: str, tenant_id: str | None) -> Sequence[Breach]:
         return unproven_in_sqlite(database, tenant_id)
     found: Sequence[Breach] = _postgres().unproven_in(database, tenant_id)
     return found
+
+
+def aside_of(database: str) -> Sequence[str]:
+    """The documents beside a database that belong to no record."""
+    if is_postgres(database):
+        return []
+    folder = DocumentFolder(os.path.realpath(database)).aside
+    if not os.path.isdir(folder):
+        return []
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
 
 
 def vacuum(database: str) -> None:

@@ -5,6 +5,7 @@ person."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections import Counter, defaultdict
@@ -15,7 +16,7 @@ from typing import NoReturn
 import attrs
 import click
 
-from ...adapters.stores.databases import is_postgres
+from ...adapters.stores.databases import aside_of, is_postgres
 from ...adapters.stores.databases import vacuum as vacuum_database
 from ...delivery.retention import (
     LOOKED_AT,
@@ -254,9 +255,17 @@ def _end_erasure(erasure: Erasure, message: str, as_json: bool, code: int) -> No
 
 def _advice(place: Place) -> str:
     what = "dead rows" if is_postgres(place.database) else "free parts of the file"
+    aside = aside_of(place.database)
+    of_no_record = ""
+    if aside:
+        folder, many = os.path.dirname(aside[0]), number_of(len(aside), "document")
+        of_no_record = (
+            f"; {many} in {folder} may name anyone, since no record says of whom they are: look at "
+            "them and delete them"
+        )
     return (
         f"The disk may hold it in {what} until `evidence-courier vacuum` was run; backups hold it "
-        "until they are deleted"
+        f"until they are deleted{of_no_record}"
     )
 
 

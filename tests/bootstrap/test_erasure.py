@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psycopg
 import pytest
 from postgres_server import server
@@ -337,3 +338,103 @@ def test_what_a_document_would_be_made_of_is_erased_too(tmp_path: Path) -> None:
     asyncio.run(story())
     vacuum(str(house.database))
     assert traces(house, tmp_path) == []
+
+
+RETENTION: Any = {"attempts": "1h", "personal": "1h", "failed_documents": "1h"}
+
+
+@pytest.mark.parametrize("how", ["erased", "pruned", "both"])
+@pytest.mark.parametrize("copied", [False, True], ids=["restarted", "copied"])
+def test_what_was_delivered_is_not_sent_again(
+    house: House, tmp_path: Path, how: str, copied: bool
+) -> None:
+    """By whatever verb it comes, and after a restart or on a copy in another database."""
+    if copied and "=" in str(house.database):
+        pytest.skip("a copy is made of a file only")
+
+    async def before() -> None:
+        async with house.courier(retention=RETENTION if how != "erased" else {}) as courier:
+            await courier.submit(of_jane(NAMED)).settled()
+            if how != "pruned":
+                await courier.erase("acme", JANE, **WHO)
+            for _ in range(3):
+                house.clock.advance(7200)
+                await courier.quiet()
+
+    async def after(at: House) -> None:
+        async with at.courier() as courier:
+            known = await courier.submit(of_jane(NAMED)).settled()
+            assert known is not None
+            assert known.status == "succeeded"
+            with closing(connected(at)) as connection:
+                ticket = courier.submit(of_jane(NAMED), connection=connection)
+                connection.commit()
+            settled = await ticket.settled()
+            assert settled is not None
+            assert settled.status == "succeeded"
+            assert sum((await courier.counts()).values()) == 1
+            shown = await courier.show("acme", NAMED)
+            assert shown is not None
+            assert (shown.erased_at is not None, shown.attempts) == (True, 1)
+            assert {one.action for one in shown.actions} == {
+                *(["erase"] if how != "pruned" else []),
+                *(["prune"] if how != "erased" else []),
+            }
+
+    asyncio.run(before())
+    assert [one for one, _ in house.server.held] == [NAMED]
+    later = house
+    if copied:
+        later = House(server().database_of(f"{tmp_path} {how}"))  # type: ignore[arg-type]
+        copy(str(house.database), str(later.database))
+    asyncio.run(after(later))
+    with later.blocking_courier(transport=Desk(later)) as courier:
+        delivery = courier.deliver(of_jane(NAMED))
+        assert delivery.status is not None
+        assert delivery.status.status == "succeeded"
+    assert len(house.server.held) == 1
+    assert later is house or later.server.held == []
+
+
+def test_a_retry_of_what_was_erased_says_why_it_cannot_be_sent(house: House) -> None:
+    async def story() -> None:
+        house.server.answer = lambda _evidence, _nth: 400
+        async with house.courier() as courier:
+            await courier.submit(of_jane("ev-1")).settled()
+            await courier.erase("acme", JANE, **WHO)
+            await courier.retry("acme", "ev-1", by="kim", reason="again")
+            await courier.quiet()
+            shown = await courier.show("acme", "ev-1")
+            assert shown is not None
+            assert shown.error is not None
+            assert shown.error.kind == "document_gone"
+            assert shown.error.message.startswith("the document was removed with the person")
+
+    asyncio.run(story())
+    assert traces_of_her(house) == []
+
+
+def traces_of_her(house: House) -> list[str]:
+    """What the lists and the page show of her."""
+    with Records.open(house.database) as records:
+        found = [*records.find().uploads, records.show("acme", "ev-1")]
+        return [repr(one) for one in found if JANE in repr(one)]
+
+
+def test_of_two_persons_only_one_is_erased(house: House) -> None:
+    """One's name is a part of the other's; addresses with a plus are other addresses."""
+    others = {"jane": "jane+x@example.com", "jane.doe": "jane@example.com"}
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            for number, (subject, mail) in enumerate(others.items()):
+                one = attrs.evolve(of_jane(f"ev-{number}"), subject=subject, subject_email=mail)
+                await courier.submit(attrs.evolve(one, session_id="course")).settled()
+            erasure = await courier.erase("acme", "jane+x@example.com", **WHO)
+            assert [one.evidence_id for one in erasure.uploads] == ["ev-0"]
+            again = await courier.erase("acme", "jane", **WHO)
+            assert again.uploads == ()
+            left = await courier.erase("acme", "JANE@EXAMPLE.COM", **WHO, preview=True)
+            assert [one.evidence_id for one in left.uploads] == ["ev-1"]
+
+    asyncio.run(story())

@@ -20,6 +20,7 @@ from attrs import define, evolve, field
 from click.testing import CliRunner, Result
 from postgres_server import server
 
+from evidence_courier import Records
 from evidence_courier.bootstrap.cli import importing
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.cli.importing import Import
@@ -136,6 +137,21 @@ def test_old_records_go_in_once_and_the_oldest_first(
         "invalid": 0,
         "handed_in": {},
     }
+
+
+def test_what_was_erased_and_pruned_is_not_imported_again(
+    tenants: Path, sandbox: SprintoSandbox, database: str, tmp_path: Path
+) -> None:
+    """Also if the evidence's id names the person."""
+    some = [{**one, "evidence_id": f"of-{one['subject']}"} for one in rows(tmp_path, 3)]
+    file = write(tmp_path / "old.csv", some)
+    assert imported(tenants, database, file).exit_code == 0
+    who = ("--tenant", "acme", "--subject", "emp-2", "--by", "dpo", "--reason", "r", "--yes")
+    assert run("erase", "--db", database, *who).exit_code == 0
+    with Records.open(database) as records:
+        assert {one.evidence_id for one in records.find().uploads} > {"of-emp-1", "of-emp-3"}
+    again = json.loads(imported(tenants, database, file, "--json").stdout)
+    assert (again["known"], again["handed_in"], len(sandbox.received)) == (3, {}, 3)
 
 
 def test_a_folder_is_read_with_all_that_is_below_it(

@@ -107,6 +107,14 @@ def test_erase_lists_first_and_asks(database: str) -> None:
     assert "look at them with --dry-run, then say --yes" in unasked.stderr
 
 
+def test_erase_says_that_documents_of_no_record_are_left(database: str) -> None:
+    aside = Path(f"{database}-documents", "aside")
+    aside.mkdir(parents=True)
+    (aside / "one").write_bytes(b"%PDF")
+    result = erase(database, "--yes")
+    assert f"1 document in {aside.resolve()} may name anyone" in result.stderr
+
+
 def test_erase_says_what_went_and_what_to_do_next(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

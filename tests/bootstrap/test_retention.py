@@ -128,6 +128,42 @@ def test_a_tenants_own_rules_win(house: House) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("without", [{"integrations": {}}, {"integrations": {"compliance": None}}])
+def test_a_tenant_without_an_integration_is_kept_as_the_courier_says(
+    house: House, without: dict[str, Any]
+) -> None:
+    """Its file says nothing: not even if its block said `never` before."""
+    store = MemoryStore()
+    house.tenants = {"acme": tenant(retention={"personal": "never"})}
+
+    async def story() -> None:
+        async with house.courier_on(store) as courier:
+            await courier.submit(evidence("one")).settled()
+        house.tenants = {"acme": without, "globex": tenant()}
+        async with house.courier_on(store, retention={"personal": "1h"}) as courier:
+            await later(house, courier, 1)
+        assert parts(store) == {"one": {"attempts"}}
+
+    asyncio.run(story())
+
+
+def test_a_rule_that_a_reload_makes_shorter_holds_from_then_on(house: House) -> None:
+    store = MemoryStore()
+    house.tenants["acme"] = tenant(retention={"attempts": "never"})
+
+    async def story() -> None:
+        async with house.courier_on(store, retention={"attempts": "1h"}) as courier:
+            await courier.submit(evidence("one")).settled()
+            await later(house, courier, 100)
+            assert "attempts" in parts(store)["one"]
+            house.tenants["acme"] = tenant(retention={"attempts": "90d"})
+            await courier.reload()
+            await later(house, courier, 1)
+            assert "attempts" not in parts(store).get("one", ())
+
+    asyncio.run(story())
+
+
 INVALID: Any = {"integrations": {"compliance": {"provider": "paper", "key": "${MISSING}"}}}
 
 

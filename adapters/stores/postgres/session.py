@@ -28,6 +28,7 @@ _WORDS = (
     (re.compile(r"\bCROSS JOIN\b"), "JOIN"),
     (re.compile(r"/\* (.*?) \*/", re.DOTALL), r"\1"),
     (re.compile(r"\bjson_each\("), "json_array_elements_text("),
+    (re.compile(r"GLOB '\*\[\^ -~\]\*'"), "~ '[^ -~]'"),
 )
 _PLACE = re.compile(r"(?<!:):([a-z_0-9]+)")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -21,6 +21,7 @@ SETTLED_WORDS = list_of(f"'{one.value}'" for one in Status if one.settled)
 DOCUMENT = ("document_filename", "document_source", "document_path", "document_modified")
 RECEIPT = ("receipt_reference", "receipt_message")
 _OF_TENANT = "{0}.tenant_id = :tenant_id"
+_INSTEAD: Mapping[str, str | None] = {"settings": "{}", "progress": None}
 _OR_OF_ALL = "{0}.tenant_id IN (:tenant_id, '')"
 _IS_SETTLED = f"{{0}}.status IN ({SETTLED_WORDS})"
 
@@ -73,7 +74,7 @@ class Texts:
 
     def put(self, name: str) -> str | None:
         """What stands in a column afterwards."""
-        return ERASED
+        return _INSTEAD.get(name, ERASED)
 
     def blank(self, name: str) -> str:
         """What replaces one. A courier that has read an upload before is too late to write it."""
@@ -87,7 +88,12 @@ _OF_UPLOADS = (
 )
 NAMING = (
     Texts("uploads", ("error_message", "error_detail", *RECEIPT), upload="id"),
-    Texts("uploads", ("session_id", *DOCUMENT[:3]), upload="id", of_settled=True),
+    Texts(
+        "uploads",
+        ("session_id", *DOCUMENT[:3], "settings", "progress", "evidence_id"),
+        upload="id",
+        of_settled=True,
+    ),
     Texts(
         "attempts",
         ("message", "detail", *RECEIPT, "request_id"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -26,7 +27,8 @@ FROM uploads WHERE id > :after ORDER BY id LIMIT :most
 """
 _OF_TENANT = """
 SELECT id, subject, subject_email FROM uploads INDEXED BY uploads_of_tenant
-WHERE tenant_id = :tenant_id AND (subject <> '(erased)' OR subject_email IS NOT NULL)
+WHERE tenant_id = :tenant_id AND (lower(subject) = :lower OR lower(subject_email) = :lower
+    OR subject GLOB '*[^ -~]*' OR subject_email GLOB '*[^ -~]*')
 """
 _OF_PERSON = Batch(
     ("id",),
@@ -75,10 +77,13 @@ def looked_up_to(session: Session) -> int:
 
 def of_person(session: Session, tenant_id: str, subject: str) -> Sequence[PersonsUpload]:
     """See `RemovalReader.of_person`."""
+    # A database tells whether letters of ASCII are the same in another case; of all others the
+    # rules know.
+    lower = unicodedata.normalize("NFKC", subject).casefold()
     found = [
         (row["id"],)
         for one in sorted(spellings(tenant_id))
-        for row in session.ask(_OF_TENANT, {"tenant_id": one})
+        for row in session.ask(_OF_TENANT, {"tenant_id": one, "lower": lower})
         if any(same_name(subject, name) for name in names_of(row))
     ]
     return [_persons(row) for row in session.ask_all(_OF_PERSON, found)]

@@ -27,7 +27,7 @@ from .chain import Gone, letting_go
 from .naming import DOCUMENT, NAMING, RECEIPT, SETTLED_WORDS, Texts
 from .reader import SqlReader
 from .removal import COUNTS, erased_key, names_of
-from .session import Batch, Database
+from .session import Batch, Cells, Database
 from .statements import DELETE_DOCUMENTS, SAME_KEY, SELECT_FILES, SETTLE_FILES, SETTLED, list_of
 
 _LATE = Batch(
@@ -84,6 +84,7 @@ _PUT_MARK = (
     "INSERT INTO keys (name, value) VALUES ('looked_up_to', :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
+_KEY_OF = f"SELECT {list_of(KEY)} FROM uploads WHERE id = :id"
 _TAKEN = f"SELECT id FROM uploads WHERE {' AND '.join(f'{one} = :{one}' for one in KEY)}"
 _MAKE_KEY = "INSERT INTO keys (name, value) VALUES ('erased', :value)"
 
@@ -175,10 +176,7 @@ class _Remover:
         cells = [self._cells(row, names[row["id"]]) for row in rows]
         called = {row["id"]: row["evidence_id"] for row in rows}
         renamed = [(one[0],) for one in cells if one[2] != called[one[0]]]
-        attempts = self._session.ask_all(_ATTEMPTS, renamed)
-        self._gone.fields(ATTEMPT, [one["id"] for one in attempts], ("evidence_id",))
-        of_renamed = [one["id"] for one in acts if (one["upload_id"],) in renamed]
-        self._gone.fields(ACTION, of_renamed, ("evidence_id",))
+        self._let_go_of_ids(renamed)
         self._session.tell_all(upload, cells)
         for batch in history:
             self._session.tell_all(batch, _ids(rows))
@@ -191,6 +189,17 @@ class _Remover:
             evidence_id = self._free_id(row)
         settings = "{}" if names.stand_in(settings) else settings
         return (row["id"], self._at, evidence_id, settings)
+
+    def _renamed(self, upload_id: int) -> str:
+        """What the evidence of another person's upload is called, whose id names the person."""
+        self._let_go_of_ids([(upload_id,)])
+        (row,) = self._session.ask(_KEY_OF, {"id": upload_id})
+        return self._free_id(row)
+
+    def _let_go_of_ids(self, ids: Sequence[Cells]) -> None:
+        for kind, batch in ((ATTEMPT, _ATTEMPTS), (ACTION, _ACTIONS)):
+            rows = self._session.ask_all(batch, ids)
+            self._gone.fields(kind, [one["id"] for one in rows], ("evidence_id",))
 
     def _free_id(self, row: Row) -> str:
         """The hash of an evidence's id; with a number if one that was recorded before has it."""
@@ -221,7 +230,8 @@ class _Remover:
         if texts.kind is not None:
             self._gone.fields(texts.kind, [row["id"]], named)
         for name in named:
-            self._session.tell(texts.blank(name), {"text": texts.put(name), "id": row["id"]})
+            text = self._renamed(row["id"]) if name == "evidence_id" else texts.put(name)
+            self._session.tell(texts.blank(name), {"text": text, "id": row["id"]})
         return len(named)
 
     def _record(self, uploads: int, attempts: int, documents: int, texts: int) -> None:

@@ -61,7 +61,7 @@ class DocumentFolder:
 
     def __init__(self, database: str) -> None:
         self.path = f"{database}-documents"
-        self._aside = os.path.join(self.path, "aside")
+        self.aside = os.path.join(self.path, "aside")
         self._writer = uuid.uuid4().hex
         self._numbers = count(1)
         self._making = threading.Lock()
@@ -175,7 +175,7 @@ class DocumentFolder:
             return verb(os.path.join(self.path, name))
         except FileNotFoundError as error:
             with suppress(FileNotFoundError):
-                return verb(os.path.join(self._aside, name))
+                return verb(os.path.join(self.aside, name))
             raise error
 
     # --- what was left behind --------------------------------------------------------------------
@@ -194,10 +194,10 @@ class DocumentFolder:
     def _move_aside(self, names: Sequence[str]) -> None:
         if names:
             with suppress(FileExistsError):
-                os.mkdir(self._aside, 0o700)
+                os.mkdir(self.aside, 0o700)
         for name in names:
             with suppress(OSError):
-                os.rename(os.path.join(self.path, name), os.path.join(self._aside, name))
+                os.rename(os.path.join(self.path, name), os.path.join(self.aside, name))
 
     def _forget_writers(self, entries: Iterable[os.DirEntry[str]], now: float) -> None:
         for entry in entries:

@@ -15,13 +15,15 @@ from evidence_courier.adapters.stores.databases import open_store
 from evidence_courier.adapters.stores.hosts import Insertion, write
 from evidence_courier.adapters.stores.postgres import insertion as postgres
 from evidence_courier.adapters.stores.sqlite import insertion as sqlite
+from evidence_courier.delivery.chain import faults_of
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.retention import Part
 from evidence_courier.domain.upload.events import AttemptEnded
 from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.upload import Held
 from evidence_courier.domain.upload.verdict import Rejected
-from evidence_courier.ports.records import Change
+from evidence_courier.ports.records import Change, Known
 from evidence_courier.testing import FakeClock
 from evidence_courier.testing.contracts.store_removals import (
     JANE,
@@ -59,6 +61,41 @@ def erase(store: Any) -> None:
     removed = store.remove(removal(store, [KEY], PERSONAL, names=[JANE, MAIL]))
     assert removed.parts[Part.PERSONAL] == 1
     assert store.get([KEY]) == {}
+
+
+def test_whatever_names_the_person_in_others_uploads_is_erased(kind: str, name: str) -> None:
+    """Settings, what is left of several steps, and the evidence's id, which is known all the
+    same."""
+    with closing(open_store(name, clock=FakeClock(AT))) as store:
+        other = of_jane(f"team-of-{JANE}", "kim")
+        dossier = evolve(other.dossier, settings={"owner": JANE}, session_id="course")
+        tally = evolve(other.upload.tally, progress=f"sent for {JANE}")
+        other = evolve(other, dossier=dossier, upload=evolve(other.upload, tally=tally))
+        settled(store, other)
+        store.link(100, AT)
+        found = store.naming("acme", [JANE], ())
+        erased = evolve(removal(store, [], PERSONAL, names=[JANE]), texts=found)
+        assert store.remove(erased).texts == 3
+        assert [*faults_of(store, "acme")] == []
+        assert isinstance(store.add([other])[0], Known)
+        assert set(store.statuses("acme", [f"team-of-{JANE}"], AT)) == {f"team-of-{JANE}"}
+        (mark,) = store.find(Find(limit=9), AT).uploads
+        assert JANE not in repr(mark)
+        (kept,) = store.get([NEW.upload.key._replace(evidence_id=mark.evidence_id)]).values()
+        assert JANE not in repr(kept)
+
+
+@pytest.mark.parametrize("spelled", ["MÜLLER.K", "mu\u0308ller.k", "Müller.k", "ＭÜLLER.K"])
+def test_a_person_is_found_in_any_spelling(kind: str, name: str, spelled: str) -> None:
+    with closing(open_store(name, clock=FakeClock(AT))) as store:
+        settled(store, of_jane("ev-1", "müller.k"), of_jane("ev-2", "muller.k"), of_jane("ev-3"))
+        found = [one.upload.key.evidence_id for one in store.of_person("acme", spelled)]
+        assert found == ["ev-1"]
+        assert [one.upload.key.evidence_id for one in store.of_person("acme", "ＪANE.D-7")] == [
+            "ev-3"
+        ]
+        mails = store.of_person("acme", MAIL.upper())
+        assert [one.upload.key.evidence_id for one in mails] == ["ev-3"]
 
 
 def test_the_words_of_a_block_are_not_written_back_from_memory(kind: str, name: str) -> None:
