@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,9 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
 
 def test_the_compose_file_starts_the_command_and_waits_for_it() -> None:
     whole = yaml.safe_load((FILES / "compose.yaml").read_text(encoding="utf-8"))
-    assert set(whole) == {"services", "volumes"}
+    assert set(whole) == {"services", "volumes", "secrets"}
     [service] = whole["services"].values()
+    assert service["secrets"] == list(whole["secrets"])
     options = parsed(service["command"])
     assert int(service["stop_grace_period"].removesuffix("s")) > GRACE
     assert set(service["environment"]) == PLACE
@@ -118,10 +119,148 @@ def test_the_manifest_probes_what_is_served() -> None:
     assert [one["path"] for one in probed] == ["/healthz", "/readyz"]
     assert {one["port"] for one in probed} == {port["name"]}
     assert {one["name"] for one in container["env"]} == PLACE
-    mounted = {one["name"] for one in container["volumeMounts"]}
-    assert mounted == {one["name"] for one in pod["volumes"]}
-    [named] = [one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"][1:]]
-    assert named == claim["metadata"]["name"]
+    mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    assert mounted.keys() == volumes.keys()
+    assert volumes["courier"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert mounted["keys"].startswith("/run/secrets/")
+    writable = {one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")}
+    place = {one["name"]: one["value"] for one in container["env"]}
+    assert {os.path.dirname(place["EVIDENCE_COURIER_DB"])} == writable
+    assert place["EVIDENCE_COURIER_CONFIG"] == mounted["tenants"]
+
+
+def test_each_field_of_the_manifest_is_one_of_kubernetes_and_of_its_type() -> None:
+    for one in yaml.safe_load_all((FILES / "kubernetes.yaml").read_text(encoding="utf-8")):
+        assert list(faults(one, KINDS[one["kind"]], one["kind"])) == []
+    wrong = {"kind": "PersistentVolumeClaim", "spec": {"accessModes": "ReadWriteOnce", "x": 1}}
+    assert list(faults(wrong, KINDS["PersistentVolumeClaim"], "claim")) == [
+        "claim.spec.accessModes: str",
+        "claim.spec.x: unknown",
+    ]
+
+
+def faults(value: Any, shape: Any, path: str) -> Iterator[str]:
+    """What is not in the API's reference, or is of another type there."""
+    if isinstance(shape, dict) and isinstance(value, dict):
+        for key, below in value.items():
+            if (known := shape.get(key, shape.get("*"))) is None:
+                yield f"{path}.{key}: unknown"
+            else:
+                yield from faults(below, known, f"{path}.{key}")
+    elif isinstance(shape, list) and isinstance(value, list):
+        for number, member in enumerate(value):
+            yield from faults(member, shape[0], f"{path}[{number}]")
+    elif isinstance(shape, dict | list) or type(value) is not shape:
+        yield f"{path}: {type(value).__name__}"
+
+
+NAMED = {"name": str, "labels": {"*": str}, "annotations": {"*": str}}
+PROBE = {
+    "httpGet": {"path": str, "port": str},
+    **dict.fromkeys(("periodSeconds", "timeoutSeconds", "failureThreshold"), int),
+}
+RESOURCES = {"requests": {"*": str}, "limits": {"*": str}}
+CONTAINER = {
+    "name": str,
+    "image": str,
+    "args": [str],
+    "env": [{"name": str, "value": str}],
+    "ports": [{"name": str, "containerPort": int}],
+    "livenessProbe": PROBE,
+    "readinessProbe": PROBE,
+    "resources": RESOURCES,
+    "securityContext": {
+        "readOnlyRootFilesystem": bool,
+        "allowPrivilegeEscalation": bool,
+        "capabilities": {"drop": [str]},
+    },
+    "volumeMounts": [{"name": str, "mountPath": str, "readOnly": bool}],
+}
+POD = {
+    "terminationGracePeriodSeconds": int,
+    "automountServiceAccountToken": bool,
+    "securityContext": {
+        "runAsNonRoot": bool,
+        **dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), int),
+        "seccompProfile": {"type": str},
+    },
+    "containers": [CONTAINER],
+    "volumes": [
+        {
+            "name": str,
+            "configMap": {"name": str},
+            "secret": {"secretName": str, "defaultMode": int},
+            "persistentVolumeClaim": {"claimName": str},
+        }
+    ],
+}
+KINDS: dict[str, Any] = {
+    "Deployment": {
+        "apiVersion": str,
+        "kind": str,
+        "metadata": NAMED,
+        "spec": {
+            "replicas": int,
+            "strategy": {"type": str},
+            "selector": {"matchLabels": {"*": str}},
+            "template": {"metadata": NAMED, "spec": POD},
+        },
+    },
+    "PersistentVolumeClaim": {
+        "apiVersion": str,
+        "kind": str,
+        "metadata": NAMED,
+        "spec": {"accessModes": [str], "resources": RESOURCES},
+    },
+}
+"""The fields of Kubernetes' API that the manifest has, by its reference."""
+
+
+def test_the_compose_file_keeps_to_the_schema_of_compose() -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run(
+        [*check, str(FILES / "compose.yaml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_manifest_starts_needs_no_home_and_writes_only_to_its_volume(
+    tmp_path: Path,
+) -> None:
+    """The whole environment is the manifest's, and each of its folders is below `tmp_path`."""
+    deployment, _ = yaml.safe_load_all((FILES / "kubernetes.yaml").read_text(encoding="utf-8"))
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    for mount in container["volumeMounts"]:
+        (tmp_path / mount["mountPath"].lstrip("/")).mkdir(parents=True)
+    keys = tmp_path / "run/secrets/tenants"
+    (keys / "acme_api_key").write_text("k3y")
+    key = f"${{file:{keys}/acme_api_key}}"
+    tenant = f"provider: sprinto, workflow_check: c, api_key: '{key}'"
+    config = tmp_path / "etc/evidence-courier/tenants/acme.yaml"
+    config.write_text(f"integrations: {{compliance: {{{tenant}}}}}\n")
+    environment = {one["name"]: f"{tmp_path}{one['value']}" for one in container["env"]}
+    arguments = [one.replace("0.0.0.0:9464", "127.0.0.1:0") for one in container["args"]]
+    arguments += ["--secret-folder", str(tmp_path / "run/secrets")]
+    path = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evidence_courier", *arguments],
+        cwd="/",
+        env=environment | path | {"PYTHONDONTWRITEBYTECODE": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lines = []
+    assert process.stderr is not None
+    for line in process.stderr:
+        lines.append(json.loads(line)["message"])
+        if lines[-1].startswith("started on"):
+            break
+    process.terminate()
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, (lines, rest)
+    made = {one for one in tmp_path.rglob("*") if one.is_file()} - {keys / "acme_api_key", config}
+    assert made == {tmp_path / "var/lib/evidence-courier/courier.db"}
 
 
 def test_the_lines_for_cron_deliver_and_tell(tmp_path: Path) -> None:
