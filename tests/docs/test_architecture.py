@@ -1,4 +1,4 @@
-"""The page about the architecture names files that exist, and counts the evening's lines rightly."""
+"""The page about the architecture names files that exist, and counts its evening rightly."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_who_wants_no_wait_hears_at_once_that_all_threads_are_lost() -> None:
         asyncio.run(scenario(Readers(threads, events.append, source)))
 
 
-def test_what_is_read_with_what_hangs_for_another_tenant_comes_all_the_same(
+def test_what_is_read_beside_anothers_hanging_file_comes_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(readers_module, "QUICK", 10.0)
