@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -107,6 +108,8 @@ class Worker:
                     url = await stack.enter_async_context(listening(listen, self._probes))
                     _log.info("listening on %s for /healthz, /readyz and /metrics", url)
                 await self._courier.start()
+                gc.collect()
+                gc.freeze()  # what stays for good would be looked at again while the loop waits
                 self._started, self._probes.state = True, ""
                 _log.info("started on %s, process %s", self._place.name, os.getpid())
                 await self._first_of(

@@ -27,6 +27,18 @@ place = Told({"folder": "tenants", "database": "courier.db"})
 run(place=place, drain=False, watch=False, listen=None, grace=0, as_json=False)
 """
 
+DRAINED = """\
+import gc
+from evidence_courier.bootstrap.cli.place import Files
+from evidence_courier.bootstrap.cli.run import run
+
+place = Files({"folder": "tenants", "database": "courier.db"})
+try:
+    run(place=place, drain=True, watch=False, listen=None, grace=0, as_json=False)
+finally:
+    print("frozen", gc.get_freeze_count())
+"""
+
 
 def test_a_reload_asked_for_while_the_tenants_are_read_is_done(tmp_path: Path) -> None:
     (tmp_path / "tenants").mkdir()
@@ -46,6 +58,13 @@ def test_a_reload_asked_for_while_the_tenants_are_read_is_done(tmp_path: Path) -
         process.communicate()
     assert told(lines) and "without: acme, globex" in lines[-1], lines
     assert process.returncode == 0
+
+
+def test_what_was_read_at_the_start_is_collected_no_more(tmp_path: Path) -> None:
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants/acme.yaml").write_text("name: ACME\n")
+    told = subprocess.check_output([sys.executable, "-c", DRAINED], cwd=tmp_path, text=True)
+    assert int(told.removeprefix("frozen ")) > 10_000
 
 
 def told(lines: list[str]) -> bool:

@@ -46,8 +46,10 @@ SELECT tenant_id, provider, CASE WHEN state = 'waiting' AND error_kind IN ('chec
 FROM uploads GROUP BY 1, 2, 3, 4
 """
 """What TALLIES must say, but for what is 0."""
+_FILTERED = ("id", "tenant_id", "evidence_id", "provider", "status", "error_kind", "created_at")
 WITH_PREFIX = (
-    "SELECT uploads.id FROM (SELECT DISTINCT tenant_id FROM tallies{0}) AS tenants"
+    f"SELECT {list_of(_FILTERED, 'uploads')}"
+    " FROM (SELECT DISTINCT tenant_id FROM tallies{0}) AS tenants"
     " CROSS JOIN uploads ON uploads.tenant_id = tenants.tenant_id"
     " AND uploads.evidence_id >= :prefix AND uploads.evidence_id < :beyond"
     f" LIMIT {MOST_WITH_PREFIX + 1}"
@@ -85,7 +87,9 @@ def newest(session: Session, find: Find) -> list[Row]:
         return []
     if find.id_prefix:
         given = with_prefix(session, find)
-        rows = [row for row in given if after is None or place_of(row) < after]
+        fit = [row for row in given if after is None or place_of(row) < after]
+        page = sorted(fit, key=age, reverse=True)[:most]
+        rows = session.ask_all(BY_ID, [(row["id"],) for row in page])
     else:
         rows = [
             row
@@ -196,16 +200,16 @@ def _may_be_found(find: Find) -> bool:
 
 
 def with_prefix(session: Session, find: Find) -> list[Row]:
-    """The uploads whose evidence id begins so, and for which every other filter holds."""
+    """The uploads whose evidence id begins so, and for which every other filter holds. Columns:
+    those of the filters."""
     prefix = find.id_prefix or ""
     text, given = _of_tenant(WITH_PREFIX, find)
     found = session.ask(text, {**given, "prefix": prefix, "beyond": prefix + _LAST})
     if len(found) > MOST_WITH_PREFIX:
         raise too_many_begin_with(prefix)
-    rows = session.ask_all(BY_ID, [(row["id"],) for row in found])
     return [
         row
-        for row in rows
+        for row in found
         if find.holds(
             key_of(row),
             status_in(row["status"]),
