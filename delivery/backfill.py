@@ -15,6 +15,10 @@ AHEAD = timedelta(seconds=2)
 
 MOST = 32
 
+MOST_AGAIN = 10
+"""So many uploads of a tenant may wait to be tried again: what is fresh goes behind them, once they
+are due. Where more do, as the platform is down, no old record is handed in."""
+
 
 def room_of(quota: Quota) -> int:
     """How many old records of a tenant may be recorded and not tried yet."""

@@ -17,7 +17,7 @@ import click
 from attrs import define, field
 
 from ...adapters.engines.tickets import Ticket
-from ...delivery.backfill import room_of, time_for
+from ...delivery.backfill import MOST_AGAIN, room_of, time_for
 from ...delivery.destinations import Destination
 from ...domain.errors import (
     ConfigError,
@@ -31,7 +31,7 @@ from ...domain.evidence.evidence import Evidence
 from ...domain.health import Count
 from ...domain.upload.failure import Concern, FailureKind
 from ...domain.upload.status import UploadStatus
-from ...domain.upload.upload import Status
+from ...domain.upload.upload import Status, StatusWord
 from ..courier import AsyncCourier
 from ..face import Where
 from ..wiring import CourierOptions
@@ -46,6 +46,7 @@ KNOWN_AT_ONCE = 500
 """So many records are looked for in the database at once, before they are handed in."""
 
 LOOK_AGAIN = 1.0
+_GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
 _SAY_AGAIN = 60
 
 
@@ -130,7 +131,7 @@ def _lanes(
 @define
 class Import:
     """Hands in the records of each tenant, its oldest first. Nothing is handed in while something
-    fresh of the tenant has not been tried yet."""
+    fresh of the tenant has not been tried yet, or more than a few uploads are tried again."""
 
     courier: Deliverer
     lanes: Mapping[str, tuple[Destination, Sequence[OldRecord]]]
@@ -183,7 +184,7 @@ class Import:
         try:
             while waiting or untried:
                 ends = not waiting or self._ends(tenant_id)
-                if not ends and not await self._fresh(tenant_id, untried):
+                if not ends and not await self._others_first(tenant_id, untried):
                     while waiting and len(untried) < room:
                         self._submit(tenant_id, waiting.popleft(), untried)
                 elif ends and not untried:
@@ -193,10 +194,14 @@ class Import:
             for task in untried.values():
                 task.cancel()
 
-    async def _fresh(self, tenant_id: str, untried: Iterable[str]) -> bool:
-        """Whether the tenant has something else that has not been tried yet."""
-        pending = await self.courier.counted(tenant_id=tenant_id, status=Status.PENDING.value)
-        number = sum(one.number for one in pending)
+    async def _others_first(self, tenant_id: str, untried: Iterable[str]) -> bool:
+        """Whether the tenant has something else that has not been tried yet, or too much that is
+        tried again: that an old record would go before it, or with it before what is fresh."""
+        counts = await self.courier.counted(tenant_id=tenant_id, status=_GOES_ON)
+        again = sum(one.number for one in counts if one.status is Status.RETRYING)
+        if again - sum(one.number for one in counts if one.parked) > MOST_AGAIN:
+            return True
+        number = sum(one.number for one in counts if one.status is Status.PENDING)
         if not number:
             return False
         own = await self.courier.statuses(tenant_id, [*untried])

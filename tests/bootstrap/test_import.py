@@ -26,7 +26,7 @@ from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.cli.importing import Import
 from evidence_courier.bootstrap.cli.old_records import OldRecord
 from evidence_courier.bootstrap.face import Where
-from evidence_courier.delivery.backfill import MOST, room_of
+from evidence_courier.delivery.backfill import MOST, MOST_AGAIN, room_of
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.evidence.evidence import Document, Evidence
 from evidence_courier.domain.health import Count
@@ -348,9 +348,14 @@ class Desk:
     seen: dict[str, UploadStatus] = field(factory=dict)
     slips: dict[str, Slip] = field(factory=dict)
     before: list[list[str]] = field(factory=list)
+    again_at_submit: list[int] = field(factory=list)
+    counting: int = 0
+    up_after: int | None = None
 
     def submit(self, evidence: Evidence) -> Any:
         self.before.append([*self.line])
+        again = sum(one.status == "retrying" for one in self.seen.values())
+        self.again_at_submit.append(again)
         self.line.append(evidence.evidence_id)
         self.slips[evidence.evidence_id] = slip = Slip()
         return slip
@@ -360,9 +365,14 @@ class Desk:
         return {one: found for one, found in (self.seen | pending).items() if one in ids}
 
     async def counted(self, **where: Unpack[Where]) -> Sequence[Count]:
-        assert where == {"tenant_id": "acme", "status": "pending"}
-        about: Any = {"tenant_id": "acme", "provider": "paper", "status": Status.PENDING}
-        return [Count(**about, reason=None, number=len(self.line))] if self.line else []
+        assert where == {"tenant_id": "acme", "status": ("pending", "retrying")}
+        self.counting += 1
+        if self.up_after and self.counting % self.up_after == 0:
+            self.seen = {one: evolve(end, status="succeeded") for one, end in self.seen.items()}
+        about: Any = {"tenant_id": "acme", "provider": "paper", "reason": None}
+        again = sum(one.status == "retrying" for one in self.seen.values())
+        numbers = {Status.PENDING: len(self.line), Status.RETRYING: again}
+        return [Count(**about, status=one, number=n) for one, n in numbers.items() if n]
 
     async def work(self) -> None:
         while True:
@@ -447,6 +457,17 @@ def test_what_is_tried_again_later_is_not_waited_for() -> None:
     desk = Desk(ends={"old-1": later})
     work = handed_in(desk, 3)
     assert work.came_to == {"succeeded": 2, "retrying": 1}
+
+
+def test_no_more_is_handed_in_while_much_is_tried_again() -> None:
+    """What is tried again goes before what is fresh, once it is due."""
+    later = {
+        f"old-{n}": evolve(PENDING, evidence_id=f"old-{n}", status="retrying") for n in range(40)
+    }
+    desk = Desk(ends={**later}, up_after=200)
+    work = handed_in(desk, 60, Pace(10, timedelta(minutes=1)))
+    assert (work.left, work.came_to["retrying"]) == (0, 40)
+    assert max(desk.again_at_submit) <= MOST_AGAIN
 
 
 def test_no_more_is_handed_in_once_the_integration_does_not_work() -> None:

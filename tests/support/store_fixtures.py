@@ -187,8 +187,8 @@ class House:
 
     def blocking_courier(self, **options: Any) -> BlockingCourier:
         """One that sends nothing: the server is for asyncio."""
-        around = self._around(options)
-        return BlockingCourier.from_mapping(lambda: self.tenants, self.database, **around)
+        around, database = self._around(options), None if "store" in options else self.database
+        return BlockingCourier.from_mapping(lambda: self.tenants, database, **around)
 
     def _build(self, database: Path | None, options: Any) -> AsyncCourier:
         return AsyncCourier.from_mapping(lambda: self.tenants, database, **self._around(options))
