@@ -53,9 +53,10 @@ class Texts:
         object.__setattr__(self, "again", again)
 
     def found(self, patterns: Sequence[str]) -> str:
-        """The question for those that may hold one of the patterns."""
+        """The question for those that may hold one of the patterns. SQLite's LIKE takes no notice
+        of the case of ASCII letters."""
         like = " OR ".join(
-            f"lower(\"{name}\") LIKE :p{number} ESCAPE '!'"
+            f"/* lower( */ \"{name}\" /* ) */ LIKE :p{number} ESCAPE '!'"
             for name in self.names
             for number in range(len(patterns))
         )
