@@ -323,8 +323,8 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
         ),
         (
             LoopBlocked("acme", "paper", "the host's on_settled", 1.5),
-            "the host's on_settled has kept the event loop for 1.5 s, and all deliveries wait: "
-            "report it to its authors",
+            "tenant acme, paper: the host's on_settled has kept the event loop for 1.5 s, and all "
+            "deliveries wait: report it to its authors",
         ),
         (
             ConfigurationLoaded("tenants/", ("acme",), ("initech", "hooli")),
@@ -369,6 +369,7 @@ def test_an_upload_that_has_settled_has_what_the_lists_show() -> None:
         "status": "succeeded",
         "attempts": 5,
         "possible_duplicate": False,
+        "out_of_time": False,
         "error_kind": "server_error",
         "error_message": "Sprinto is down",
         "http_status": 503,
