@@ -212,6 +212,12 @@ def _duration() -> Schema:
     return {"anyOf": [text, {"type": "number", "minimum": 0, "maximum": most}]}
 
 
+def _worded(schema: Schema, words: str) -> Schema:
+    """With words for those editors that know `patternErrorMessage`."""
+    inner = {"anyOf": [_worded(one, words) for one in schema["anyOf"]]} if "anyOf" in schema else {}
+    return {**schema, **inner, **({"patternErrorMessage": words} if "pattern" in schema else {})}
+
+
 def _some_time(rules: Mapping[str, Any]) -> Schema:
     least = rules.get("min")
     if not isinstance(least, timedelta) or not least:
@@ -282,6 +288,17 @@ _OURS: Mapping[str, Schema] = {
     "kept": _written(rf"\s*(never|{_TIME}(\s+after\s+success)?)\s*"),
     "kept_of_failed": _written(rf"\s*(never|{_TIME})\s*"),
 }
+_WORDS: Mapping[str, str] = {
+    "secret": "Write ${NAME} or ${file:/PATH}: a secret is never written here itself",
+    "duration": "Write a duration such as 500ms, 5s, 5m or 1h",
+    "size": "Write a size such as 25MB, 10MiB or 500kB",
+    "pace": "Write a pace such as 2/s, 10/min or 100/h",
+    "endpoint": "Write an https URL without a name and a password in it",
+    "proxy": "Write the URL of a proxy, or a reference such as ${PROXY}",
+    "kept": "Write how long it is kept: 12h, 90d, 52w, 90d after success, or never",
+    "kept_of_failed": "Write how long it is kept: 12h, 90d, 52w, or never",
+}
+"""What an editor says instead of the pattern."""
 _DEFINITIONS: Schema = {
     "reference": {
         "description": "A variable of the environment, or what the host looks up",
@@ -289,7 +306,7 @@ _DEFINITIONS: Schema = {
         "pattern": rf"^\$\{{{NAME}\}}$",
     },
     "text": {"type": "string", "pattern": rf"^(?![\s\S]*\$\{{)[^{_CONTROL}]*$"},
-    **_OURS,
+    **{kind: _worded(one, _WORDS.get(kind, "")) for kind, one in _OURS.items()},
 }
 SHAPES: Mapping[str, Callable[[Mapping[str, Any]], Schema]] = {
     **{kind: partial(_named, _ref(kind)) for kind in _OURS},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,17 @@ def test_an_installed_plug_in_is_offered_with_its_settings() -> None:
     assert {"sprinto", "vanta", "drata", "secureframe"} <= {*offered}
     for name in offered:
         assert "endpoint" in schema["$defs"][f"provider {name}"]["properties"]
+
+
+def test_an_editor_says_in_words_what_a_pattern_means() -> None:
+    """Those that know `patternErrorMessage`, as VS Code and the language server for YAML do."""
+    kinds = json.loads(CliRunner().invoke(app, ["schema", "tenant"]).stdout)["$defs"]
+    words = {
+        kind: text
+        for kind in ("secret", "duration", "size", "pace", "endpoint", "kept")
+        if (text := re.search(r'"patternErrorMessage": "([^"]+)"', json.dumps(kinds[kind])))
+    }
+    assert len(words) == 6
+    assert words["pace"][1] == "Write a pace such as 2/s, 10/min or 100/h"
+    for kind, text in words.items():
+        assert text[1].startswith("Write "), kind
