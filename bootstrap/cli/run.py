@@ -31,6 +31,7 @@ from .output import number_of
 from .place import Files, Place
 from .probes import Probes, listening
 from .signals import SIGNALLED, reloads, remember
+from .supervisor import tell
 
 LOOK_EVERY = timedelta(seconds=2)
 """How often `--watch` looks at the files."""
@@ -111,6 +112,7 @@ class Worker:
                 gc.collect()
                 gc.freeze()  # what stays for good would be looked at again while the loop waits
                 self._started, self._probes.state = True, ""
+                tell("READY=1")
                 _log.info("started on %s, process %s", self._place.name, os.getpid())
                 await self._first_of(
                     self._stop.wait(), self._reload_when_asked(), *(one() for one in waits)
@@ -139,6 +141,7 @@ class Worker:
 
     async def _end(self) -> None:
         self._probes.state = "it is stopping"
+        tell("STOPPING=1")
         if self._started:
             await self._courier.close(self._grace)
             done = f"{number_of(self._counted.settled, 'upload')} settled since the start"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,3 +100,23 @@ def test_a_command_that_looks_on_ends_in_order(
     told: Callable[..., tuple[int, str]], number: signal.Signals
 ) -> None:
     assert told(number, "watch", "--every", "0.1", imported=True) == (128 + number, "")
+
+
+def test_systemd_is_told_when_it_has_started_and_that_it_stops(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(60)
+        process = subprocess.Popen(
+            [*CALL, "run", "--app", "shop:courier"],
+            cwd=tmp_path,
+            env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert supervisor.recv(100) == b"READY=1\n"
+        process.terminate()
+        assert supervisor.recv(100) == b"STOPPING=1\n"
+        process.communicate(timeout=60)
+    assert process.returncode == 0
