@@ -152,7 +152,7 @@ def take_action(
     rules_of: RulesOf,
     now: datetime,
 ) -> AppliedAction | Skipped:
-    """Do it to an evidence's newest upload. MisuseError where there is none."""
+    """Do it to an evidence's newest upload. MisuseError if it has none."""
     for _ in range(_TRIES):
         newest = store.statuses(tenant_id, [evidence_id], now)
         keys = [UploadKey(tenant_id, evidence_id, one.provider) for one in newest.values()]

@@ -79,7 +79,7 @@ def copy(path: str, dsn: str, progress: Progress = lambda table, rows: None) -> 
 
 @contextmanager
 def _alone(source: sqlite3.Connection) -> Iterator[None]:
-    """Nobody writes meanwhile: a courier that is started cannot be registered, and sends nothing of
+    """No one writes meanwhile: a courier that is started cannot be registered, and sends nothing of
     what the copy has as open."""
     source.execute("PRAGMA query_only = OFF")  # it refuses the lock, too
     with one_moment(source, "BEGIN IMMEDIATE"):
@@ -103,7 +103,7 @@ def _refuse_couriers(path: str, source: sqlite3.Connection) -> None:
 
 
 def _shut(address: Address, session: Connection[Any]) -> None:
-    """Nobody has the PostgreSQL open, or opens it before the end: one who has read its key for
+    """No one has the PostgreSQL open, or opens it before the end: one who has read its key for
     fingerprints would go on with that, and a credential have two paces."""
     session.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'".encode())
     try:

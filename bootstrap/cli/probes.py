@@ -69,7 +69,7 @@ class Probes:
         self._numbers = Look(lambda: exposition(courier), SCRAPE_PATIENCE)
 
     async def healthz(self, request: web.Request) -> web.Response:
-        """Whoever is answered knows that the event loop runs."""
+        """An answer says that the event loop runs."""
         return web.Response(text="alive\n")
 
     async def readyz(self, request: web.Request) -> web.Response:

@@ -230,7 +230,7 @@ def _append(session: Session, records: Sequence[Record], now: datetime) -> None:
     heads = _heads(session, tenants)
     for row in session.ask_all(_LAST_OF, ((one,) for one in tenants)):
         if row["last"] and row["last"] > heads.get(row["tenant_id"], Head("")).length:
-            # Someone has changed the head. `verify` says so, and nobody else waits for that.
+            # Someone has changed the head. `verify` says so, and no one else waits for that.
             heads[row["tenant_id"]] = evolve(
                 heads.get(row["tenant_id"], Head(row["tenant_id"])), length=row["last"]
             )

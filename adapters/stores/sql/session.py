@@ -2,8 +2,8 @@
 
 The texts are SQLite's. PostgreSQL's session reads them with a few words replaced: `INDEXED BY` an
 index is left out, `GLOB` becomes `~`, a `CROSS JOIN ... ON`, which fixes the order of a join, is a
-join, and what stands in a comment is said to PostgreSQL only: locks above all, since whoever writes
-to SQLite is alone. `:name` stands for a value that is given with the text.
+join, and what stands in a comment is said to PostgreSQL only: locks above all, since one that
+writes to SQLite is alone. `:name` stands for a value that is given with the text.
 """
 
 from __future__ import annotations

@@ -255,7 +255,7 @@ class SqliteDatabase(SqliteReaders):
                     self.session.tell(statement, {"id": courier_id})
         except BaseException:
             if own is not None:
-                own.let_go()  # it ends all the same, and whoever comes next is to see that
+                own.let_go()  # it ends all the same, and the next courier is to see that
             raise
         if own is not None:
             own.release()

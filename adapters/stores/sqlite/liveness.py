@@ -53,8 +53,8 @@ class Lock:
         self.let_go()
 
     def let_go(self) -> None:
-        """End it, and leave the file: whoever finds that nobody holds it knows at once that this
-        courier is gone."""
+        """End it, and leave the file: another courier that finds it free knows at once that
+        this one is gone."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with suppress(OSError):
@@ -77,7 +77,7 @@ def lock_at(path: str) -> Lock | None:
 
 
 def held(path: str) -> bool | None:
-    """Whether somebody holds the lock on a file; None where that cannot be found out."""
+    """Whether a courier holds the lock on a file; None if that cannot be found out."""
     if fcntl is None:
         return None
     try:
@@ -98,7 +98,7 @@ def held(path: str) -> bool | None:
 def lives(row: Row, folder: str) -> bool | None:
     """Whether the courier of this row lives; None where its lock in the folder does not tell.
 
-    A lock that nobody holds tells only on the machine where it was taken.
+    A lock that no one holds tells only on the machine where it was taken.
     """
     taken = None if row["lock"] is None else held(os.path.join(folder, row["lock"]))
     is_here = (row["boot"] != "" and row["boot"] == boot()) or row["host"] == host()

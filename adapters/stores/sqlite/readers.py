@@ -32,7 +32,7 @@ class SqliteReaders:
 
     @contextmanager
     def reading(self) -> Iterator[SqliteSession]:
-        """A connection that nobody else reads with meanwhile; kept for the next one."""
+        """A connection that no one else reads with meanwhile; kept for the next one."""
         with trouble(self._path, "not read"):
             with self._idle_lock:
                 self._refuse_when_closed()

@@ -174,7 +174,7 @@ _COLUMNS = (
     "ALTER TABLE attempts ADD COLUMN not_before TEXT",
     "ALTER TABLE attempts ADD COLUMN credential TEXT",
     "ALTER TABLE actions ADD COLUMN tenant_id TEXT",
-    # Who had these in flight left no word: nobody is number 0.
+    # Who had these in flight left no word: no courier is number 0.
     "UPDATE uploads SET owner = 0 WHERE state = 'sending'",
 )
 
