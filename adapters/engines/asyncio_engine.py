@@ -72,7 +72,7 @@ class AsyncEngine:
     worker threads do.
 
     `active` is what it has in hand. Its `destinations` and `broken` tenants are set by the caller,
-    who calls `maintain_now` after a change.
+    who calls `maintain_now` after a change. `alarm_at` is when the dispatcher wakes by itself.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class AsyncEngine:
         self._beside: set[asyncio.Task[None]] = set()
         self._woken, self._rested = asyncio.Event(), asyncio.Event()
         self._alarm: asyncio.Task[None] | None = None
-        self._alarm_at: datetime | None = None
+        self.alarm_at: datetime | None = None
         self._dispatcher: asyncio.Task[None] | None = None
         self._dispatching = 0
         self._taken = self._settled = 0
@@ -173,11 +173,6 @@ class AsyncEngine:
     def next_due(self) -> datetime | None:
         """When the next turn begins."""
         return self.active.next_due()
-
-    @property
-    def alarm_at(self) -> datetime | None:
-        """When the dispatcher wakes by itself."""
-        return self._alarm_at
 
     async def quiet(self) -> datetime | None:
         """When the next turn begins, once nothing is under way: all that is open waits for a later
@@ -274,7 +269,7 @@ class AsyncEngine:
         # Rounded up: to wake a moment too early would be to wake again and again.
         at = later(self._clock.now(), timedelta(microseconds=ceil(away * 1_000_000)))
         at = at if due is None else min(due, at)
-        if self._alarm_at is not None and self._alarm_at <= at:
+        if self.alarm_at is not None and self.alarm_at <= at:
             return
         self._stop_alarm()
         self._alarm = asyncio.create_task(self._ring(at))
@@ -282,21 +277,21 @@ class AsyncEngine:
     def _stop_alarm(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm_at = self._alarm = None
+        self.alarm_at = self._alarm = None
 
     async def _ring(self, at: datetime) -> None:
-        self._alarm_at = at
+        self.alarm_at = at
         if self._at_rest():
             self._rested.set()
         await self._clock.sleep_until(at)
-        self._alarm_at = None
+        self.alarm_at = None
         self._wake()
 
     def _at_rest(self) -> bool:
         if self._turns.busy(self._clock.now()) or self._beside or not self._recorder.at_rest:
             return False
         # Without an alarm, time that passed now would not be noticed.
-        if not self._dispatching or self._woken.is_set() or self._alarm_at is None:
+        if not self._dispatching or self._woken.is_set() or self.alarm_at is None:
             return not self._dispatching
         due = self.next_due
         later_on = min(self._maintain_at, self._adopt_at) > self._clock.monotonic()
