@@ -34,6 +34,13 @@ OPEN = tuple(status for status in Status if not status.at_rest)
 _READ_AT_ONCE = 1_000
 
 
+def nothing_goes(store: UploadRecords, invalid: Iterable[str], now: datetime) -> bool:
+    """Whether all uploads are at rest, parked, or wait for the valid file of one of these
+    tenants."""
+    still_open = sum(store.counts(OPEN, without_parked=True).values())
+    return still_open <= (still_open and waiting_for_a_file(store, invalid, now))
+
+
 def waiting_for_a_file(store: UploadRecords, tenants: Iterable[str], now: datetime) -> int:
     """How many open uploads of these tenants wait for a valid tenant file, but for those that are
     parked."""

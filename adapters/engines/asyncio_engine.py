@@ -25,7 +25,7 @@ from ...delivery.maintenance import OVERDUE, Maintenance
 from ...delivery.stopped import hold_rest
 from ...delivery.turn import take_turn
 from ...delivery.turn_context import TurnContext
-from ...delivery.waits import OPEN, WaitLog, waiting_for_a_file
+from ...delivery.waits import WaitLog, nothing_goes
 from ...domain.errors import MisuseError
 from ...domain.pacing.gate import Blocked, NotBefore
 from ...domain.upload.backoff import later
@@ -100,8 +100,7 @@ class AsyncEngine:
         self._alarm: asyncio.Task[None] | None = None
         self.alarm_at: datetime | None = None
         self._dispatcher: asyncio.Task[None] | None = None
-        self._dispatching = 0
-        self._taken = self._settled = 0
+        self._dispatching = self._taken = self._settled = 0
         self._grace: asyncio.Timeout | None = None
         self._least_grace = inf
 
@@ -189,10 +188,8 @@ class AsyncEngine:
             await self._next_rest()
 
     def _nothing_goes(self) -> bool:
-        store, active = self._driver.store, self.active
-        still_open = sum(store.counts(OPEN, without_parked=True).values())
-        invalid = active.broken.keys() - active.destinations.keys()
-        return still_open <= (still_open and waiting_for_a_file(store, invalid, self._clock.now()))
+        invalid = self.active.broken.keys() - self.active.destinations.keys()
+        return nothing_goes(self._driver.store, invalid, self._clock.now())
 
     async def _next_rest(self) -> None:
         if self.active.closing:
