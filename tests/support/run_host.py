@@ -11,10 +11,11 @@ import hashlib
 import random
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evidence_courier import Courier, Document, Evidence
+from evidence_courier import Courier, Document, Evidence, StoreError
 
 TENANTS = ("acme", "globex", "initech", "hooli", "umbrella", "stark")
 LARGE = 400_000
@@ -54,9 +55,10 @@ def main(tenants: str, database: str, secrets: str, name: str, rate: str) -> Non
             size = dice.choices((600, 20_000, LARGE), (60, 35, 5))[0]
             content = f"%PDF-1.7 {tenant_id}/{key} ".encode().ljust(size, b".")
             one = evidence(tenant_id, key, content, folder, dice)
-            courier.submit(one).recorded()
-            sys.stdout.write(f"{tenant_id} {key} {hashlib.sha256(content).hexdigest()}\n")
-            sys.stdout.flush()
+            with suppress(StoreError):  # another process stands still within a transaction
+                courier.submit(one).recorded()
+                sys.stdout.write(f"{tenant_id} {key} {hashlib.sha256(content).hexdigest()}\n")
+                sys.stdout.flush()
             time.sleep(dice.expovariate(float(rate)))
 
 
