@@ -27,7 +27,7 @@ from ..domain.upload.verdict import (
     Unreadable,
     word_of,
 )
-from ..ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent, TargetParked
+from ..ports.logger import IntegrationBlocked, IntegrationCoolsDown, LogEvent, TargetParked
 from ..ports.records import LookUp
 from .active import ActiveUpload
 from .destinations import Destination, unsendable
@@ -142,5 +142,5 @@ def news_of_gate(key: UploadKey, gate: GateChange, due: datetime | None) -> Iter
         yield TargetParked(key.tenant_id, key.provider, gate.block, due)
     elif gate.block is not None:
         yield IntegrationBlocked(key.tenant_id, key.provider, gate.block)
-    elif gate.pause_until is not None:
-        yield IntegrationPaused(key.tenant_id, key.provider, gate.pause_until)
+    elif gate.cooldown_until is not None:
+        yield IntegrationCoolsDown(key.tenant_id, key.provider, gate.cooldown_until)

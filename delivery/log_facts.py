@@ -86,7 +86,8 @@ IntegrationBlocked    ERROR    the integration does not work{because}; its other
                                person releases one
 TargetParked          WARNING  the target takes nothing now{because}{next}; its uploads wait until
                                it does
-IntegrationPaused     WARNING  the provider asked for a pause, nothing is sent before {until_second}
+IntegrationCoolsDown  WARNING  the provider asked for a cool-down, nothing is sent before
+                               {until_second}
 OriginSilent          WARNING  {origin} does not answer: requests of several tenants have timed
                                out; two uploads probe it, and the others wait a little longer
 OriginAnswers         INFO     {origin} answers again
@@ -233,7 +234,7 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
             parts["next"] = f"; one upload asks again at {_second(until)}"
         case events.UploadRequeued():
             parts["person"] = "" if event.by is None else f" by {event.by}"
-        case events.IntegrationPaused():
+        case events.IntegrationCoolsDown():
             parts["until_second"] = _second(event.until)
         case events.CourierLost():
             parts["attempts_in_flight"] = _counted(event.in_flight, "attempt")

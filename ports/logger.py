@@ -237,8 +237,8 @@ class TargetParked(IntegrationEvent):
 
 
 @frozen
-class IntegrationPaused(IntegrationEvent):
-    """The provider asked for a pause: with this credential nothing is sent before `until`."""
+class IntegrationCoolsDown(IntegrationEvent):
+    """The provider asked for a cool-down: with this credential nothing is sent before `until`."""
 
     until: datetime
 

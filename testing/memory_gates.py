@@ -11,7 +11,16 @@ from attrs import define, evolve, field, frozen
 from ..domain.integration import Pace
 from ..domain.pacing import gate as rules
 from ..domain.pacing.estimate import Line
-from ..domain.pacing.gate import Acquired, Block, Blocked, GateChange, Pause, Quota, Refusal, Turn
+from ..domain.pacing.gate import (
+    Acquired,
+    Block,
+    Blocked,
+    Cooldown,
+    GateChange,
+    Quota,
+    Refusal,
+    Turn,
+)
 from ..domain.pacing.lease import Lease
 from ..domain.pacing.paused import Paused, Resumed, Scope, pause_of
 from ..domain.upload.backoff import earlier, is_set_back, later
@@ -43,7 +52,7 @@ class _Kept:
     """What is kept of one credential."""
 
     quota: Quota
-    pause: Pause | None = None
+    cooldown: Cooldown | None = None
     lease: Lease | None = None
     head: tuple[UploadKey | None, datetime] | None = None
     slots: dict[int, _Slot] = field(factory=dict)
@@ -85,9 +94,9 @@ class MemoryGates:
         kept = self._of(change.quota)
         if change.turn is not None:
             kept.turns.pop(change.turn, None)
-        until = change.pause_until
-        if until is not None and (kept.pause is None or kept.pause.until < until):
-            kept.pause = Pause(change.at, until)
+        until = change.cooldown_until
+        if until is not None and (kept.cooldown is None or kept.cooldown.until < until):
+            kept.cooldown = Cooldown(change.at, until)
         address = change.quota.address
         before = self.block_of(address)
         if change.block is not None:
@@ -144,10 +153,10 @@ class MemoryGates:
             return Line()
         quota, pace, lease = kept.quota, kept.quota.pace, kept.lease
         if pace is None:
-            return Line(pause=kept.pause)
+            return Line(cooldown=kept.cooldown)
         used = _used(kept, pace, now)[: pace.limit]
         contended = lease is not None and lease.is_wanted(now)
-        return Line(pace, quota.cost, quota.together, used, kept.pause, contended)
+        return Line(pace, quota.cost, quota.together, used, kept.cooldown, contended)
 
     def asks(self, credential: str | None, key: UploadKey) -> bool:
         """Whether an upload's turn waits for a slot."""
@@ -218,10 +227,10 @@ class MemoryGate:
         blocks, address = self.gates.blocks, self.quota.address
         blocks[address] = evolve(blocks[address], block=block)
 
-    def pause(self) -> Pause | None:
-        if self.kept.pause is not None:
-            self.kept.pause = self.kept.pause.as_of(self.now)
-        return self.kept.pause
+    def cooldown(self) -> Cooldown | None:
+        if self.kept.cooldown is not None:
+            self.kept.cooldown = self.kept.cooldown.as_of(self.now)
+        return self.kept.cooldown
 
     def free(self) -> int:
         return self._pace.limit - len(_used(self.kept, self._pace, self.now))

@@ -174,8 +174,7 @@ class AsyncEngine:
         return self.active.next_due()
 
     async def quiet(self) -> datetime | None:
-        """When the next turn begins, once nothing is under way: all that is open waits for a later
-        moment."""
+        """When the next turn begins, once nothing is under way and all that is open waits."""
         while not self._at_rest():
             await self._next_rest()
         return self.next_due
@@ -343,16 +342,14 @@ class AsyncEngine:
             await asyncio.wait(self._beside)
 
     def hurry(self, grace: float) -> None:
-        """Give what is under way no more than `grace` seconds from now to finish, in a close
-        that has begun."""
+        """In a close that has begun, give what is under way `grace` seconds more at most."""
         self._least_grace = min(grace, self._least_grace)
         if self._grace is not None and not self._grace.expired():
             until = asyncio.get_running_loop().time() + grace
             self._grace.reschedule(min(until, self._grace.when() or until))
 
     def abort(self) -> None:
-        """Stop dead, as a crash does: nothing is finished, nothing is handed back. For
-        simulations."""
+        """Stop dead, as a crash does: nothing is finished or handed back. For simulations."""
         self.active.closing = self._driver.closing = True
         self._recorder.abort()
         self._driver.notifier.abort()

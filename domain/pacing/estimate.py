@@ -12,7 +12,7 @@ from ..upload.backoff import later
 from ..upload.failure import FailureKind
 from ..upload.status import Outlook, wait_for_integration, wait_for_valid
 from ..upload.upload import Queued, State, Waiting
-from .gate import Pause, free_at, paused_until, uploads_a_period
+from .gate import Cooldown, cooling_until, free_at, uploads_a_period
 from .waits import WaitReason, wait_in_words
 
 A_PLACE = "a place at a courier, and room for its document"
@@ -22,13 +22,13 @@ A_PLACE = "a place at a courier, and room for its document"
 @frozen
 class Line:
     """What an estimate needs to know of a credential's line: its pace and what an upload costs, the
-    slots that are used (as in `free_at`), its pause, and whether a courier waits for its lease."""
+    slots that are used (as in `free_at`), its cool-down, and whether a courier wants its lease."""
 
     pace: Pace | None = None
     cost: int = 1
     together: int = 1
     used: Sequence[datetime] = ()
-    pause: Pause | None = None
+    cooldown: Cooldown | None = None
     contended: bool = False
 
 
@@ -53,10 +53,10 @@ def outlook_of(
     at = expected_at(line, state.due, place, now)
     if at <= now:
         return Outlook(at, _turn_of(provider, line, now, alone=alone))
-    paused = at == paused_until(line.pause, now)
-    if at == state.due and not paused:
+    cooling = at == cooling_until(line.cooldown, now)
+    if at == state.due and not cooling:
         return Outlook(at)
-    reason = WaitReason.PAUSE if paused else WaitReason.PACE
+    reason = WaitReason.COOLDOWN if cooling else WaitReason.PACE
     return Outlook(at, wait_in_words(reason, provider, pace, at, now))
 
 
@@ -79,7 +79,7 @@ def outlook_without(cause: FailureKind, tenant_id: str, provider: str, outlook: 
 
 def expected_at(line: Line, due: datetime, place: int, now: datetime) -> datetime:
     """When an upload is likely to begin that is due at `due`, with `place` others before it."""
-    start = max(due, paused_until(line.pause, now) or now)
+    start = max(due, cooling_until(line.cooldown, now) or now)
     pace = line.pace
     if pace is None:
         return due if start <= now else start

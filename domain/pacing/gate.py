@@ -1,4 +1,4 @@
-"""When a request of a credential may leave: pace, pause and block.
+"""When a request of a credential may leave: pace, cool-down and block.
 
 - *Pace*: no stretch of one period holds more requests than the provider allows. A request takes
   one slot when it leaves. The slot counts as used *now* until the request has ended, and from then
@@ -7,15 +7,15 @@
 - *Turn*: an attempt or a look-up under way. What has begun goes first: a turn's next request leaves
   as soon as a slot is free, oldest turn first. A new upload begins only if the slots that are free
   are more than the open turns are owed. A turn that is owed nothing is not recorded until it waits.
-- *Pause*: after a provider asked for patience, nothing leaves before the moment that it named.
+- *Cool-down*: after a provider asked for patience, nothing leaves before the moment that it named.
 - *Block*: after a failure of the whole integration, nothing leaves before its settings change or a
   person says so. If only its target takes nothing now, what has begun goes on, and nothing begins
   but one upload from time to time, which probes the target.
 - *Lease*: a credential that only one courier may use is used by one at a time (see `lease`).
 
 All of it is kept in the store, shared by every courier on it. A clock that was set back is not
-waited for, but for at most `LATE`: what lies further in the future counts as now, and a pause lasts
-no longer from now than it was meant to.
+waited for, but for at most `LATE`: what lies further in the future counts as now, and a cool-down
+lasts no longer from now than it was meant to.
 """
 
 from __future__ import annotations
@@ -115,17 +115,17 @@ def claims_of(turns: Sequence[Turn], pace: Pace) -> int:
 
 
 @frozen
-class Pause:
+class Cooldown:
     """Nothing leaves before `until`; this was asked for at `since`."""
 
     since: datetime
     until: datetime
 
-    def as_of(self, now: datetime) -> Pause:
-        """The same; or as long a pause from now on, if the clock has been set back since."""
+    def as_of(self, now: datetime) -> Cooldown:
+        """The same; or as long a cool-down from now on, if the clock has been set back since."""
         if not is_set_back(now, self.since):
             return self
-        return Pause(now, later(now, self.until - self.since))
+        return Cooldown(now, later(now, self.until - self.since))
 
 
 @frozen
@@ -144,7 +144,7 @@ class Acquired:
 
 @frozen
 class NotBefore:
-    """Not now, because of pace, pause or lease (`reason`); ask again at `at`, as `turn` if one
+    """Not now, because of pace, cool-down or lease (`reason`); ask again at `at`, as `turn` if one
     waits for a slot from now on."""
 
     at: datetime
@@ -199,13 +199,13 @@ Refusal: TypeAlias = NotBefore | Blocked
 @frozen
 class GateChange:
     """What the end of requests at `at` means for their gate: their `slots` count from now on, the
-    `turn` is over if one is named, and there may be a pause or a block. `opens`: the target takes
-    uploads again."""
+    `turn` is over if one is named, and there may be a cool-down or a block. `opens`: the target
+    takes uploads again."""
 
     quota: Quota
     at: datetime
     slots: tuple[int, ...] = ()
-    pause_until: datetime | None = None
+    cooldown_until: datetime | None = None
     block: Failure | None = None
     turn: int | None = None
     opens: bool = False
@@ -213,7 +213,7 @@ class GateChange:
     @property
     def says_nothing(self) -> bool:
         """Whether all went well, as far as others are concerned."""
-        return self.pause_until is None and self.block is None
+        return self.cooldown_until is None and self.block is None
 
 
 def change_of(end: GateChange, failure: Failure | None, rules: Rules) -> GateChange:
@@ -225,7 +225,7 @@ def change_of(end: GateChange, failure: Failure | None, rules: Rules) -> GateCha
     concern = failure.kind.concern
     parks = concern is Concern.TARGET and rules.park_limit > timedelta(0)
     block = failure if parks or concern is Concern.INTEGRATION else None
-    return evolve(end, pause_until=until, block=block, opens=False)
+    return evolve(end, cooldown_until=until, block=block, opens=False)
 
 
 class GateStore(LeaseStore, Protocol):
@@ -239,8 +239,8 @@ class GateStore(LeaseStore, Protocol):
         """Record what has become of it."""
         ...
 
-    def pause(self) -> Pause | None:
-        """The credential's pause, as of now."""
+    def cooldown(self) -> Cooldown | None:
+        """The credential's cool-down, as of now."""
         ...
 
     def free(self) -> int:
@@ -377,14 +377,14 @@ def _own(gate: GateStore, turn: int, courier_id: int, now: datetime) -> Turn:
 def _lease(
     gate: GateStore, quota: Quota, now: datetime, courier_id: int, *, begins: bool
 ) -> Lease | Refusal | None:
-    """Block, pause and lease: the lease of an exclusive credential, or why nothing may leave."""
+    """Block, cool-down and lease: an exclusive credential's lease, or why nothing may leave."""
     block = gate.block()
     blocked = None if block is None else block.answer(now, begins=begins)
     if blocked is not None:
         return blocked
-    until = paused_until(gate.pause(), now)
+    until = cooling_until(gate.cooldown(), now)
     if until is not None:
-        return NotBefore(until, WaitReason.PAUSE)
+        return NotBefore(until, WaitReason.COOLDOWN)
     if not quota.exclusive or quota.pace is None:
         return None
     in_use_by = {turn.courier_id for turn in gate.turns()}
@@ -393,10 +393,10 @@ def _lease(
 
 
 def _is_stalled(gate: GateStore, pace: Pace, now: datetime) -> bool:
-    """Whether the head of the line could have begun for long; in a pause it could not."""
-    since, pause = gate.head_since(), gate.pause()
-    if pause is not None:
-        since = max(since, pause.until)
+    """Whether the head of the line could have begun for long; in a cool-down it could not."""
+    since, cooldown = gate.head_since(), gate.cooldown()
+    if cooldown is not None:
+        since = max(since, cooldown.until)
     return now >= later(since, pace.period + STALLED)
 
 
@@ -441,9 +441,9 @@ def free_at(used: Sequence[datetime], pace: Pace, slots: int, now: datetime) -> 
     return later(min(used[room], now), pace.period)
 
 
-def paused_until(pause: Pause | None, now: datetime) -> datetime | None:
-    """When the pause is over; None if there is no pause, or it is over."""
-    if pause is None:
+def cooling_until(cooldown: Cooldown | None, now: datetime) -> datetime | None:
+    """When the cool-down is over; None if there is no cool-down, or it is over."""
+    if cooldown is None:
         return None
-    until = pause.as_of(now).until
+    until = cooldown.as_of(now).until
     return until if until > now else None

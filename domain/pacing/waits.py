@@ -12,7 +12,7 @@ class WaitReason(Enum):
     """Why a request may not leave now."""
 
     PACE = "pace"
-    PAUSE = "pause"
+    COOLDOWN = "cooldown"
     LEASE = "lease"
 
 
@@ -23,8 +23,8 @@ def wait_in_words(
     match reason:
         case WaitReason.PACE:
             return f"pace of {provider}, {pace}; next request about {time_of_day(at, now)}"
-        case WaitReason.PAUSE:
-            return f"pause that {provider} asked for, until {time_of_day(at, now)}"
+        case WaitReason.COOLDOWN:
+            return f"cool-down that {provider} asked for, until {time_of_day(at, now)}"
         case WaitReason.LEASE:
             return f"lease of another courier: one at a time may send to {provider} with this key"
 

@@ -142,8 +142,8 @@ class GateRules(ABC):
             store.save([InvalidTenants(["acme"], [], AT)])
             same(_waits(store, "a"), wait_for_valid("acme"))
             store.save([InvalidTenants([], [], AT, gone=["acme"])])
-            store.save([GateChange(PACED, AT, pause_until=later_on)])
-            pause = "pause that sprinto asked for, until 10:05:00Z"
+            store.save([GateChange(PACED, AT, cooldown_until=later_on)])
+            pause = "cool-down that sprinto asked for, until 10:05:00Z"
             same(_waits(store, "a"), pause, "what waits in a pause")
             store.save([InvalidTenants([], ["acme"], AT)])
             same(store.statuses("acme", ["b"], later_on)["b"].waits_for, A_PLACE)
@@ -165,9 +165,9 @@ class GateRules(ABC):
             same(_waits(store, "b"), pace, "what waits to begin")
             a(NotBefore, acquire(store, quota, turn=begun.turn))
             same(_waits(store, "a"), pace, "what waits for its next request")
-            paused = GateChange(quota, AT, pause_until=AT + 5 * MINUTE)
+            paused = GateChange(quota, AT, cooldown_until=AT + 5 * MINUTE)
             store.save([paused])
-            pause = "pause that sprinto asked for, until 10:05:00Z"
+            pause = "cool-down that sprinto asked for, until 10:05:00Z"
             same(_waits(store, "b"), pause, "what waits in a pause")
             store.save([deferred(first.upload)])
             same(_waits(store, "a"), pause, "what waits for a pause beyond its back-off")
@@ -218,7 +218,7 @@ class GateRules(ABC):
             begin_each(store, [first])
             until = AT + 5 * MINUTE
             change = evolve(
-                deferred(first.upload), gate=GateChange(first.quota, AT, pause_until=until)
+                deferred(first.upload), gate=GateChange(first.quota, AT, cooldown_until=until)
             )
             store.save([change])
             same(begin_each(store, [second]), [NotBefore(until)])
@@ -231,7 +231,9 @@ class GateRules(ABC):
             (first,) = starts(store, "a", evolve(PACED, pace=None))
             begin_each(store, [first])
             change = deferred(first.upload)
-            store.save([evolve(change, gate=GateChange(first.quota, AT, pause_until=AT + MINUTE))])
+            store.save(
+                [evolve(change, gate=GateChange(first.quota, AT, cooldown_until=AT + MINUTE))]
+            )
             yesterday = AT - timedelta(days=1)
             same(acquire(store, first.quota, yesterday, 1), NotBefore(yesterday + MINUTE))
 
@@ -249,7 +251,7 @@ class GateRules(ABC):
             one = evolve(PACED, pace=Pace(1, MINUTE))
             end = AT + timedelta(seconds=25)
             slots = (there(a(Acquired, acquire(store, one)).slot),)
-            store.save([GateChange(one, end, slots, pause_until=end + MINUTE / 2)])
+            store.save([GateChange(one, end, slots, cooldown_until=end + MINUTE / 2)])
             same(acquire(store, one), NotBefore(end + MINUTE / 2), "how long the pause lasts")
             a(NotBefore, acquire(store, one, end + MINUTE / 2 - timedelta(seconds=1)))
             for late in (MINUTE / 2, MINUTE - timedelta(seconds=1)):
@@ -534,7 +536,7 @@ class GateRules(ABC):
             store.save([GateChange(one_a_minute, end, (there(charged.slot),), block=REFUSED)])
             # No block of what was not an upload.
             same(acquire(store, one_a_minute, end, 1), NotBefore(end + MINUTE))
-            store.save([GateChange(one_a_minute, end, pause_until=AT + 2 * MINUTE)])
+            store.save([GateChange(one_a_minute, end, cooldown_until=AT + 2 * MINUTE)])
             same(acquire(store, one_a_minute, end + MINUTE, 1), NotBefore(AT + 2 * MINUTE))
 
     # --- the couriers on it ----------------------------------------------------------------------

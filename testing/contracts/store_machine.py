@@ -409,7 +409,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(at=few_moments, pause=st.none() | st.none() | few_moments)
     def settle(self, at: datetime, pause: datetime | None) -> None:
-        self.both(lambda store: store.save([evolve(self.end(store), at=at, pause_until=pause)]))
+        self.both(lambda store: store.save([evolve(self.end(store), at=at, cooldown_until=pause)]))
 
     @rule(
         plans=st.lists(plans, max_size=5),
@@ -425,7 +425,7 @@ class StoreMachine(RuleBasedStateMachine):
         changes = self.changes(plans)
 
         def save(store: UploadStore) -> list[SaveAnswer]:
-            gate = evolve(self.end(store), at=at, pause_until=pause, block=block)
+            gate = evolve(self.end(store), at=at, cooldown_until=pause, block=block)
             return list(store.save([evolve(change, gate=gate) for change in changes]))
 
         self.both(save)

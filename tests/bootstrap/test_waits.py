@@ -88,7 +88,7 @@ def test_a_back_off_a_pause_a_block_and_a_doubt_are_said(house: House) -> None:
         assert first is not None
         assert first.startswith("back-off after server_error, until 10:00:")
         assert await waits("initech", "doubt") == "a person, who releases, abandons or attests it"
-        assert await waits("globex", "paused") == "pause that paper asked for, until 10:01:30Z"
+        assert await waits("globex", "paused") == "cool-down that paper asked for, until 10:01:30Z"
         blocked = "other settings or a release: paper is blocked by unauthorized"
         assert await waits("initech", "blocked") is None
         assert await waits("initech", "after it") == blocked

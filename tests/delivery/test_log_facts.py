@@ -28,8 +28,8 @@ from evidence_courier.ports.logger import (
     EvidenceConflict,
     HookFailed,
     IntegrationBlocked,
+    IntegrationCoolsDown,
     IntegrationEvent,
-    IntegrationPaused,
     LogEvent,
     LookUpEnded,
     LoopBlocked,
@@ -127,7 +127,7 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "delivery_resumed",
         "integration_blocked",
         "target_parked",
-        "integration_paused",
+        "integration_cools_down",
         "origin_silent",
         "origin_answers",
         "uploads_wait",
@@ -212,7 +212,7 @@ def test_invisible_characters_are_written_out_and_letters_stay_letters() -> None
         (UploadRequeued(KEY, None, ""), Severity.INFO),
         (ActionTaken(KEY, "abandon", "", ""), Severity.INFO),
         (IntegrationBlocked("acme", "sprinto", BAD_KEY), Severity.ERROR),
-        (IntegrationPaused("acme", "sprinto", NOW), Severity.WARNING),
+        (IntegrationCoolsDown("acme", "sprinto", NOW), Severity.WARNING),
         (CourierLost(1, 0), Severity.WARNING),
         (ClockSetBack(1.0), Severity.WARNING),
         (StoreTrouble(""), Severity.WARNING),
@@ -305,8 +305,8 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
             "go again by themselves once its settings change or a person releases one",
         ),
         (
-            IntegrationPaused("acme", "sprinto", NOW),
-            "tenant acme, sprinto: the provider asked for a pause, nothing is sent before "
+            IntegrationCoolsDown("acme", "sprinto", NOW),
+            "tenant acme, sprinto: the provider asked for a cool-down, nothing is sent before "
             "2026-02-21T10:00:00Z",
         ),
         (
@@ -383,6 +383,6 @@ def test_an_upload_that_has_settled_has_what_the_lists_show() -> None:
 
 def test_a_moment_of_any_zone_is_told_in_utc() -> None:
     in_pune = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    account = account_of(IntegrationPaused("acme", "sprinto", in_pune))
+    account = account_of(IntegrationCoolsDown("acme", "sprinto", in_pune))
     assert account.facts["until"] == "2026-02-21T10:00:00.250000Z"
     assert account.sentence.endswith("2026-02-21T10:00:00Z")

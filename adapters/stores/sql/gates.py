@@ -1,4 +1,4 @@
-"""The gates in the database: what the domain says of pace, pause, block and lease, asked and
+"""The gates in the database: what the domain says of pace, cool-down, block and lease, asked and
 written in the transaction that begins an attempt or lets a request leave.
 
 What a batch needs of its credentials is read at once, the rules are asked in memory, and what they
@@ -23,7 +23,7 @@ from attrs import define, field, frozen
 from ....domain.integration import Pace
 from ....domain.pacing import gate as rules
 from ....domain.pacing.estimate import Line
-from ....domain.pacing.gate import Acquired, Block, GateChange, NotBefore, Pause, Quota, Turn
+from ....domain.pacing.gate import Acquired, Block, Cooldown, GateChange, NotBefore, Quota, Turn
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import LATE, earlier, is_set_back, later
 from ....domain.upload.failure import Failure, FailureKind
@@ -235,7 +235,7 @@ class _Gate:
     put_turns: dict[int, tuple[Cell, ...]] = field(factory=dict, init=False)
     probed: set[str] = field(factory=set, init=False)
     has_changed: bool = field(default=False, init=False)
-    _pause: Pause | None = field(default=None, init=False)
+    _cooldown: Cooldown | None = field(default=None, init=False)
     _lease: Lease | None = field(default=None, init=False)
     _head: tuple[int | None, datetime | None] = field(default=(None, None), init=False)
     _used_at: list[datetime] | None = field(default=None, init=False)
@@ -244,7 +244,7 @@ class _Gate:
     def __attrs_post_init__(self) -> None:
         self.quota, self.now = self.asker.quota, self.asker.at
         if (row := self._row) is not None:
-            self._pause, self._lease = _pause_of(row), _lease_of(row)
+            self._cooldown, self._lease = _cooldown_of(row), _lease_of(row)
             self._head = row["head"], moment_of(row["head_since"])
             self.has_changed = self.quota.pace is not None and _limits(self.quota) != tuple(
                 row[name] for name in sql.LIMITS
@@ -252,8 +252,10 @@ class _Gate:
 
     def cells(self) -> tuple[Cell, ...]:
         """The cells of the gate's row."""
-        pause, lease, (head, since) = self._pause, self._lease, self._head
-        paused = (None, None) if pause is None else (moment(pause.since), moment(pause.until))
+        cooldown, lease, (head, since) = self._cooldown, self._lease, self._head
+        cooling = (
+            (None, None) if cooldown is None else (moment(cooldown.since), moment(cooldown.until))
+        )
         held: tuple[Cell, ...] = (None, None, None)
         if lease is not None:
             held = (lease.holder, moment(lease.since), _text(lease.wanted_at))
@@ -261,7 +263,7 @@ class _Gate:
         limits = _limits(self.quota)
         if self.quota.pace is None and row is not None:
             limits = tuple(row[name] for name in sql.LIMITS)
-        return (self.quota.credential, *limits, *paused, *held, head, _text(since))
+        return (self.quota.credential, *limits, *cooling, *held, head, _text(since))
 
     def forget_changes(self) -> None:
         """They are written."""
@@ -284,12 +286,13 @@ class _Gate:
         self.gates.put_block(self.quota.address, block)
         self.probed.add(self.quota.address)
 
-    def pause(self) -> Pause | None:
-        """If the clock was set back, that is recorded, so that the pause does not move with it."""
-        if self._pause is not None and (pause := self._pause.as_of(self.now)) is not self._pause:
-            self._pause = pause
+    def cooldown(self) -> Cooldown | None:
+        """If the clock was set back, that is recorded, so that this does not move with it."""
+        known = self._cooldown
+        if known is not None and (cooldown := known.as_of(self.now)) is not known:
+            self._cooldown = cooldown
             self.has_changed = True
-        return self._pause
+        return self._cooldown
 
     def free(self) -> int:
         return self._pace.limit - self.used
@@ -380,13 +383,13 @@ def change(session: Session, changes: Iterable[tuple[GateChange, str, str]]) -> 
     found = list(changes)
     end(session, [(slot, one.at) for one, *_ in found for slot in one.slots])
     session.tell_all(sql.DELETE_TURNS, [(one.turn,) for one, *_ in found if one.turn])
-    pauses: dict[str, tuple[datetime, datetime]] = {}
+    cooldowns: dict[str, tuple[datetime, datetime]] = {}
     for one, *_ in found:
-        until, credential = one.pause_until, one.quota.credential
-        if until is not None and (credential not in pauses or until > pauses[credential][1]):
-            pauses[credential] = one.at, until
-    rows = ((name, *map(moment, pause)) for name, pause in sorted(pauses.items()))
-    session.tell_all(sql.PUT_PAUSES, rows)
+        until, credential = one.cooldown_until, one.quota.credential
+        if until is not None and (credential not in cooldowns or until > cooldowns[credential][1]):
+            cooldowns[credential] = one.at, until
+    rows = ((name, *map(moment, one)) for name, one in sorted(cooldowns.items()))
+    session.tell_all(sql.PUT_COOLDOWNS, rows)
     _change_blocks(session, [each for each in found if each[0].block is not None or each[0].opens])
 
 
@@ -442,11 +445,11 @@ def lines_of(session: Session, credentials: Iterable[str], now: datetime) -> dic
     }
     used = used_slots(session, paces, now)
     for row in rows:
-        name, pause, lease = row["credential"], _pause_of(row), _lease_of(row)
-        lines[name] = Line(pause=pause)
+        name, cooldown, lease = row["credential"], _cooldown_of(row), _lease_of(row)
+        lines[name] = Line(cooldown=cooldown)
         if (pace := paces.get(name)) is not None:
             wanted = lease is not None and lease.is_wanted(now)
-            lines[name] = Line(pace, row["cost"], row["together"], used[name], pause, wanted)
+            lines[name] = Line(pace, row["cost"], row["together"], used[name], cooldown, wanted)
     return lines
 
 
@@ -471,9 +474,9 @@ def _turn_of(row: Row) -> Turn:
     return Turn(row["id"], row["owner"], row["owed"], bool(row["waits"]), until)
 
 
-def _pause_of(row: Row) -> Pause | None:
+def _cooldown_of(row: Row) -> Cooldown | None:
     since, until = moment_of(row["paused_since"]), moment_of(row["paused_until"])
-    return None if since is None or until is None else Pause(since, until)
+    return None if since is None or until is None else Cooldown(since, until)
 
 
 def _lease_of(row: Row) -> Lease | None:

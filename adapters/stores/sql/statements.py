@@ -246,7 +246,7 @@ UPDATE_GATES = Batch(
     f"UPDATE gates SET {list_of(f'{name} = given.{name}' for name in _GATE[1:])}"
     " FROM given WHERE gates.credential = given.credential",
 )
-PUT_PAUSES = Batch(
+PUT_COOLDOWNS = Batch(
     ("credential", "paused_since", "paused_until"),
     "INSERT INTO gates (credential, paused_since, paused_until) SELECT * FROM given WHERE true"
     " ON CONFLICT (credential) DO UPDATE"

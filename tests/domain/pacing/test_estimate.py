@@ -8,7 +8,7 @@ import pytest
 
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.estimate import Line, expected_at
-from evidence_courier.domain.pacing.gate import Pause
+from evidence_courier.domain.pacing.gate import Cooldown
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -42,28 +42,31 @@ def test_who_waits_is_told_when_the_turn_comes(
     due = ago(5)
     seconds = timedelta(seconds=expected)
     wanted = NOW + seconds if expected else due
-    assert expected_at(Line(THREE, used=used, pause=None), due, place, NOW) == wanted
+    assert expected_at(Line(THREE, used=used, cooldown=None), due, place, NOW) == wanted
 
 
 def test_who_is_due_later_is_told_that_and_a_pause_is_waited_for() -> None:
     later = NOW + timedelta(minutes=3)
-    assert expected_at(Line(THREE, used=[], pause=None), later, 0, NOW) == later
-    assert expected_at(Line(THREE, used=[], pause=None), later, 3, NOW) == later
-    assert expected_at(Line(THREE, used=[], pause=Pause(NOW, NOW + MINUTE)), later, 3, NOW) == later
-    assert expected_at(Line(THREE, used=[], pause=Pause(ago(20), ago(10))), ago(5), 0, NOW) == ago(
-        5
+    assert expected_at(Line(THREE, used=[], cooldown=None), later, 0, NOW) == later
+    assert expected_at(Line(THREE, used=[], cooldown=None), later, 3, NOW) == later
+    assert (
+        expected_at(Line(THREE, used=[], cooldown=Cooldown(NOW, NOW + MINUTE)), later, 3, NOW)
+        == later
     )
-    assert expected_at(Line(None, used=[], pause=None), later, 0, NOW) == later
-    assert expected_at(Line(None, used=[], pause=None), ago(5), 0, NOW) == ago(5)
-    pause = Pause(NOW, NOW + timedelta(minutes=10))
-    assert expected_at(Line(THREE, used=[], pause=pause), ago(5), 0, NOW) == NOW + timedelta(
+    assert expected_at(
+        Line(THREE, used=[], cooldown=Cooldown(ago(20), ago(10))), ago(5), 0, NOW
+    ) == ago(5)
+    assert expected_at(Line(None, used=[], cooldown=None), later, 0, NOW) == later
+    assert expected_at(Line(None, used=[], cooldown=None), ago(5), 0, NOW) == ago(5)
+    cooldown = Cooldown(NOW, NOW + timedelta(minutes=10))
+    assert expected_at(Line(THREE, used=[], cooldown=cooldown), ago(5), 0, NOW) == NOW + timedelta(
         minutes=10
     )
-    assert expected_at(Line(None, used=[], pause=pause), ago(5), 0, NOW) == NOW + timedelta(
+    assert expected_at(Line(None, used=[], cooldown=cooldown), ago(5), 0, NOW) == NOW + timedelta(
         minutes=10
     )
     assert (
-        expected_at(Line(THREE, used=[], pause=Pause(ago(20), ago(10))), ago(90), 3, NOW)
+        expected_at(Line(THREE, used=[], cooldown=Cooldown(ago(20), ago(10))), ago(90), 3, NOW)
         == NOW + MINUTE
     )
 

@@ -18,18 +18,18 @@ from evidence_courier.domain.pacing.gate import (
     Acquired,
     Block,
     Blocked,
+    Cooldown,
     GateChange,
     NotBefore,
-    Pause,
     Quota,
     Turn,
     begin,
     change_of,
+    cooling_until,
     free_at,
     go_on,
     may_overtake,
     patience_of,
-    paused_until,
 )
 from evidence_courier.domain.pacing.lease import MIN_LEASE, Lease
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -89,14 +89,14 @@ def test_whoever_goes_when_told_never_makes_too_many_in_any_stretch(
 
 
 def test_a_pause_is_over_at_its_end() -> None:
-    assert paused_until(None, NOW) is None
-    assert paused_until(Pause(ago(60), NOW), NOW) is None
-    assert paused_until(Pause(ago(60), NOW + MINUTE), NOW) == NOW + MINUTE
+    assert cooling_until(None, NOW) is None
+    assert cooling_until(Cooldown(ago(60), NOW), NOW) is None
+    assert cooling_until(Cooldown(ago(60), NOW + MINUTE), NOW) == NOW + MINUTE
 
 
 def test_a_clock_that_was_set_back_does_not_lengthen_a_pause() -> None:
-    pause = Pause(NOW + timedelta(days=1), NOW + timedelta(days=1, minutes=5))
-    assert paused_until(pause, NOW) == NOW + timedelta(minutes=5)
+    cooldown = Cooldown(NOW + timedelta(days=1), NOW + timedelta(days=1, minutes=5))
+    assert cooling_until(cooldown, NOW) == NOW + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ RULES = Rules(retry=RetryPolicy(retry_after_limit=timedelta(minutes=5)), throttl
 
 
 @pytest.mark.parametrize(
-    ("failure", "pause", "blocks"),
+    ("failure", "cooldown", "blocks"),
     [
         (None, None, False),
         (Failure(FailureKind.TIMEOUT, "no"), None, False),
@@ -148,11 +148,11 @@ RULES = Rules(retry=RetryPolicy(retry_after_limit=timedelta(minutes=5)), throttl
     ],
 )
 def test_what_an_end_means_for_the_gate(
-    failure: Failure | None, pause: float | None, blocks: bool
+    failure: Failure | None, cooldown: float | None, blocks: bool
 ) -> None:
-    until = None if pause is None else NOW + timedelta(seconds=pause)
+    until = None if cooldown is None else NOW + timedelta(seconds=cooldown)
     assert change_of(END_OF_TURN, failure, RULES) == evolve(
-        END_OF_TURN, pause_until=until, block=failure if blocks else None
+        END_OF_TURN, cooldown_until=until, block=failure if blocks else None
     )
 
 
@@ -161,7 +161,7 @@ class PaperGate:
     """A gate whose answers are data; `taken`, `opened`, `put` and `held` are what was written."""
 
     stop: Failure | Block | None = None
-    paused: Pause | None = None
+    cooling: Cooldown | None = None
     slots: int = 3
     soon: datetime = NOW + MINUTE
     others: Sequence[Turn] = ()
@@ -179,8 +179,8 @@ class PaperGate:
     def put_block(self, block: Block) -> None:
         self.stop = block
 
-    def pause(self) -> Pause | None:
-        return self.paused
+    def cooldown(self) -> Cooldown | None:
+        return self.cooling
 
     def free(self) -> int:
         return self.slots
@@ -228,8 +228,8 @@ def turn(number: int, owed: int = 0, *, waits: bool = False) -> Turn:
     return Turn(number, 7, owed, waits, LATER)
 
 
-def after_pause(seconds: float) -> Pause:
-    return Pause(ago(seconds + 200), ago(seconds))
+def after_cooldown(seconds: float) -> Cooldown:
+    return Cooldown(ago(seconds + 200), ago(seconds))
 
 
 @pytest.mark.parametrize(
@@ -241,17 +241,17 @@ def after_pause(seconds: float) -> Pause:
         (PaperGate(others=[turn(1, 3)]), NotBefore(NOW + YIELD)),
         (PaperGate(others=[turn(1, 2), turn(2, waits=True)]), NotBefore(NOW + YIELD)),
         (PaperGate(others=[turn(n, waits=True) for n in (1, 2, 3)]), NotBefore(LATER)),
-        (PaperGate(paused=Pause(NOW, LATER)), NotBefore(LATER)),
-        (PaperGate(paused=Pause(ago(60), NOW)), Acquired(41, 9)),
-        (PaperGate(stop=REFUSED, paused=Pause(NOW, LATER), slots=0), Blocked(REFUSED)),
+        (PaperGate(cooling=Cooldown(NOW, LATER)), NotBefore(LATER)),
+        (PaperGate(cooling=Cooldown(ago(60), NOW)), Acquired(41, 9)),
+        (PaperGate(stop=REFUSED, cooling=Cooldown(NOW, LATER), slots=0), Blocked(REFUSED)),
         (PaperGate(before=1), NotBefore(NOW + YIELD)),
         (PaperGate(before=1, stalled_since=ago(89)), NotBefore(NOW + YIELD)),
         (PaperGate(before=1, stalled_since=ago(90)), Acquired(41, 9)),
         (
-            PaperGate(before=1, stalled_since=ago(300), paused=after_pause(89)),
+            PaperGate(before=1, stalled_since=ago(300), cooling=after_cooldown(89)),
             NotBefore(NOW + YIELD),
         ),
-        (PaperGate(before=1, stalled_since=ago(300), paused=after_pause(90)), Acquired(41, 9)),
+        (PaperGate(before=1, stalled_since=ago(300), cooling=after_cooldown(90)), Acquired(41, 9)),
     ],
     ids=repr,
 )
@@ -270,9 +270,9 @@ def test_an_upload_begins_if_a_slot_is_free_beyond_what_is_owed(
         (PaperGate(slots=1, stalled_since=ago(90)), MINUTE, NOW),
         (PaperGate(slots=0, stalled_since=ago(15)), None, ago(15)),
         (PaperGate(slots=0, stalled_since=ago(90), before=1), None, ago(90)),
-        (PaperGate(stalled_since=ago(90), paused=Pause(NOW, LATER)), None, ago(90)),
+        (PaperGate(stalled_since=ago(90), cooling=Cooldown(NOW, LATER)), None, ago(90)),
     ],
-    ids=["no slot", "not all slots", "noted lately", "not the head", "a pause"],
+    ids=["no slot", "not all slots", "noted lately", "not the head", "a cooldown"],
 )
 def test_a_head_of_the_line_that_asks_and_finds_no_slot_is_not_stalled(
     gate: PaperGate, patience: timedelta | None, since: datetime
@@ -335,7 +335,7 @@ def test_who_cannot_wait_begins_if_all_requests_can_leave_in_half_the_time(
         (PaperGate(slots=1, others=[turn(4, waits=True)]), 5, NotBefore(LATER)),
         (PaperGate(slots=1, others=[turn(4, waits=True)]), None, NotBefore(LATER)),
         (PaperGate(slots=1, others=[turn(6, waits=True)]), 5, Acquired(41, 5)),
-        (PaperGate(paused=Pause(NOW, LATER)), 5, NotBefore(LATER)),
+        (PaperGate(cooling=Cooldown(NOW, LATER)), 5, NotBefore(LATER)),
         (PaperGate(stop=REFUSED), 5, Blocked(REFUSED)),
     ],
     ids=repr,
@@ -412,8 +412,8 @@ def test_without_a_pace_nothing_is_taken_and_a_block_holds() -> None:
 
 
 def test_a_pause_that_began_is_kept_and_one_from_the_future_begins_now() -> None:
-    pause = Pause(ago(60), LATER)
-    assert pause.as_of(NOW) is pause
-    pause = Pause(NOW, LATER)
-    assert pause.as_of(NOW) is pause
-    assert Pause(LATER, LATER + MINUTE).as_of(NOW) == Pause(NOW, NOW + MINUTE)
+    cooldown = Cooldown(ago(60), LATER)
+    assert cooldown.as_of(NOW) is cooldown
+    cooldown = Cooldown(NOW, LATER)
+    assert cooldown.as_of(NOW) is cooldown
+    assert Cooldown(LATER, LATER + MINUTE).as_of(NOW) == Cooldown(NOW, NOW + MINUTE)

@@ -783,7 +783,7 @@ def _by_address(quota: Quota) -> Quota:
 )
 class NeverPauses(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
-        return super().save(_with_gate(changes, lambda gate: evolve(gate, pause_until=None)))
+        return super().save(_with_gate(changes, lambda gate: evolve(gate, cooldown_until=None)))
 
 
 @breaks(
