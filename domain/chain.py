@@ -23,7 +23,7 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 
 from .arguments import NO_TEXT
-from .retention import ERASED
+from .retention import DOCUMENT_ERASED, ERASED
 
 Value: TypeAlias = str | int | None
 Content: TypeAlias = Mapping[str, Value]
@@ -179,7 +179,7 @@ def _is_erased(name: str, value: Value) -> bool:
     if name not in ERASABLE:
         return False
     renamed = name == "evidence_id" and str(value).startswith("erased-")
-    return value is None or value == ERASED or renamed
+    return value is None or value in (ERASED, DOCUMENT_ERASED) or renamed
 
 
 def _not_texts(tenant_id: str, content: Content) -> Iterator[str]:

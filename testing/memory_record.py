@@ -144,10 +144,7 @@ def without_texts(upload: Upload) -> Upload:
     if isinstance(state, Succeeded):
         state = Succeeded(Receipt())
     elif (cause := cause_of(state)) is not None:
-        gone = cause.kind is FailureKind.DOCUMENT_GONE
-        silent_cause = silent_failure(cause)
-        words = DOCUMENT_ERASED if gone else silent_cause.message
-        state = evolve(state, cause=evolve(silent_cause, message=words))
+        state = evolve(state, cause=silent_failure(cause))
     return evolve(upload, state=state, tally=evolve(upload.tally, progress=None))
 
 
@@ -163,4 +160,5 @@ def silent(verdict: AttemptVerdict) -> AttemptVerdict:
 
 def silent_failure(failure: Failure) -> Failure:
     """A failure of which no one's words are left."""
-    return evolve(failure, message=ERASED, detail=None)
+    gone = failure.kind is FailureKind.DOCUMENT_GONE
+    return evolve(failure, message=DOCUMENT_ERASED if gone else ERASED, detail=None)

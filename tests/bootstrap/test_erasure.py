@@ -409,6 +409,7 @@ def test_a_retry_of_what_was_erased_says_why_it_cannot_be_sent(house: House) -> 
             assert shown.error is not None
             assert shown.error.kind == "document_gone"
             assert shown.error.message.startswith("the document was removed with the person")
+            assert [one.message for one in shown.history] == ["(erased)", shown.error.message]
 
     asyncio.run(story())
     assert traces_of_her(house) == []

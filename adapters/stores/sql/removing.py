@@ -28,7 +28,15 @@ from .naming import DOCUMENT, NAMING, RECEIPT, SETTLED_WORDS, Texts
 from .reader import SqlReader
 from .removal import COUNTS, erased_key, names_of
 from .session import Batch, Cells, Database
-from .statements import DELETE_DOCUMENTS, SAME_KEY, SELECT_FILES, SETTLE_FILES, SETTLED, list_of
+from .statements import (
+    DELETE_DOCUMENTS,
+    SAME_KEY,
+    SELECT_FILES,
+    SETTLE_FILES,
+    SETTLED,
+    list_of,
+    words_instead,
+)
 
 _LATE = Batch(
     (*KEY, "version"),
@@ -57,17 +65,23 @@ def _null(*names: str) -> str:
     return list_of(f"{one} = NULL" for one in names)
 
 
+def _silent(message: str, kind: str) -> str:
+    """The words of a failure are replaced."""
+    return f"{message} = CASE WHEN {message} IS NOT NULL THEN {words_instead(kind)} END"
+
+
 _FORGET_PERSON = (
     Batch(
         ("id", "at", "evidence_id", "settings"),
-        f"UPDATE uploads SET {_blank('subject', 'session_id', 'error_message')},"
+        f"UPDATE uploads SET {_blank('subject', 'session_id')},"
+        f" {_silent('error_message', 'error_kind')},"
         f" {_null('subject_email', 'error_detail', 'progress', *RECEIPT, *DOCUMENT)},"
         " evidence_id = given.evidence_id, settings = given.settings, erased_at = given.at,"
         " version = version + 1 FROM given WHERE uploads.id = given.id",
     ),
     Batch(
         ("id",),
-        f"UPDATE attempts SET {_blank('message')}, {_null('detail', *RECEIPT)}"
+        f"UPDATE attempts SET {_silent('message', 'kind')}, {_null('detail', *RECEIPT)}"
         f" WHERE upload_id {_IDS}",
     ),
     Batch(("id",), f"UPDATE look_ups SET {_blank('message')} WHERE upload_id {_IDS}"),

@@ -101,6 +101,12 @@ _OF_ERASED_BLOCK = (
 )
 
 
+def words_instead(kind: str) -> str:
+    """What stands for the words of a failure of this kind once they are erased."""
+    gone = FailureKind.DOCUMENT_GONE.value
+    return f"CASE {kind} WHEN '{gone}' THEN '{DOCUMENT_ERASED}' ELSE '{ERASED}' END"
+
+
 def _unless_erased(name: str) -> str:
     """What is given for a column: no text for an upload from which a person was erased."""
     if (instead := _TEXTS.get(name)) is None:
@@ -110,9 +116,13 @@ def _unless_erased(name: str) -> str:
         return f"CASE WHEN {kept} THEN given.{name} ELSE {instead} END"
     return (
         f"CASE WHEN {kept} THEN CASE WHEN {_OF_ERASED_BLOCK} THEN {instead}"
-        f" ELSE given.{name} END WHEN given.error_kind = '{FailureKind.DOCUMENT_GONE.value}'"
-        f" THEN '{DOCUMENT_ERASED}' ELSE {instead} END"
+        f" ELSE given.{name} END ELSE {words_instead('given.error_kind')} END"
     )
+
+
+def _of_attempt(name: str) -> str:
+    text = _unless_erased(name)
+    return text.replace(f"ELSE '{ERASED}'", f"ELSE {words_instead('given.kind')}")
 
 
 def _update(names: Sequence[str], *others: str) -> Batch:
@@ -202,7 +212,7 @@ UPDATE_DOCUMENT = (
 INSERT_ATTEMPTS = Batch(
     ("id", *ATTEMPT),
     f"INSERT INTO attempts (upload_id, credential, {list_of(ATTEMPT)})"
-    f" SELECT uploads.id, uploads.credential, {list_of(map(_unless_erased, ATTEMPT))}"
+    f" SELECT uploads.id, uploads.credential, {list_of(map(_of_attempt, ATTEMPT))}"
     " FROM given CROSS JOIN uploads ON uploads.id = given.id",
 )
 """Each row: an id, ATTEMPT."""
