@@ -204,7 +204,8 @@ class MemoryGate:
         if self.quota.pace is None:
             return
         kept, now, period = self.kept, self.now, self._pace.period
-        latest = later(now, self.quota.timeout)
+        latest, forgotten = later(now, self.quota.timeout), earlier(now, 2 * period)
+        over = earlier(now, period)
         for number, slot in list(kept.slots.items()):
             if slot.at == _UNDER_WAY and slot.until <= now:
                 slot.at = slot.until
@@ -212,12 +213,12 @@ class MemoryGate:
                 slot.until = latest if is_set_back(latest, slot.until) else slot.until
             elif is_set_back(now, slot.at):
                 slot.at = now
-            if slot.at <= earlier(now, 2 * period):
+            if slot.at <= forgotten:
                 del kept.slots[number]
         kept.turns = {
             number: evolve(turn, until=latest) if is_set_back(latest, turn.until) else turn
             for number, turn in kept.turns.items()
-            if turn.until > earlier(now, period)
+            if turn.until > over
         }
 
     def block(self) -> Block | None:

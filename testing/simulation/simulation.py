@@ -121,6 +121,7 @@ class Simulation:
             f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)
         }
         self._endpoints: dict[str, tuple[str]] = {}
+        self._homes: tuple[str, dict[str, Destination]] = "", {}
         self.handed_over: dict[UploadKey, datetime] = {}
         self.couriers: list[SimulatedCourier] = []
         for _ in range(couriers):
@@ -192,6 +193,13 @@ class Simulation:
         self._loop.run_until_idle()
 
     def _destinations(self) -> dict[str, Destination]:
+        """Of each tenant; made once for the same keys and addresses."""
+        of = str((self._keys, self._endpoints))
+        if of != self._homes[0]:
+            self._homes = of, self._new_destinations()
+        return self._homes[1]
+
+    def _new_destinations(self) -> dict[str, Destination]:
         settings = self._provider.settings_class
         return {
             tenant_id: destination_of(

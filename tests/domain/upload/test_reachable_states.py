@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import cache
 from graphlib import TopologicalSorter
 from itertools import product
 from os import environ
@@ -46,6 +47,7 @@ def titled(rules: Rules) -> str:
     return f"{look_ups}, on_unclear {rules.on_unclear.value}"
 
 
+walked = cache(walk)
 every_rules = pytest.mark.parametrize("rules", ALL_RULES, ids=titled)
 
 
@@ -103,7 +105,7 @@ def written_down() -> str:
         f"Written by: {REGENERATE}",
     ]
     for rules in ALL_RULES:
-        found = walk(rules)
+        found = walked(rules)
         title = f"{titled(rules)}: {len(found.shapes)} shapes"
         lines += ["", title, "-" * len(title), *shapes_in(found.shapes), "", *moves_in(found.moves)]
     return "\n".join(lines) + "\n"
@@ -121,7 +123,7 @@ def test_the_shapes_are_those_that_were_reviewed() -> None:
 
 @every_rules
 def test_the_machine_alone_brings_every_shape_to_an_end(rules: Rules) -> None:
-    found = walk(rules)
+    found = walked(rules)
     ends = {shape for shape in found.shapes if isinstance(shape.state, ENDS)}
     reached, before = set(ends), set[Shape]()
     moves = [move for move in machine_moves(found) if move.source not in ends]
@@ -134,7 +136,7 @@ def test_the_machine_alone_brings_every_shape_to_an_end(rules: Rules) -> None:
 @every_rules
 def test_but_for_a_block_and_a_close_the_machine_never_goes_in_circles(rules: Rules) -> None:
     order = TopologicalSorter[Shape]()
-    for move in forward_moves(walk(rules)):
+    for move in forward_moves(walked(rules)):
         order.add(move.target, move.source)
     order.prepare()  # raises CycleError with the circle in it
 
@@ -143,7 +145,7 @@ def test_but_for_a_block_and_a_close_the_machine_never_goes_in_circles(rules: Ru
 def test_the_machine_stops_only_at_success_failure_held_or_skipped(
     rules: Rules,
 ) -> None:
-    found = walk(rules)
+    found = walked(rules)
     news = (Delivered, Found)  # may be heard at any time, and need not be
     going_on = {move.source for move in forward_moves(found) if kind_of(move.event) not in news}
     stops = {shape for shape in found.shapes if shape not in going_on}
@@ -154,8 +156,8 @@ def test_the_machine_stops_only_at_success_failure_held_or_skipped(
 def test_a_limit_of_time_ends_what_a_number_would_and_nothing_else(rules: Rules) -> None:
     at_once = evolve(rules, retry=RetryPolicy(give_up_after=timedelta(0)))
     once = evolve(rules, retry=RetryPolicy(max_attempts=1))
-    ways = {(move.source.name, move.target.name) for move in walk(rules, once).moves}
-    limited = walk(at_once)
+    ways = {(move.source.name, move.target.name) for move in walked(rules, once).moves}
+    limited = walked(at_once)
     assert {(move.source.name, move.target.name) for move in limited.moves} <= ways
     order = TopologicalSorter[Shape]()
     for move in forward_moves(limited):
@@ -172,14 +174,14 @@ def test_a_doubt_is_looked_up_before_it_is_sent_again_where_possible(
     rules = Rules(can_look_up=True, on_unclear=unknown)
     doubtful = [
         shape
-        for shape in walk(rules, without=(Unreadable, Absent)).shapes
+        for shape in walked(rules, without=(Unreadable, Absent)).shapes
         if isinstance(shape.state, Sending) and shape.tally.doubt
     ]
     assert doubtful == []
 
 
 def test_a_tenant_that_holds_resends_a_doubt_only_if_a_look_up_missed_it() -> None:
-    found = walk(Rules(can_look_up=True, on_unclear=OnUnclear.HOLD), without=(Absent,))
+    found = walked(Rules(can_look_up=True, on_unclear=OnUnclear.HOLD), without=(Absent,))
     assert [
         s for s in found.shapes if isinstance(s.state, Sending) and s.tally.possible_duplicate
     ] == []
@@ -187,7 +189,7 @@ def test_a_tenant_that_holds_resends_a_doubt_only_if_a_look_up_missed_it() -> No
 
 def test_every_resend_out_of_a_doubt_is_marked() -> None:
     """Whatever the tenant changes on the way."""
-    found = walk(*ALL_RULES)
+    found = walked(*ALL_RULES)
     out_of_doubt = [
         move for move in found.moves if isinstance(move.event, Started) and move.source.tally.doubt
     ]
@@ -202,13 +204,13 @@ def test_every_resend_out_of_a_doubt_is_marked() -> None:
 
 def test_what_was_once_marked_stays_marked() -> None:
     """Whatever the tenant changes on the way."""
-    marked = [move for move in walk(*ALL_RULES).moves if move.source.tally.possible_duplicate]
+    marked = [move for move in walked(*ALL_RULES).moves if move.source.tally.possible_duplicate]
     assert marked
     assert [str(move) for move in marked if not move.target.tally.possible_duplicate] == []
 
 
 def test_success_is_the_only_shape_that_nothing_leaves() -> None:
-    found = walk(*ALL_RULES)
+    found = walked(*ALL_RULES)
     left = {move.source for move in found.moves}
     assert {shape for shape in found.shapes if shape not in left} == {
         shape for shape in found.shapes if isinstance(shape.state, Succeeded)
@@ -217,7 +219,9 @@ def test_success_is_the_only_shape_that_nothing_leaves() -> None:
 
 def test_no_doubt_outlives_success() -> None:
     assert [
-        str(s) for s in walk(*ALL_RULES).shapes if isinstance(s.state, Succeeded) and s.tally.doubt
+        str(s)
+        for s in walked(*ALL_RULES).shapes
+        if isinstance(s.state, Succeeded) and s.tally.doubt
     ] == []
 
 
