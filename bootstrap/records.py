@@ -58,6 +58,7 @@ class _Opened:
         """What writes. It registers no courier."""
         with self._opening:
             if self._store is None:
+                self.reader.paused()  # StoreError if the database is gone: none is made anew
                 self._store = self._wiring.open_store()
                 if self._wiring.store is None:
                     self._open.callback(self._store.close)

@@ -141,6 +141,15 @@ def test_a_database_that_does_not_exist_is_refused_and_not_made(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_database_that_is_removed_meanwhile_is_not_made_anew(house: House) -> None:
+    with Records.open(house.database) as records:
+        for file in house.database.parent.glob(f"{house.database.name}*"):
+            file.unlink()
+        with pytest.raises(StoreError, match="cannot be found any more"):
+            records.pause("acme", by="dana", reason="moves")
+    assert not house.database.exists()
+
+
 def test_a_database_of_another_version_is_refused_with_advice(
     house: House, ask: Callable[..., Any]
 ) -> None:

@@ -85,6 +85,14 @@ SUCCESSES = {
     "a mark before UTF-8": typed(b"\xef\xbb\xbf" + UTF8, "application/json; charset=utf-8"),
     "a mark, no type": reply(b"\xef\xbb\xbf" + UTF8),
     "a charset that is none": typed(UTF8, "application/json; charset=nonsense"),
+    "a charset of another continent": typed(DONE.encode("gb18030"), "text/json; charset=GB18030"),
+    "UTF-32": typed(DONE.encode("utf-32"), "application/json"),
+    "UTF-32 with its name": typed(DONE.encode("utf-32-be"), "application/json; charset=UTF-32BE"),
+    "two charsets": typed(UTF8, "application/json; charset=utf-8; charset=iso-8859-1"),
+    "charsets that are no text's": typed(UTF8, "application/json; charset=zlib"),
+    "a charset for names": typed(UTF8, "application/json; charset=idna"),
+    "a charset that raises": typed(UTF8, "application/json; charset=undefined"),
+    "a charset that is long": typed(UTF8, "application/json; charset=" + "a" * 5_000),
     "NaN": beside("NaN"),
     "-Infinity": beside("-Infinity"),
     "an integer of 5,000 digits": beside("9" * 5_000),
@@ -115,6 +123,17 @@ SUCCESSES = {
     "a space before a colon": reply(length=f"Content-Length : {len(UTF8)}"),
     "http/1.1": reply(status="http/1.1 200 OK"),
     "HTTP/1.0": reply(status="HTTP/1.0 200 OK"),
+    "HTTP/1.0 without a length": reply(status="HTTP/1.0 200 OK", length="X-Odd: 1"),
+    "HTTP/1.1 without a length": reply(length="Connection: close"),
+    "gzip without a length": reply(
+        gzip.compress(UTF8), "Content-Encoding: gzip", length="Connection: close"
+    ),
+    "a trailer": reply(
+        chunked(UTF8)[:-2] + b"X-Sum: 1\r\n\r\n", length="Transfer-Encoding: chunked"
+    ),
+    "a chunk with an extension": reply(
+        chunked(UTF8).replace(b"\r\n", b";a=b\r\n", 1), length="Transfer-Encoding: chunked"
+    ),
     "a line that is no header": reply(UTF8, "no colon here"),
     "a name that is none": reply(UTF8, "X Y: z", ": nothing"),
     "a header over two lines": reply(UTF8, "X-Long: a", "  b"),
