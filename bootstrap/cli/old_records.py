@@ -183,7 +183,10 @@ def _records_in(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldR
             yield from _lines(file, tenant_id)
         else:
             yield from _rows(file, tenant_id)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        what = f"is not UTF-8: byte {error.start} cannot be read; save it as UTF-8"
+        yield partial(_raise, Problem(what, file=str(file)))
+    except (OSError, csv.Error) as error:
         why = getattr(error, "strerror", None) or str(error)
         yield partial(_raise, Problem(f"cannot be read: {why}", file=str(file)))
 

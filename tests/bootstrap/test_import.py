@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Unpack
@@ -24,7 +24,7 @@ from evidence_courier import Records
 from evidence_courier.bootstrap.cli import importing
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.cli.importing import Import
-from evidence_courier.bootstrap.cli.old_records import OldRecord
+from evidence_courier.bootstrap.cli.old_records import OldRecord, read_all
 from evidence_courier.bootstrap.face import Where
 from evidence_courier.delivery.backfill import MOST, MOST_AGAIN, room_of
 from evidence_courier.domain.errors import StoreError
@@ -245,6 +245,30 @@ def test_a_csv_without_names_of_columns_is_refused(tenants: Path, tmp_path: Path
         del row["tenant_id"]
     found = imported(tenants, str(tmp_path / "courier.db"), "--tenant", "acme", write(file, some))
     assert found.exit_code == 0, found.output
+
+
+@pytest.mark.parametrize(
+    ("written", "found", "problems"),
+    [
+        (lambda text: text.encode("utf-8-sig"), 1, []),
+        (lambda text: text.replace("\n", "\r\n").replace(",", ";").encode(), 1, []),
+        (lambda text: text.replace("emp-7", '"emp; ""7"", x"').encode(), 1, []),
+        (lambda text: text.replace("emp-7", "é").encode("latin-1"), 0, ["save it as UTF-8"]),
+        (lambda text: text.encode("utf-16"), 0, ["save it as UTF-8"]),
+        (lambda text: f"{text}\n{text.splitlines()[1]}".encode(), 1, ["is evidence 'e' again"]),
+    ],
+    ids=["bom", "semicolons", "quotes", "latin-1", "utf-16", "twice"],
+)
+def test_a_csv_is_read_as_spreadsheets_write_it(
+    tmp_path: Path, written: Callable[[str], bytes], found: int, problems: list[str]
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    columns = "evidence_id,session_id,subject,outcome,recorded_at,document"
+    text = f"{columns}\ne,s,emp-7,passed,2024-01-01T10:00:00Z,a.pdf"
+    (tmp_path / "old.csv").write_bytes(written(text))
+    records, refused = read_all(tmp_path / "old.csv", "acme")
+    assert (len(records), len(refused)) == (found, len(problems))
+    assert all(words in one.message for words, one in zip(problems, refused, strict=True))
 
 
 def test_a_row_with_more_cells_than_names_is_refused(tenants: Path, tmp_path: Path) -> None:
