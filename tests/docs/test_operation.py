@@ -225,7 +225,7 @@ def test_the_compose_file_keeps_to_the_schema_of_compose() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_what_the_manifest_starts_needs_no_home_and_writes_only_to_its_volume(
+def test_what_the_manifest_starts_needs_no_home_and_writes_to_its_volume(
     tmp_path: Path,
 ) -> None:
     """The whole environment is the manifest's, and each of its folders is below `tmp_path`."""
