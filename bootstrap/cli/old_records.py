@@ -6,10 +6,12 @@ from __future__ import annotations
 import csv
 import json
 import mimetypes
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -226,17 +228,23 @@ def _rows(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]
         header = text.readline()
         text.seek(0)
         delimiter = ";" if header.count(";") > header.count(",") else ","
-        rows = csv.DictReader(text, delimiter=delimiter, restkey="", strict=True)
+        rows = csv.reader(text, delimiter=delimiter, strict=True)
         place = _Place(file, 1, tenant_id)
-        names, wanted = rows.fieldnames or (), _REQUIRED[tenant_id is not None :]
+        names, wanted = next(rows, []), _REQUIRED[tenant_id is not None :]
         if missing := [name for name in wanted if name not in names]:
             what = f"the first line must name the columns; missing are {', '.join(missing)}"
             yield partial(_raise, place.refused(what))
             return
+        if twice := [name for name, number in Counter(names).items() if name and number > 1]:
+            what = f"the first line must name each column once; twice there are {', '.join(twice)}"
+            yield partial(_raise, place.refused(what))
+            return
         for row in rows:
+            if not any(row):  # as spreadsheets write it below the last one
+                continue
             place = evolve(place, line=rows.line_num)
-            if "" in row:
+            cells = {name: cell for name, cell in zip_longest(names, row, fillvalue="") if cell}
+            if "" in cells:
                 yield partial(_raise, place.refused("has more cells than the header has names"))
                 continue
-            given = {name: cell for name, cell in row.items() if cell}
-            yield partial(_record, place, partial(place.evidence, given))
+            yield partial(_record, place, partial(place.evidence, cells))

@@ -256,8 +256,18 @@ def test_a_csv_without_names_of_columns_is_refused(tenants: Path, tmp_path: Path
         (lambda text: text.replace("emp-7", "é").encode("latin-1"), 0, ["save it as UTF-8"]),
         (lambda text: text.encode("utf-16"), 0, ["save it as UTF-8"]),
         (lambda text: f"{text}\n{text.splitlines()[1]}".encode(), 1, ["is evidence 'e' again"]),
+        (lambda text: "".join(f"{line},\n" for line in text.splitlines()).encode(), 1, []),
+        (lambda text: f"{text},,\n".encode(), 1, []),
+        (lambda text: f"{text}\n,,,,,\n\n".encode(), 1, []),
+        (lambda text: text.replace("document", "document,", 1).encode() + b",x", 0, ["more cells"]),
+        (
+            lambda text: text.replace("document", "document,subject", 1).encode() + b",emp-8",
+            0,
+            ["twice there are subject"],
+        ),
     ],
-    ids=["bom", "semicolons", "quotes", "latin-1", "utf-16", "twice"],
+    ids="bom semicolons quotes latin-1 utf-16 twice commas-at-ends commas-at-an-end empty-rows"
+    " unnamed-column column-twice".split(),
 )
 def test_a_csv_is_read_as_spreadsheets_write_it(
     tmp_path: Path, written: Callable[[str], bytes], found: int, problems: list[str]
