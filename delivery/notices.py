@@ -9,6 +9,7 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
+from ..domain.errors import StoreError
 from ..domain.notices import news_of
 from ..domain.upload.backoff import earlier, later
 from ..domain.upload.find import Find
@@ -160,11 +161,22 @@ def _naming(
                 ),
                 now,
             )
-            keys = [UploadKey(up.tenant_id, up.evidence_id, up.provider) for up in page.uploads]
-            found = store.get(keys)
-            subjects = {found[key].dossier.subject: None for key in keys if key in found}
+            for up in page.uploads:
+                key = UploadKey(up.tenant_id, up.evidence_id, up.provider)
+                subjects |= dict.fromkeys(_subjects_of(key, store))
         named.append(evolve(one, notice=notice.naming([*subjects])))
     return named
+
+
+def _subjects_of(key: UploadKey, store: UploadStore) -> Sequence[str]:
+    """The subject of one upload. A record that cannot be read, since other hands wrote it, keeps
+    back no notice."""
+    try:
+        return [one.dossier.subject for one in store.get([key]).values()]
+    except StoreError as error:
+        if error.passing:
+            raise
+        return []
 
 
 def _write_results(teller: Teller, tries: dict[int, int], now: datetime) -> Turn[int]:

@@ -4,7 +4,9 @@ does."""
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,23 @@ def test_a_sink_that_hangs_delays_nothing_and_another_courier_tells_it(house: Ho
 
     asyncio.run(story())
     assert [one.id for one in other] == [told[0].id]
+
+
+def test_a_record_that_cannot_be_read_keeps_back_no_notice(house: House) -> None:
+    told: list[Notice] = []
+
+    async def story() -> None:
+        async with house.courier(notices=[OnNotice(told.append, subjects=True)]) as courier:
+            await looked(courier, house, 1)
+            await fails(courier, house, 2)
+            with closing(sqlite3.connect(house.database)) as connection, connection:
+                connection.execute(
+                    "UPDATE uploads SET recorded_at = '?' WHERE evidence_id = 'ev-1'"
+                )
+            await looked(courier, house)
+
+    asyncio.run(story())
+    assert [(one.kind, one.number, one.subjects) for one in told] == [("failed", 2, ("emp-7",))]
 
 
 def test_of_two_couriers_one_tells(house: House) -> None:
