@@ -439,3 +439,19 @@ def test_of_two_persons_only_one_is_erased(house: House) -> None:
             assert [one.evidence_id for one in left.uploads] == ["ev-1"]
 
     asyncio.run(story())
+
+
+def test_a_name_with_very_many_others_is_erased(house: House) -> None:
+    """An address that many ids share: the texts are searched for all of them."""
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            for number in range(150):
+                courier.submit(attrs.evolve(of_jane(f"ev-{number}"), subject=f"emp-{number}"))
+            await courier.quiet()
+            await courier.pause("acme", by="kim", reason="emp-1 and emp-149 asked")
+            erasure = await courier.erase("acme", MAIL, **WHO)
+            assert erasure.removed is not None
+            assert (len(erasure.uploads), erasure.removed.texts) == (150, 1)
+
+    asyncio.run(story())

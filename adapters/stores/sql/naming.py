@@ -52,7 +52,7 @@ class Texts:
         )
         object.__setattr__(self, "again", again)
 
-    def found(self, patterns: Sequence[str]) -> str:
+    def found(self, patterns: Collection[str]) -> str:
         """The question for those that may hold one of the patterns. SQLite's LIKE takes no notice
         of the case of ASCII letters."""
         like = " OR ".join(
@@ -113,6 +113,7 @@ NAMING = (
 """All texts beside a person's own uploads that may name the person."""
 
 
+_AT_ONCE = 50
 _IDS_OF = Batch(KEY, f"SELECT uploads.id FROM given CROSS JOIN uploads ON {SAME_KEY}")
 
 
@@ -122,15 +123,21 @@ def naming(
     """See `RemovalReader.naming`."""
     names, patterns = Names(called), [*_patterns(called)]
     left = {row["id"] for row in session.ask_all(_IDS_OF, map(key_cells, besides))}
-    given = {f"p{number}": one for number, one in enumerate(patterns)}
-    found = [
-        (number, row["id"], len(named))
-        for tenant in (sorted(spellings(tenant_id)) if patterns else ())
+    found = {
+        (number, row["id"]): len(named)
+        for tenant in sorted(spellings(tenant_id))
         for number, one in enumerate(NAMING)
-        for row in session.ask(one.found(patterns), {**given, "tenant_id": tenant})
+        for some in _pieces(patterns)
+        for row in session.ask(one.found(some), {**some, "tenant_id": tenant})
         if row["upload"] not in left and (named := one.named(row, names))
-    ]
-    return NamingTexts(sum(one[-1] for one in found), called, [one[:2] for one in found])
+    }
+    return NamingTexts(sum(found.values()), called, [*found])
+
+
+def _pieces(patterns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Of so many at once at most: SQLite reads no question with a thousand conditions."""
+    for start in range(0, len(patterns), _AT_ONCE):
+        yield {f"p{n}": one for n, one in enumerate(patterns[start : start + _AT_ONCE])}
 
 
 def _patterns(names: Iterable[str]) -> Iterator[str]:
