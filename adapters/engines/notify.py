@@ -24,11 +24,11 @@ HOOK_TIMEOUT = 30.0
 """So many seconds are given to what `on_settled` returns."""
 
 HOOKS_AT_ONCE = 100
-"""At most so many of them run at once, or wait for an `on_settled` that is slow; it is not called
-for what ends meanwhile."""
+"""At most so many of them run at once; what it would return for what ends meanwhile is left out."""
 
 EVENTS = 10_000
-"""So many events wait for a logger that is slow; further ones are left out."""
+"""So many events wait for a logger that is slow, or uploads for such an `on_settled`; further ones
+are left out."""
 
 OnSettled = Callable[..., object]
 
@@ -124,7 +124,7 @@ class HookNotifier(Notifier):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         on_loop = self.on_settled is None or _is_coroutine_function(self.on_settled)
-        self._aside = None if on_loop else Aside(self._call_aside, HOOKS_AT_ONCE)
+        self._aside = None if on_loop else Aside(self._call_aside, EVENTS)
 
     @property
     def all_failures(self) -> int:
@@ -137,13 +137,16 @@ class HookNotifier(Notifier):
         super().settled(status)
         if self.on_settled is None:
             return
-        aside, loop = self._aside, asyncio.get_running_loop()
-        full = len(self._hooks) >= HOOKS_AT_ONCE
-        if full or (aside is not None and not aside.put((loop, status))):
-            why = f"not called: {HOOKS_AT_ONCE} calls before it have not ended"
-            self._hook_failed(_key_of(status), why)
-        elif aside is None:
+        if self._aside is not None:
+            if not self._aside.put((asyncio.get_running_loop(), status)):
+                self._left_out(status, "called", EVENTS)
+        elif len(self._hooks) >= HOOKS_AT_ONCE:
+            self._left_out(status, "called", HOOKS_AT_ONCE)
+        else:
             self._answered(status, partial(self.on_settled, status))
+
+    def _left_out(self, status: UploadStatus, what: str, most: int) -> None:
+        self._hook_failed(_key_of(status), f"not {what}: {most:,} calls before it have not ended")
 
     def _answered(self, status: UploadStatus, answer_of: Callable[[], object]) -> None:
         """Await what `on_settled` returns beside the uploads."""
@@ -152,7 +155,13 @@ class HookNotifier(Notifier):
         except BaseException as error:
             self._hook_raised(_key_of(status), error)
             return
-        if inspect.isawaitable(answer):
+        if not inspect.isawaitable(answer):
+            return
+        if len(self._hooks) >= HOOKS_AT_ONCE:
+            self._left_out(status, "awaited", HOOKS_AT_ONCE)
+            if inspect.iscoroutine(answer):
+                answer.close()
+        else:
             hook = asyncio.ensure_future(self._await(status, answer))
             self._hooks.add(hook)
             hook.add_done_callback(self._hooks.discard)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import partial
@@ -340,7 +341,7 @@ def test_a_thread_that_had_nothing_to_do_ends_and_another_begins(
 def test_what_a_slow_hook_misses_is_counted(
     house: House, hang: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify, "HOOKS_AT_ONCE", 2)
+    monkeypatch.setattr(notify, "EVENTS", 2)
     told: list[str] = []
 
     def hook(status: UploadStatus) -> None:
@@ -362,6 +363,46 @@ def test_what_a_slow_hook_misses_is_counted(
     asyncio.run(story())
     raised = [event.reason for event in house.logger.of(HookFailed) if "Exit" in event.reason]
     assert len(raised) == len(told) >= 2
+
+
+def test_a_plain_function_hears_of_all_that_ends_at_once(house: House) -> None:
+    names, told = [f"ev-{number}" for number in range(1_000)], list[str]()
+
+    def hook(status: UploadStatus) -> None:
+        time.sleep(0.001)  # as a database takes
+        told.append(status.evidence_id)
+
+    async def story() -> None:
+        async with house.courier(on_settled=hook) as courier:
+            await courier.pause("acme", by="ana", reason="they asked")
+            for ticket in [courier.submit(evidence(name)) for name in names]:
+                status = await ticket.settled(60)
+                assert status is not None and status.status == "held"
+
+    asyncio.run(story())
+    assert sorted(told) == sorted(names)
+
+
+def test_of_what_a_plain_function_returns_only_so_much_is_awaited(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "HOOKS_AT_ONCE", 2)
+
+    async def hangs() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def story() -> None:
+        async with house.courier(on_settled=lambda status: hangs()) as courier:
+            for number in range(3):
+                await goes_on(courier, f"ev-{number}")
+            async with asyncio.timeout(10):
+                while not house.logger.of(HookFailed):
+                    await asyncio.sleep(0.001)
+            await courier.close(grace=0)
+
+    asyncio.run(story())
+    (left_out,) = house.logger.of(HookFailed)
+    assert left_out.reason == "not awaited: 2 calls before it have not ended"
 
 
 def test_what_a_plain_function_returns_is_awaited_on_the_loop(house: House) -> None:
