@@ -281,10 +281,9 @@ class Recorder:
             await outside.readers.run(reading, work, at_once=True, on_slow=on_slow)
             return batch.done
         except TimeoutError as late:
-            done, rest = [*batch.done], batch.rest()
-            preparer = evolve(outside.preparer, late=late)
-            # None was begun: no thread was to be had in time.
-            unanswered = batch.begun[len(done) :] or rest
+            done, preparer = [*batch.done], evolve(outside.preparer, late=late)
+            # None was begun: no thread was to be had in time. The others wait again.
+            unanswered = batch.begun[len(done) :] or batch.rest()
             return done + await self._driver.read(partial(self._prepare, unanswered, preparer))
         finally:
             self._put_back(batch, *lane)

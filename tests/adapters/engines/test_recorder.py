@@ -13,7 +13,7 @@ from attrs import evolve
 from store_fixtures import House, evidence, tenant
 
 from evidence_courier import Document, Evidence
-from evidence_courier.adapters.engines import readers
+from evidence_courier.adapters.engines import readers, recorder
 from evidence_courier.adapters.engines.preparing import Preparer
 from evidence_courier.adapters.engines.readers import Readers
 from evidence_courier.delivery.destinations import Destination
@@ -98,6 +98,37 @@ def test_a_file_that_hangs_keeps_those_after_it_waiting_for_a_moment(
             await asyncio.wait_for(hanging.recorded(), 20)
             settled = [await ticket.settled(30) for ticket in (hanging, *others)]
             assert [one and one.status for one in settled] == ["succeeded"] * 9
+
+    try:
+        asyncio.run(story())
+    finally:
+        until.set()
+
+
+def test_what_waits_behind_a_file_that_hangs_is_read_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "SLOW_READERS", 0)
+    reading = readers.Reading("acme", "the file", 0.3)
+    monkeypatch.setattr(recorder, "reading_of", lambda destination, is_file: reading)
+    house, until, prepare = House(tmp_path / "courier.db"), threading.Event(), Preparer.prepare
+    (tmp_path / "a.pdf").write_bytes(b"a document")
+    document = Document(path=str(tmp_path / "a.pdf"), media_type="application/pdf")
+
+    def hang(own: Preparer, one: Evidence, destination: Destination, now: datetime) -> Entry:
+        if one.evidence_id == "ev-4" and own.late is None:  # the first of those read in one go
+            until.wait(60)
+        return prepare(own, one, destination, now)
+
+    monkeypatch.setattr(Preparer, "prepare", hang)
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            its = [evolve(evidence(f"ev-{number}"), document=document) for number in range(12)]
+            tickets = [courier.submit(one) for one in its]
+            settled = [await ticket.settled(10) for ticket in tickets]
+            statuses = [one and one.status for one in settled]
+            assert statuses == 4 * ["succeeded"] + ["failed"] + 7 * ["succeeded"]
 
     try:
         asyncio.run(story())
