@@ -142,7 +142,12 @@ class Preparer:
 
     def _handed_over(self, document: Document, destination: Destination) -> _Prepared:
         if document.path is not None:
-            path = quote(os.fsencode(os.path.abspath(document.path)))
+            try:
+                path = quote(os.fsencode(os.path.abspath(document.path)))
+            except OSError:  # the working directory is gone
+                advice = "submit it by its full path, under a new evidence id"
+                gone = _gone(f"{document.path} is in a folder that is gone: {advice}")
+                return _Prepared(_stored(document, "", 0), None, gone)
             return self._read(_stored(document, "", 0, path=path), destination)
         content = document.content
         if content is None:

@@ -49,6 +49,8 @@ _SAME_TYPE = {
     "text/x-pdf": "application/pdf",
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Half a character is in no path, but for those that stand for bytes which are not UTF-8.
+_PATH = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _ID_LENGTH = 512
 
@@ -142,7 +144,7 @@ class Document:
         ):
             if value is not None:
                 of_kind(f"a Document's {name}", value, kind, word)
-        if self.path is not None and (not self.path or "\0" in self.path):
+        if self.path is not None and not _PATH.fullmatch(self.path):
             raise MisuseError(f"{self.path!r} is not the path of a file")
         if self.source is not None:
             self._check_source()

@@ -216,6 +216,34 @@ def test_a_path_that_is_no_regular_file_is_recorded_as_failed(house: House, tmp_
     asyncio.run(story())
 
 
+def test_a_path_in_a_folder_that_is_gone_is_recorded_as_failed_alone(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "a.pdf").write_bytes(b"a document")
+    paths = [str(tmp_path / "a.pdf")] * 9
+    paths[6] = "gone.pdf"
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            monkeypatch.chdir(tmp_path / "gone")
+            (tmp_path / "gone").rmdir()
+            tickets = [
+                courier.submit(
+                    with_document(Document(path=path, media_type="application/pdf"), f"ev-{number}")
+                )
+                for number, path in enumerate(paths)
+            ]
+            settled = await until_settled(courier, house.clock, *tickets)
+            gone = settled[6]
+            assert gone is not None and gone.error is not None
+            assert (gone.status, gone.error.kind) == ("failed", "document_gone")
+            assert "submit it by its full path" in gone.error.message
+            assert all(one and one.status == "succeeded" for one in settled if one is not gone)
+
+    asyncio.run(story())
+
+
 class RefusesToReadOnce(MemoryStore):
     """A store that once cannot read what a document is made of."""
 

@@ -318,7 +318,7 @@ def test_a_path_is_text(path: object) -> None:
         document(path=path)
 
 
-@pytest.mark.parametrize("path", ["", "a\0b"])
+@pytest.mark.parametrize("path", ["", "a\0b", "a\ud800.pdf"])
 def test_a_path_that_no_file_can_have_is_refused(path: str) -> None:
     with pytest.raises(MisuseError, match="is not the path of a file"):
         document(path=path)
