@@ -21,7 +21,7 @@ _IDLE = 10.0
 _NAME = "evidence-courier-listener"
 
 T = TypeVar("T")
-_Waiting: TypeAlias = "tuple[Context, T] | Future[None]"
+_Waiting: TypeAlias = "tuple[Context, T] | Future[bool]"
 
 
 class Aside(Generic[T]):
@@ -51,10 +51,10 @@ class Aside(Generic[T]):
         thread ends."""
         if not self._works or self._thread is None:
             return
-        thread, reached = self._thread, Future[None]()
+        thread, reached = self._thread, Future[bool]()
         self._add(reached)
         await asyncio.wait([asyncio.wrap_future(reached)], timeout=LAST_CALLS)
-        if reached.done():
+        if reached.done() and reached.result():
             thread.join(LAST_CALLS)  # it has nothing left to do
         with suppress(Empty):
             while not reached.done():
@@ -79,7 +79,7 @@ class Aside(Generic[T]):
                 continue
             if isinstance(thing, Future):
                 ends = self._ends()
-                thing.set_result(None)
+                thing.set_result(ends)
                 if ends:
                     return
                 continue

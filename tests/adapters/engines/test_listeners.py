@@ -335,6 +335,27 @@ def test_a_thread_that_had_nothing_to_do_ends_and_another_begins(
     assert heard == [0, 1, 2, 3]
 
 
+def test_a_close_does_not_wait_on_the_loop_for_what_comes_meanwhile() -> None:
+    goes_on = [True]
+
+    def again(number: int) -> None:
+        if goes_on:  # something waits at any time
+            called.put(number + 1)
+
+    called = aside.Aside[int](again, 10)
+
+    async def story() -> None:
+        called.put(0)
+        before = asyncio.get_running_loop().time()
+        await called.emptied()
+        assert asyncio.get_running_loop().time() - before < aside.LAST_CALLS / 2
+
+    try:
+        asyncio.run(story())
+    finally:
+        goes_on.clear()
+
+
 # --- on_settled ----------------------------------------------------------------------------------
 
 
