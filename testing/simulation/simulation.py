@@ -31,7 +31,6 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.find import Find
 from ...domain.upload.invariants import breaches
 from ...domain.upload.status import UploadStatus
-from ...domain.upload.transitions import Rules
 from ...domain.upload.upload import Queued, Sending, Succeeded, Upload, UploadKey
 from ...ports.logger import LogEvent
 from ...ports.provider import Provider
@@ -121,7 +120,7 @@ class Simulation:
             f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)
         }
         self._endpoints: dict[str, tuple[str]] = {}
-        self._homes: tuple[str, dict[str, Destination]] = "", {}
+        self._homes = self._destinations()
         self.handed_over: dict[UploadKey, datetime] = {}
         self.couriers: list[SimulatedCourier] = []
         for _ in range(couriers):
@@ -163,7 +162,7 @@ class Simulation:
 
         courier = SimulatedCourier(store, self._loop.call(build))
         courier.owner = self.store.heartbeat(None, self.clock.now())
-        courier.engine.active.destinations = self._destinations()
+        courier.engine.active.destinations = self._homes
         self.couriers.append(courier)
         self._loop.call(lambda: courier.engine.start(courier.owner))
         return courier
@@ -193,13 +192,6 @@ class Simulation:
         self._loop.run_until_idle()
 
     def _destinations(self) -> dict[str, Destination]:
-        """Of each tenant; made once for the same keys and addresses."""
-        of = str((self._keys, self._endpoints))
-        if of != self._homes[0]:
-            self._homes = of, self._new_destinations()
-        return self._homes[1]
-
-    def _new_destinations(self) -> dict[str, Destination]:
         settings = self._provider.settings_class
         return {
             tenant_id: destination_of(
@@ -260,16 +252,13 @@ class Simulation:
                 key.evidence_id,
                 action,
                 Person(by, "because"),
-                lambda _: self._rules(key),
+                lambda _: self._homes[key.tenant_id].rules,
                 self.clock.now(),
             )
         except CourierError:
             return None
         self._go_on()
         return came
-
-    def _rules(self, key: UploadKey) -> Rules:
-        return self._destinations()[key.tenant_id].rules
 
     def revoke_key(self, tenant: int = 1) -> None:
         """Have the provider refuse a tenant's key."""
@@ -278,8 +267,9 @@ class Simulation:
     def move(self, tenant: int, endpoint: str) -> None:
         """Have a tenant's server at another address."""
         self._endpoints[f"tenant-{tenant}"] = (endpoint,)
+        self._homes = self._destinations()
         for courier in self.couriers:
-            courier.engine.active.destinations = self._destinations()
+            courier.engine.active.destinations = self._homes
 
     def trouble(self, tenant: int, kind: str) -> None:
         """Have the same happen to all requests of a tenant: a kind of `Outage`."""
@@ -289,8 +279,9 @@ class Simulation:
         """Give a tenant a new key, which every courier loads."""
         tenant_id = f"tenant-{tenant}"
         self._keys[tenant_id] += "+"
+        self._homes = self._destinations()
         for courier in self.couriers:
-            courier.engine.active.destinations = self._destinations()
+            courier.engine.active.destinations = self._homes
             self._loop.call(courier.engine.maintain_now)
         self._go_on()
 
@@ -355,7 +346,7 @@ class Simulation:
             planned = any(_comes_to(courier, upload.key) for courier in self.couriers)
             if not (owner in living if isinstance(upload.state, Sending) else planned):
                 return True
-        homes = self._destinations().items()
+        homes = self._homes.items()
         here = {(name, self._provider.name): home.quota.address for name, home in homes}
         return (self.store.next_parked() or _FAR) <= now or bool(self.store.freed(here, 1))
 

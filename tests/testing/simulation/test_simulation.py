@@ -383,7 +383,7 @@ def test_what_no_tenant_here_has_does_not_hide_the_backlog_behind_it(short_lines
             record.credential = other.credential
         simulation.crash()
         simulation.clock.advance(10)
-        simulation._keys.pop("tenant-1")  # pyright: ignore[reportPrivateUsage]
+        simulation._homes.pop("tenant-1")  # pyright: ignore[reportPrivateUsage]
         simulation.start_courier()
         simulation.pass_time(2)
         assert simulation.copies(single) == 1
