@@ -196,6 +196,8 @@ class Erasure:
     - `uploads`: the person's uploads, as they were before.
     - `open`: those that are not settled. Nothing is removed as long as there is one.
     - `texts`: how many other texts of the tenant's records name the person, if it is a preview.
+    - `others`: the uploads that are not the person's by the name that was given, but have another
+      name of theirs, such as the address with another id; if it is a preview. They stay.
     - `common`: names of the person that are not searched for in these, since they may mean
       something else.
     - `removed`: what went; None: nothing was removed.
@@ -204,6 +206,7 @@ class Erasure:
     uploads: tuple[UploadStatus, ...] = ()
     open: tuple[UploadStatus, ...] = ()
     texts: int = 0
+    others: tuple[UploadStatus, ...] = ()
     common: tuple[str, ...] = field(default=(), repr=False)
     removed: Removed | None = None
 
@@ -243,7 +246,14 @@ class Whom:
         """What would be erased, beside the person's uploads as well."""
         names = _names_of(self.subject, found)
         texts = await self.texts(read, names, found)
-        return evolve(self.erasure_of(found), texts=texts.count)
+        others = {
+            one.upload.key: status_of_upload(one.upload, None)
+            for name in names
+            for one in await evolve(self, subject=name).uploads(read)
+        }
+        for one in found:
+            others.pop(one.upload.key, None)
+        return evolve(self.erasure_of(found), texts=texts.count, others=tuple(others.values()))
 
     def erasure_of(self, found: Sequence[PersonsUpload]) -> Erasure:
         """A person's uploads, and which of them are open."""

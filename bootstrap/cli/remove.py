@@ -185,10 +185,11 @@ def erase(
         erasure = records.erase(
             tenant_id, subject, by=by, reason=reason, abandon=abandon, common=common
         )
+    erasure = attrs.evolve(erasure, others=found.others)
     removed = erasure.removed
     if removed is None:
         _refuse_open(erasure, as_json)
-    searched = _unsearched(erasure)
+    searched = _unsearched(erasure) + _others(erasure)
     gone = f"erased from {number_of(len(erasure.uploads), 'upload')}"
     texts = (
         f" and {removed.texts:,} other text{'s' if removed.texts > 1 else ''}"
@@ -207,7 +208,20 @@ def erase(
 def _whose(found: Erasure) -> str:
     still_open = f", {len(found.open)} of them open" if found.open else ""
     uploads = f"{number_of(len(found.uploads), 'upload')} of this person{still_open}"
-    return f"{uploads}, named in {found.texts:,} other texts{_unsearched(found)}"
+    texts = f"named in {found.texts:,} other text{'' if found.texts == 1 else 's'}"
+    return f"{uploads}, {texts}{_unsearched(found)}{_others(found)}"
+
+
+def _others(found: Erasure) -> str:
+    if not found.others:
+        return ""
+    one = len(found.others) == 1
+    return (
+        f"; {number_of(len(found.others), 'other upload')} {'has' if one else 'have'} the person's "
+        f"address with another id, or the id with another address, and {'stays' if one else 'stay'}"
+        f", such as evidence {found.others[0].evidence_id!r}: if it is the same person, erase by "
+        "that name, too"
+    )
 
 
 def _unsearched(found: Erasure) -> str:
@@ -244,8 +258,9 @@ def _end_erasure(erasure: Erasure, message: str, as_json: bool, code: int) -> No
             removed["parts"] = {part.value: number for part, number in removed["parts"].items()}
         open_ones = [json_row(one) for one in erasure.open]
         uploads = [json_row(one) for one in erasure.uploads]
+        others = [json_row(one) for one in erasure.others]
         more = {"texts": erasure.texts, "common": erasure.common, "removed": removed}
-        print_json({"uploads": uploads, "open": open_ones, **more})
+        print_json({"uploads": uploads, "open": open_ones, "others": others, **more})
     else:
         if erasure.removed is None:
             print_statuses(erasure.uploads)

@@ -455,3 +455,19 @@ def test_a_name_with_very_many_others_is_erased(house: House) -> None:
             assert (len(erasure.uploads), erasure.removed.texts) == (150, 1)
 
     asyncio.run(story())
+
+
+def test_a_preview_names_what_the_other_name_of_a_person_would_find(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as courier:
+            for number, (subject, mail) in enumerate(
+                ((JANE, MAIL), ("E-7007", MAIL), (JANE, None))
+            ):
+                one = attrs.evolve(of_jane(f"ev-{number}"), subject=subject, subject_email=mail)
+                await courier.submit(one).settled()
+            for name, own, others in ((JANE, {0, 2}, {1}), (MAIL, {0, 1}, {2})):
+                seen = await courier.erase("acme", name, **WHO, preview=True)
+                assert {one.evidence_id for one in seen.uploads} == {f"ev-{n}" for n in own}
+                assert {one.evidence_id for one in seen.others} == {f"ev-{n}" for n in others}
+
+    asyncio.run(story())

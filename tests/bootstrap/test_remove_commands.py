@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from click.testing import CliRunner, Result
 from store_fixtures import Desk, House, evidence
 
@@ -148,6 +149,23 @@ def test_erase_refuses_a_tenant_that_it_does_not_know(database: str, how: str) -
     result = run("erase", "--db", database, "--tenant", "acmee", *who)
     assert result.exit_code == 2
     assert f"tenant 'acmee' has no upload in {database}; did you mean 'acme'?" in result.stderr
+
+
+def test_erase_names_what_it_leaves_of_another_id_with_the_address(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+
+    async def twice() -> None:
+        async with house.courier() as courier:
+            for name in ("emp-7", "E-7007"):
+                one = evolve(evidence(name), subject=name, subject_email="sam@example.com")
+                await courier.submit(one).settled()
+
+    asyncio.run(twice())
+    database = str(house.database)
+    assert "1 other upload has the person's address" in erase(database, "--dry-run").stderr
+    done = erase(database, "--yes")
+    assert "stays, such as evidence 'E-7007': if it is the same person" in done.stderr
+    assert "other upload" not in erase(database, "--yes", subject="E-7007").stderr
 
 
 def test_erase_refuses_what_is_open_and_offers_to_abandon_it(tmp_path: Path) -> None:
