@@ -127,6 +127,7 @@ class Recorder:
         self._in_hand: set[Submission] = set()
         self._adopting: set[Submission] = set()
         self._kept = Kept(driver.clock, self._record_kept, wake)
+        self._given_up = False
 
     @property
     def idle(self) -> bool:
@@ -167,6 +168,7 @@ class Recorder:
             left = deadline - asyncio.get_running_loop().time()
             _, late = await asyncio.wait(under_way, timeout=max(left, 0))
             if late and left <= 0:
+                self._given_up = True
                 for task in late:
                     task.cancel()
                 await asyncio.wait(late)
@@ -191,6 +193,7 @@ class Recorder:
 
     def abort(self) -> None:
         """Stop dead; see `AsyncEngine.abort`."""
+        self._given_up = True
         for task in self._tasks():
             task.cancel()
 
@@ -199,7 +202,9 @@ class Recorder:
         return {task for task in tasks if task is not None}
 
     def _start_slow(self) -> None:
-        while (one := self._slow.take(lambda tenant: self._share.admits((tenant,)))) is not None:
+        # What has just been slow when it is given up would begin another, behind the close.
+        admits = self._share.admits
+        while not self._given_up and (one := self._slow.take(lambda tenant: admits((tenant,)))):
             batch, tenant_id = _Batch(deque([one])), one.evidence.tenant_id
             if _is_file(one):
                 batch.left += self._slow.take_along(tenant_id, FILES - 1, partial(_may_join, one))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from attrs import evolve
 from store_fixtures import House, evidence, tenant
 
-from evidence_courier import Document, Evidence
+from evidence_courier import Document, Evidence, MisuseError
 from evidence_courier.adapters.engines import readers, recorder
 from evidence_courier.adapters.engines.preparing import Preparer
 from evidence_courier.adapters.engines.readers import Readers
@@ -134,3 +135,35 @@ def test_what_waits_behind_a_file_that_hangs_is_read_after_it(
         asyncio.run(story())
     finally:
         until.set()
+
+
+def test_a_close_that_gives_up_leaves_no_worker_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MOMENT", 0.01)
+    house = House(tmp_path / "courier.db")
+    document = Document(path=str(tmp_path / "a.pdf"), media_type="application/pdf")
+
+    async def is_slow_in_the_end(
+        own: Readers, reading: Any, work: Any, *, at_once: bool, on_slow: Callable[[], None]
+    ) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            on_slow()  # as its alarm may ring before it hears that it is given up
+
+    monkeypatch.setattr(Readers, "run", is_slow_in_the_end)
+
+    async def story() -> None:
+        courier = house.courier()
+        await courier.start()
+        before = asyncio.all_tasks()
+        its = [evolve(evidence(f"ev-{number}"), document=document) for number in range(10)]
+        tickets = [courier.submit(one) for one in its]
+        await courier.close(grace=0)
+        assert asyncio.all_tasks() <= before
+        for ticket in tickets:
+            with pytest.raises(MisuseError, match="closed before"):
+                await asyncio.wait_for(ticket.recorded(), 5)
+
+    asyncio.run(story())
