@@ -23,7 +23,7 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 
 from .arguments import NO_TEXT
-from .retention import DOCUMENT_ERASED, ERASED
+from .retention import DOCUMENT_ERASED, ERASED, is_erased_id
 
 Value: TypeAlias = str | int | None
 Content: TypeAlias = Mapping[str, Value]
@@ -178,7 +178,7 @@ def _is_erased(name: str, value: Value) -> bool:
     """Whether a field can be erased, and holds what erasing leaves."""
     if name not in ERASABLE:
         return False
-    renamed = name == "evidence_id" and str(value).startswith("erased-")
+    renamed = name == "evidence_id" and is_erased_id(str(value))
     return value is None or value in (ERASED, DOCUMENT_ERASED) or renamed
 
 

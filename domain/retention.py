@@ -32,6 +32,7 @@ DOCUMENT_ERASED = (
 _FORM = re.compile(r"([0-9]{1,5}) ?(h|d|w)( after success)?")
 _LONG_ENOUGH = 4
 """A shorter name may be part of anything, such as a number."""
+_ERASED_ID = re.compile("erased-[0-9a-f]{32}(-[0-9]+)?")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -215,6 +216,11 @@ def erased_id(key: bytes, tenant_id: str, evidence_id: str) -> str:
     """What an evidence is called whose id named a person: a keyed hash, by which the store knows
     it when it is submitted again."""
     return f"erased-{keyed_hash(key, tenant_id, evidence_id)}"
+
+
+def is_erased_id(text: str) -> bool:
+    """Whether an evidence is called as one whose id was replaced."""
+    return _ERASED_ID.fullmatch(text) is not None
 
 
 def key_of_erased(fingerprint_key: bytes) -> bytes:

@@ -312,7 +312,7 @@ def test_a_checkpoint_names_who_erased_or_deleted_something(base: Base, linked: 
         gone.rows("attempt", attempts[:1])
         linked._session.tell(f"DELETE FROM attempts WHERE id = {attempts[0]}")
     base.execute(
-        "UPDATE uploads SET evidence_id = 'erased-x'"
+        f"UPDATE uploads SET evidence_id = 'erased-{'0f' * 16}'"
         " WHERE evidence_id = 'ev-1' AND tenant_id = 'acme'"
     )
     assert [one for one in faults(linked, [head]) if "globex" not in one] == []
