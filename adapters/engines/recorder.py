@@ -147,13 +147,12 @@ class Recorder:
 
     def accept(self, submission: Submission) -> None:
         """Take a submission; returns at once."""
-        document = submission.evidence.document
+        document, tenant_id = submission.evidence.document, submission.evidence.tenant_id
         if _is_ready(document):
-            self._ready.put(submission.evidence.tenant_id, submission)
+            self._ready.put(tenant_id, submission)
             if self._batcher is None:
                 self._batcher = asyncio.create_task(self._record_ready())
         else:
-            tenant_id = submission.evidence.tenant_id
             self._slow.put(tenant_id, submission)
             # Of the others that wait none is admitted: each is asked for when one leaves.
             if self._share.admits((tenant_id,)):
@@ -168,7 +167,7 @@ class Recorder:
             left = deadline - asyncio.get_running_loop().time()
             _, late = await asyncio.wait(under_way, timeout=max(left, 0))
             if late and left <= 0:
-                self._given_up = True
+                self._given_up = True  # what was slow just now would begin another
                 for task in late:
                     task.cancel()
                 await asyncio.wait(late)
@@ -202,7 +201,6 @@ class Recorder:
         return {task for task in tasks if task is not None}
 
     def _start_slow(self) -> None:
-        # What has just been slow when it is given up would begin another, behind the close.
         admits = self._share.admits
         while not self._given_up and (one := self._slow.take(lambda tenant: admits((tenant,)))):
             batch, tenant_id = _Batch(deque([one])), one.evidence.tenant_id
