@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -169,7 +170,8 @@ class Names:
     """What a person is called in records: their id and addresses."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(sorted({_form(name) for name in names if name.strip()}))
+        written = (one for name in names if name.strip() for one in as_written(name))
+        self.names = tuple(sorted({_form(one) for one in written}))
 
     def stand_in(self, text: str) -> bool:
         """Whether a text names the person: as a word, so that u-1 is not found in u-12."""
@@ -187,6 +189,22 @@ class Names:
 def same_name(one: str, other: str) -> bool:
     """Whether two names are the same, in any case and spelling."""
     return _form(one) == _form(other)
+
+
+def as_written(name: str) -> frozenset[str]:
+    """How a name stands in a text: as it is, and within JSON or a URL."""
+    as_json = {json.dumps(name, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
+    in_urls = {_percent_encoded(name, kept) for kept in ("-._~", "-._~+")}
+    return frozenset({name} | as_json | in_urls)
+
+
+def _percent_encoded(text: str, kept: str) -> str:
+    return "".join(
+        one
+        if one.isascii() and (one.isalnum() or one in kept)
+        else "".join(f"%{byte:02X}" for byte in one.encode(errors="replace"))
+        for one in text
+    )
 
 
 def is_common(name: str) -> bool:

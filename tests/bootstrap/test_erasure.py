@@ -441,6 +441,21 @@ def test_of_two_persons_only_one_is_erased(house: House) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [(MAIL, "no user at ?email=Jane.Doe%40Example.com"), ("ACME\\jane", 'no user "ACME\\\\jane"')],
+)
+def test_a_name_within_a_url_or_json_is_erased_too(house: House, name: str, words: str) -> None:
+    async def story() -> None:
+        async with house.courier() as courier:
+            await courier.pause("acme", by="kim", reason=words)
+            erasure = await courier.erase("acme", name, **WHO)
+            assert erasure.removed is not None
+            assert erasure.removed.texts == 1
+
+    asyncio.run(story())
+
+
 def test_a_name_with_very_many_others_is_erased(house: House) -> None:
     """An address that many ids share: the texts are searched for all of them."""
 

@@ -119,6 +119,19 @@ def test_a_name_is_found_in_any_spelling() -> None:
     assert Names(["Zoë"]).stand_in("ZOE\u0308 is here")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("jane+x@example.com", "GET /users?email=jane%2Bx%40example.com"),
+        ("jane+x@example.com", "GET /users?email=jane+x%40example.com"),
+        ("ACME\\jane", '{"uploader": "ACME\\\\jane"}'),
+        ("zoë.b", '{"id": "zo\\u00eb.b"}'),
+    ],
+)
+def test_a_name_is_found_within_json_and_within_a_url(name: str, text: str) -> None:
+    assert Names([name]).stand_in(text)
+
+
 def test_an_erased_id_tells_nothing_and_is_always_the_same() -> None:
     made = erased_id(b"key", "acme", "course-jane")
     assert made == erased_id(b"key", "acme", "course-jane")

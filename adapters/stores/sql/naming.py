@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from ....domain.chain import ACTION, ATTEMPT, CHECKPOINT, PAUSE, RESUME
 from ....domain.integration import spellings
-from ....domain.retention import ERASED, Names
+from ....domain.retention import ERASED, Names, as_written
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.removal import NamingTexts
 from ..rows import KEY, Row, key_cells
@@ -146,7 +146,8 @@ def _patterns(names: Iterable[str]) -> Iterator[str]:
     found = Counter(
         _lower_ascii(unicodedata.normalize(form, spelled))
         for name in names
-        for spelled in (name, name.lower(), name.upper(), name.title())
+        for cased in (name, name.lower(), name.upper(), name.title())
+        for spelled in as_written(cased)
         for form in ("NFC", "NFD", "NFKC")
     )
     for name in found:
