@@ -180,7 +180,10 @@ class AsyncEngine:
         return self.next_due
 
     async def drained(self) -> None:
-        """Return once everything in the store is at rest, or waits for a valid tenant file."""
+        """Return once everything in the store is at rest, or waits for a valid tenant file. What
+        is held and has become free goes on first."""
+        self.maintain_now()
+        await self.quiet()
         while not (
             self._recorder.idle and not self.active.goes_on and await self.read(self._nothing_goes)
         ):

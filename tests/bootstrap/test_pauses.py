@@ -117,6 +117,20 @@ def test_a_pause_outlives_the_courier_and_is_seen_by_another(house: House) -> No
     asyncio.run(story())
 
 
+def test_a_drain_sends_what_people_have_resumed_meanwhile(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as one:
+            await one.pause("acme", **ASHA)
+            assert status_of(await one.submit(evidence("ev-1")).settled()) == "held"
+        async with AsyncRecords.open(house.database) as records:
+            await records.resume("acme", **BO)
+        async with house.courier() as other:
+            await asyncio.wait_for(other.drain(), 10)
+            assert (await other.counts())["succeeded"] == 1
+
+    asyncio.run(story())
+
+
 def test_an_erased_name_in_a_pause_does_not_look_like_a_resume(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
