@@ -29,7 +29,7 @@ from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.find import Find, all_of
 from ..domain.upload.status import ActionRow, UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
-from ..domain.upload.upload import Failed, Upload, UploadKey, due_of
+from ..domain.upload.upload import Failed, Upload, UploadKey, cause_of, due_of
 from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
 from ..ports.provider import Recognising
 from ..ports.records import Change, Dossier, Saved, UploadReader
@@ -204,12 +204,14 @@ def _is_known(cause: Failure, destination: Destination) -> bool:
         return False
 
 
-def news_of(change: Change) -> LogEvent:
+def news_of(before: Upload, change: Change) -> LogEvent:
     """What the log says of an upload that goes on by itself."""
     key, row = change.upload.key, change.action
     if row is not None and change.upload.status.at_rest:
         return ActionTaken(key, row.action, row.by, row.reason)
-    return UploadRequeued(key, None, "its integration may work again")
+    paused = (cause := cause_of(before.state)) and cause.kind is FailureKind.PAUSED
+    why = "a person has resumed it" if paused else "its integration may work again"
+    return UploadRequeued(key, None, why)
 
 
 def act_on(

@@ -76,7 +76,7 @@ AttemptRecovered      WARNING  attempt {attempt} recovered: its courier is gone,
                                may have received it{next}
 LookUpEnded           INFO     look-up {look_up} {finding}{because}{next}
 UploadHeld            ERROR    held{because}; it waits {way_out}
-UploadRequeued        INFO     tried again{person}, with a fresh budget: {reason}
+UploadRequeued        INFO     queued{person}, with a fresh budget: {reason}
 ActionTaken           INFO     {action} by {by}: {reason}
 DeliveryPaused        WARNING  {scope} is paused by {by}: {reason}; nothing begins for it until a
                                person resumes it

@@ -298,6 +298,9 @@ async def erase(read: Access, write: Access, whom: Whom, person: Person, now: da
             return erasure
         require_unnamed(person, whom.subject, found)
         names = _names_of(whom.subject, found)
+        texts = await whom.texts(read, names)
+        if not found and not texts.count:  # nothing to remove is nothing to record
+            return evolve(erasure, removed=Removed(dict.fromkeys(Part, 0)))
         removal = Removal(
             action="erase",
             tenant_id=whom.tenant_id,
@@ -308,7 +311,7 @@ async def erase(read: Access, write: Access, whom: Whom, person: Person, now: da
             },
             subject=whom.subject,
             names=names,
-            texts=await whom.texts(read, names),
+            texts=texts,
         )
         removed: Removed = await write(partial(_remove, removal))
         if not removed.left:

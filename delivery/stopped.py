@@ -107,9 +107,9 @@ def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[Act
         if isinstance(answer, Conflict):
             active.adopt(answer.current)
         else:
-            active.upload = change.upload
+            before, active.upload = active.upload, change.upload
             released.append(active)
-            yield from perform(Notify(news_of(change)))
+            yield from perform(Notify(news_of(before, change)))
     return released
 
 

@@ -185,8 +185,8 @@ class UploadHeld(UploadEvent):
 
 @frozen
 class UploadRequeued(UploadEvent):
-    """An upload is tried again with a fresh budget, by a person or, if `by` is None, because its
-    integration or its target may work again."""
+    """An upload is queued with a fresh budget, by a person or, if `by` is None, because its
+    integration or its target may work again, or what a person had paused is resumed."""
 
     by: str | None
     reason: str

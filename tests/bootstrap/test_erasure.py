@@ -270,7 +270,7 @@ def test_a_copy_of_the_database_knows_what_was_erased(tmp_path: Path) -> None:
     assert asyncio.run(delivered(house)) == 1
     copy(str(house.database), there)
     copied = House(there)
-    assert asyncio.run(delivered(copied)) == 2
+    assert asyncio.run(delivered(copied)) == 1
     assert copied.server.held == []
 
 
@@ -291,6 +291,10 @@ def test_the_reason_of_an_erasure_must_not_name_the_person(tmp_path: Path) -> No
         assert traces(house, tmp_path) == []
         nothing = courier.erase("acme", "no-one", **WHO)
         assert (nothing.uploads, nothing.removed is None) == ((), False)
+        assert [one.uploads for one in courier.removals()] == [1]
+        courier.pause("acme", by="kim", reason="no-one asked")
+        assert courier.erase("acme", "no-one", **WHO).removed is not None
+        assert [(one.uploads, one.texts) for one in courier.removals()] == [(0, 1), (1, 0)]
 
 
 def test_who_erased_another_is_erased_too(house: House, tmp_path: Path) -> None:

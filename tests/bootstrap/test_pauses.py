@@ -16,7 +16,7 @@ from store_fixtures import Desk, House, evidence
 from evidence_courier import AsyncCourier, AsyncRecords, MisuseError, Records, UploadStatus
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.ports.logger import DeliveryPaused, DeliveryResumed
+from evidence_courier.ports.logger import DeliveryPaused, DeliveryResumed, UploadRequeued
 
 
 class By(TypedDict):
@@ -80,6 +80,8 @@ def test_what_is_under_way_ends_and_nothing_else_begins(house: House) -> None:
         DeliveryPaused("tenant acme", "asha", "an audit"),
         DeliveryResumed("tenant acme"),
     ]
+    (again,) = [one for one in house.logger.events if isinstance(one, UploadRequeued)]
+    assert (again.by, again.reason) == (None, "a person has resumed it")
 
 
 def test_what_waits_for_hours_is_held_as_soon_as_it_is_paused(house: House) -> None:

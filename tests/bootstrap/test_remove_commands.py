@@ -141,6 +141,8 @@ def test_erase_says_what_went_and_what_to_do_next(
     nothing = erase(database, "--yes")
     assert nothing.exit_code == 1
     assert "nothing of tenant 'acme' names this person" in nothing.stderr
+    with Records.open(database) as records:
+        assert len(records.removals()) == 1
 
 
 @pytest.mark.parametrize("how", ["--yes", "--dry-run"])
@@ -149,6 +151,8 @@ def test_erase_refuses_a_tenant_that_it_does_not_know(database: str, how: str) -
     result = run("erase", "--db", database, "--tenant", "acmee", *who)
     assert result.exit_code == 2
     assert f"tenant 'acmee' has no upload in {database}; did you mean 'acme'?" in result.stderr
+    with Records.open(database) as records:
+        assert records.removals() == []
 
 
 def test_erase_names_what_it_leaves_of_another_id_with_the_address(tmp_path: Path) -> None:

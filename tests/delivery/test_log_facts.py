@@ -269,11 +269,11 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
         ),
         (
             UploadRequeued(KEY, "asha", "the key is new"),
-            "tried again by asha, with a fresh budget: the key is new",
+            "queued by asha, with a fresh budget: the key is new",
         ),
         (
             UploadRequeued(KEY, None, "its integration may work again"),
-            "tried again, with a fresh budget: its integration may work again",
+            "queued, with a fresh budget: its integration may work again",
         ),
         (
             ActionTaken(KEY, "attest", "asha", "I have seen it there"),
