@@ -93,7 +93,7 @@ def retention_duty(rules: Callable[[], Rules]) -> Duty:
             except StoreError as error:
                 if error.passing:
                     raise
-                failed = yield from _each_alone(some)
+                failed = (yield from _each_alone(some)) or failed
         if after != mark:
             yield from perform(Write(lambda store: store.look_from(after)))
         if failed is not None:

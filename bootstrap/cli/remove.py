@@ -71,9 +71,10 @@ def prune(
     as_json: bool,
 ) -> None:
     """Show what is kept no longer, and remove it after asking."""
-    rules = Rules(
-        place.retention, retention_of(valid_tenants(place)) if place.has_tenants else None
-    )
+    said = None
+    if place.has_tenants:
+        said = retention_of(valid_tenants(place, without_secrets=True))
+    rules = Rules(place.retention, said)
     if not rules.remove:
         end(_NO_RULES, USAGE)
     with place.records() as records:

@@ -33,4 +33,7 @@ def remember(number: int, _: FrameType | None) -> None:
 
 
 def _end(number: int, _: FrameType | None) -> None:
+    for name in ("SIGTERM", "SIGHUP"):  # a second one would end it out of order, and otherwise
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     sys.exit(SIGNALLED + number)

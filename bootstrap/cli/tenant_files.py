@@ -30,10 +30,10 @@ def load(
     return loaded, providers
 
 
-def valid_tenants(place: Place) -> Loaded:
+def valid_tenants(place: Place, *, without_secrets: bool = False) -> Loaded:
     """The tenants of a place. If a file is invalid, what it says is not known: print every problem
     and exit with the code for that."""
-    loaded, _ = place.tenants()
+    loaded, _ = place.tenants(without_secrets=without_secrets)
     for problem in loaded.problems:
         click.echo(str(problem), err=True)
     if loaded.problems:

@@ -67,5 +67,23 @@ def test_what_was_read_at_the_start_is_collected_no_more(tmp_path: Path) -> None
     assert int(told.removeprefix("frozen ")) > 10_000
 
 
+ENDING = """\
+import atexit, os, signal
+from evidence_courier.bootstrap.cli.signals import take_from_the_start
+
+take_from_the_start("export")
+for number in (signal.SIGHUP, signal.SIGTERM):
+    atexit.register(os.kill, os.getpid(), number)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_second_signal_while_a_command_ends_changes_nothing() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING], check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (143, "")
+
+
 def told(lines: list[str]) -> bool:
     return any("SIGHUP: reading the tenants anew" in line for line in lines)
