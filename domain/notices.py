@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -159,6 +159,37 @@ def summary_of(notices: Sequence[Notice]) -> Notice:
         "`evidence-courier health` and `evidence-courier blocks` say how all stands now"
     )
     return evolve(notice_of("summary", first.at, text, reason=last.id), reason=None, number=number)
+
+
+def tellable(waiting: Sequence[tuple[int, Notice]], due: Container[int]) -> Sequence[int]:
+    """Which of the notices that wait for one sink, the oldest first, may be told: those that are
+    due, and behind no older one about the same that may not. So the last word about a thing is the
+    newest, and a notice that is not taken keeps back no others than those about the same.
+
+    Args:
+        waiting: All that wait, each with its number.
+        due: The numbers of those that are due.
+    """
+    found, kept_back = list[int](), set[tuple[str | None, ...]]()
+    for number, notice in waiting:
+        about = _about(notice)
+        if number in due and about not in kept_back:
+            found.append(number)
+        else:
+            kept_back.add(about)
+    return found
+
+
+def _about(notice: Notice) -> tuple[str | None, ...]:
+    """What the notice is about: a later one about the same takes its place as the last word."""
+    match notice.kind:
+        case "summary":
+            return (notice.id,)
+        case "late" | "arriving_again":
+            return ("late",)
+        case "failed" | "held":
+            return notice.kind, notice.tenant_id, notice.provider, notice.reason
+    return notice.tenant_id, notice.provider
 
 
 def _of_stops(

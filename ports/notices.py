@@ -50,8 +50,9 @@ class Notices(Protocol):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
-        """The oldest notices that are due for a sink, or due after MAX_WAIT. No other caller is
-        given them before `until`, when they are due again."""
+        """The oldest notices that are due for a sink, or due after MAX_WAIT, and that no older one
+        about the same thing keeps back (`tellable`). No other caller is given them before `until`,
+        when they are due again."""
         ...
 
     def told(self, numbers: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from itertools import count
 from attrs import define
 
 from ..domain.health import Count, RecordsHealth
-from ..domain.notices import News, Notice, Standing, summary_of
+from ..domain.notices import News, Notice, Standing, summary_of, tellable
 from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
 from ..ports.notices import MAX_WAIT, MAX_WAITING, WaitingNotice
@@ -68,14 +68,13 @@ class MemoryNotices(MemoryInspection):
     ) -> Sequence[WaitingNotice]:
         with self._lock:
             self._go_on("claim")
-            found = [
-                (number, one)
-                for number, one in self._notices.items()
-                if one.sink == sink and not now < one.due <= later(now, MAX_WAIT)
-            ][:limit]
-            for _, one in found:
-                one.due = until
-            return [WaitingNotice(number, one.notice, one.tries) for number, one in found]
+            waiting = {n: one for n, one in self._notices.items() if one.sink == sink}
+            beyond = later(now, MAX_WAIT)
+            due = {n for n, one in waiting.items() if not now < one.due <= beyond}
+            found = tellable([(n, one.notice) for n, one in waiting.items()], due)[:limit]
+            for number in found:
+                waiting[number].due = until
+            return [WaitingNotice(n, waiting[n].notice, waiting[n].tries) for n in found]
 
     def told(self, numbers: Sequence[int]) -> None:
         with self._lock:

@@ -29,7 +29,12 @@ def says(*texts: str) -> News:
 
 def notice(text: str) -> Notice:
     """A notice, with text that Unicode has."""
-    return notice_of("late", AT, text, "acmé", "sprinto", "bad_request", 3)
+    return notice_of("failed", AT, text, "acmé", "sprinto", text, 3)
+
+
+def of_block(kind: str, tenant_id: str) -> Notice:
+    """That an integration is blocked, or open again."""
+    return notice_of(kind, AT, kind, tenant_id, "sprinto", "unauthorized")
 
 
 class NoticeRules(GateRules):
@@ -60,6 +65,21 @@ class NoticeRules(GateRules):
             same(list(store.claim("one", SOON, SOON, 9)), [])
             later = SOON + timedelta(hours=1)
             same(list(store.claim("one", later, later, 9)), [evolve(first, tries=1)])
+
+    def test_a_notice_waits_for_older_ones_about_the_same_only(self) -> None:
+        blocked, over = of_block("blocked", "acme"), of_block("open_again", "acme")
+        again, other = evolve(blocked, reason="forbidden"), of_block("blocked", "globex")
+        hour = SOON + timedelta(hours=1)
+        with self._store() as store:
+            store.note(AT, ["one"], News([blocked, over, again, other], {}), {})
+            (first,) = store.claim("one", AT, SOON, 1)
+            store.note(AT, ["two"], News([over], {}), {})
+            same([one.notice for one in store.claim("one", AT, hour, 1)], [other], "meanwhile")
+            same([one.notice for one in store.claim("two", AT, SOON, 1)], [over], "another sink's")
+            store.not_told({first.number: hour})
+            same(list(store.claim("one", SOON, hour, 9)), [], "behind one that is not taken")
+            told = store.claim("one", hour, hour + timedelta(minutes=2), 3)
+            same([one.notice for one in told], [blocked, over, again], "in their order")
 
     def test_a_look_is_given_how_all_stand_and_what_was_noted(self) -> None:
         seen: list[Mapping[str, str]] = []

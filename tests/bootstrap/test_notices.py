@@ -162,6 +162,29 @@ def test_a_block_is_told_and_that_it_is_over_and_an_unknown_tenant(house: House)
     assert all(house.keys.values[name] not in one.to_json() for name in ("KEY",) for one in told)
 
 
+def test_the_last_word_on_a_block_that_a_sink_refused_is_true(house: House) -> None:
+    refused, told = list[str](), list[str]()
+
+    def down_at_first(notice: Notice) -> None:
+        if len(refused) < 3:
+            refused.append(notice.kind)
+            raise OSError
+        told.append(notice.kind)
+
+    async def story() -> None:
+        async with house.courier(notices=[OnNotice(down_at_first)]) as courier:
+            house.server.answer = lambda name, nth: 401
+            courier.submit(evidence("ev-1"))
+            await looked(courier, house, 5)
+            house.server.answer = lambda name, nth: 200
+            await courier.release("acme", "ev-1", by="asha", reason="a new key")
+            await looked(courier, house, 15)
+
+    asyncio.run(story())
+    assert refused == ["blocked"] * 3
+    assert [kind for kind in told if kind != "failed"] == ["blocked", "open_again"]
+
+
 def test_a_blocking_courier_tells_in_its_calls(house: House) -> None:
     told: list[Notice] = []
     sinks = [OnNotice(told.append)]

@@ -105,6 +105,7 @@ STEPS = st.lists(
         st.tuples(st.just("turns"), st.integers(0, 2)),
         st.tuples(st.just("dies"), st.integers(0, 2)),
         st.tuples(st.just("steps"), st.integers(0, 5)),
+        st.tuples(st.just("goes round"), st.integers(0, 1)),
         st.tuples(st.just("waits"), st.integers(1, 200)),
         st.tuples(st.just("is set back"), st.integers(1, 9_000)),
     ),
@@ -132,6 +133,8 @@ def test_one_transition_is_one_notice_whoever_dies(
         elif step == "steps":
             courier.begin(now)
             courier.step(number)
+        elif step == "goes round":
+            courier.whole(now)
         else:
             now += timedelta(seconds=number if step == "waits" else -number)
     moods.clear()
@@ -143,4 +146,5 @@ def test_one_transition_is_one_notice_whoever_dies(
     for tenant in ("t0", "t1", "t2"):
         told = {one: what for one, what in taken if what.startswith(tenant)}
         kinds = [what.split()[1] for what in told.values()]
+        assert kinds == (["blocked", "open_again"] * len(kinds))[: len(kinds)]
         assert kinds.count("blocked") - kinds.count("open_again") == (tenant in world.blocked)

@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 from attrs import define, evolve, field
 
 from evidence_courier.domain.health import Count, Stop
-from evidence_courier.domain.notices import MAX_BURST, Notice, Standing, news_of
+from evidence_courier.domain.notices import (
+    MAX_BURST,
+    Notice,
+    Standing,
+    news_of,
+    notice_of,
+    tellable,
+)
 from evidence_courier.domain.upload.upload import Status
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -143,6 +150,37 @@ def test_two_notices_have_different_ids_and_one_has_the_same_each_time() -> None
     (again,) = watched.look(stops=(BLOCKED,))
     assert len({first.id, over.id, again.id}) == 3
     assert Notice.from_json(first.to_json()) == first
+
+
+def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
+    def about(kind: str, tenant: str = "", provider: str = "", reason: str = "") -> Notice:
+        return notice_of(kind, NOW, "text", tenant or None, provider, reason or None)
+
+    first = [
+        about("blocked", "acme", "sprinto"),
+        about("failed", "acme", "sprinto", "bad_request"),
+        about("late"),
+        about("skipped", "globex"),
+        about("tenant_unknown", "acne"),
+        about("summary"),
+    ]
+    kept_back = [
+        about("open_again", "acme", "sprinto"),
+        about("failed", "acme", "sprinto", "bad_request"),
+        about("arriving_again"),
+        about("open_again", "globex"),
+    ]
+    others = [
+        about("blocked", "acme", "vanta"),
+        about("failed", "acme", "sprinto", "timeout"),
+        about("held", "acme", "sprinto", "bad_request"),
+        about("skipped", "acme"),
+        about("tenant_unknown", "acme-2"),
+    ]
+    waiting = [*enumerate([*first, *kept_back, *others])]
+    due = [number for number, one in waiting if one not in first]
+    assert [waiting[number][1] for number in tellable(waiting, due)] == others
+    assert [*tellable(waiting, range(len(waiting)))] == [number for number, _ in waiting]
 
 
 def test_no_notice_has_what_a_provider_said() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ....domain.notices import News, Notice, Standing, summary_of
+from ....domain.notices import News, Notice, Standing, summary_of, tellable
 from ....domain.upload.backoff import later
 from ....domain.upload.find import Find
 from ....ports.notices import MAX_WAIT, MAX_WAITING, WaitingNotice
@@ -31,9 +31,14 @@ _ADD = Batch(
 )
 _WAITING = "SELECT COUNT(*) AS number FROM notices WHERE sink = :sink"
 _OLDEST = "SELECT id, notice FROM notices WHERE sink = :sink ORDER BY id LIMIT :most"
+_ALL = """
+SELECT id, notice, due <= :now OR due > :beyond AS is_due FROM notices WHERE sink = :sink
+ORDER BY id
+"""
 _DUE = """
-SELECT id, notice, tries FROM notices WHERE sink = :sink AND (due <= :now OR due > :beyond)
-ORDER BY id LIMIT :most /* FOR UPDATE SKIP LOCKED */
+SELECT id, tries FROM notices
+WHERE sink = :sink AND id <= :last AND (due <= :now OR due > :beyond)
+ORDER BY id /* FOR UPDATE SKIP LOCKED */
 """
 _CLAIM = Batch(
     ("id", "due"), "UPDATE notices SET due = given.due FROM given WHERE notices.id = given.id"
@@ -85,13 +90,19 @@ class SqlNotices(SqlLinks):
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
         with self.transaction("no notice was taken up"):
-            given = {"now": moment(now), "beyond": moment(later(now, MAX_WAIT))}
-            rows = self._session.ask(_DUE, {"sink": sink, "most": limit, **given})
-            self._session.tell_all(_CLAIM, [(row["id"], moment(until)) for row in rows])
-            return [
-                WaitingNotice(row["id"], Notice.from_json(row["notice"]), row["tries"])
-                for row in rows
-            ]
+            given = {"sink": sink, "now": moment(now), "beyond": moment(later(now, MAX_WAIT))}
+            rows = self._session.ask(_ALL, given)
+            due = {row["id"] for row in rows if row["is_due"]}
+            waiting = {row["id"]: Notice.from_json(row["notice"]) for row in rows}
+            wanted = tellable([*waiting.items()], due)[:limit]
+            if not wanted:
+                return []
+            # Of these, another courier may have taken up some meanwhile: what is behind them waits.
+            rows = self._session.ask(_DUE, {"last": wanted[-1], **given})
+            tries = {row["id"]: row["tries"] for row in rows}
+            found = tellable([*waiting.items()], tries)[:limit]
+            self._session.tell_all(_CLAIM, [(number, moment(until)) for number in found])
+            return [WaitingNotice(n, waiting[n], tries[n]) for n in found]
 
     def told(self, numbers: Sequence[int]) -> None:
         with self.transaction("notices that were told will be told again"):

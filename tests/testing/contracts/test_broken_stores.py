@@ -680,6 +680,20 @@ class CountsNoTries(MemoryStore):
         return [evolve(one, tries=0) for one in super().claim(sink, now, until, limit)]
 
 
+@breaks("a_notice_waits_for_older_ones_about_the_same_only")
+class TellsOutOfOrder(MemoryStore):
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        found = super().claim(sink, now, until, limit)
+        kept_back = [
+            WaitingNotice(number, one.notice, one.tries)
+            for number, one in self._notices.items()
+            if one.sink == sink and one.due <= now
+        ]
+        return [*found, *kept_back][:limit]
+
+
 @breaks(
     "a_look_is_given_how_all_stand_and_what_was_noted",
     "of_two_that_have_seen_the_same_notes_one_writes",
