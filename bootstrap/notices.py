@@ -56,23 +56,33 @@ def options_in(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _mail(url: str, subjects: bool) -> Mail:
     """From ``smtp://user:password@host:587/?from=courier@example.com&to=a@example.com``; with
-    ``smtps`` TLS comes first."""
+    ``smtps`` TLS comes first, and with ``&tls=no`` there is none."""
     try:
         parts = urlsplit(url)
-        asked = parse_qs(parts.query)
-        port, (sender,) = parts.port or _PORTS[parts.scheme], asked["from"]
-        if not parts.hostname:
+        asked = parse_qs(parts.query, keep_blank_values=True)
+        port, (sender,) = parts.port or _PORTS[parts.scheme], asked.pop("from")
+        if not parts.hostname or not sender:
             raise ValueError
     except (ValueError, KeyError):
         example = "smtp://user:password@host:587/?from=courier@example.com&to=ops@example.com"
         raise MisuseError(f"{MAIL} must be written as {example}") from None
-    return Mail(
-        host=parts.hostname,
-        port=port,
-        implicit_tls=parts.scheme == "smtps" or port == _PORTS["smtps"],
-        subjects=subjects,
-        sender=sender,
-        to=[one for text in asked.get("to", ()) for one in text.split(",")],
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-    )
+    to = [one for text in asked.pop("to", ()) for one in text.split(",") if one]
+    tls = asked.pop("tls", ["yes"])
+    if asked:
+        raise MisuseError(f"{MAIL} takes `from`, `to` and `tls` behind its ?, and nothing else")
+    if len(tls) != 1 or tls[0] not in _YES_OR_NO or (tls == ["no"] and parts.scheme == "smtps"):
+        raise MisuseError(f"{MAIL}: `tls` must be yes or no, and yes with smtps")
+    try:
+        return Mail(
+            host=parts.hostname,
+            port=port,
+            tls=_YES_OR_NO[tls[0]],
+            implicit_tls=parts.scheme == "smtps" or port == _PORTS["smtps"],
+            subjects=subjects,
+            sender=sender,
+            to=to,
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+        )
+    except MisuseError as error:
+        raise MisuseError(f"{MAIL}: {error}") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from store_fixtures import Desk, House, evidence
 
-from evidence_courier import AsyncCourier, MisuseError, Notice, OnNotice
+from evidence_courier import AsyncCourier, Mail, MisuseError, Notice, OnNotice
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.notices import options_in
 from evidence_courier.delivery import notices as delivery_notices
@@ -343,6 +343,42 @@ def test_the_environment_names_sinks() -> None:
     assert (webhook.secret, options["late_after"].total_seconds()) == (SECRET, 7_200)
     assert (mail.host, mail.port, mail.username) == ("mx.example.com", 587, "u")
     assert (mail.sender, mail.to) == ("a@b.c", ["d@e.f", "g@h.i"])
+
+
+def test_mail_by_the_environment_reaches_a_server_without_tls() -> None:
+    def mail(url: str) -> Mail:
+        (sink,) = options_in({"EVIDENCE_COURIER_MAIL": url})["notices"]
+        assert isinstance(sink, Mail)
+        return sink
+
+    plain = mail("smtp://127.0.0.1:25/?from=a@b.c&to=d@e.f&tls=no")
+    assert (plain.port, plain.tls) == (25, False)
+    assert mail("smtp://127.0.0.1:25/?from=a@b.c&to=d@e.f&tls=yes").tls
+    assert mail("smtp://127.0.0.1:25/?from=a@b.c&to=d@e.f").tls
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("smtp://mx/?from=a@b.c", "Mail needs `to`"),
+        ("smtp://mx/?from=a@b.c&to=", "Mail needs `to`"),
+        ("smtp://mx/?from=&to=d@e.f", "must be written as smtp://"),
+        ("smtp://mx/?from=a@b.c&to=d@e.f&tls=false", "`tls` must be yes or no"),
+        ("smtp://mx/?from=a@b.c&to=d@e.f&tls=", "`tls` must be yes or no"),
+        ("smtp://mx/?from=a@b.c&to=d@e.f&tls=no&tls=yes", "`tls` must be yes or no"),
+        ("smtps://mx/?from=a@b.c&to=d@e.f&tls=no", "yes with smtps"),
+        (f"smtp://mx/?from=a@b.c&to=d@e.f&{SECRET}", "takes `from`, `to` and `tls`"),
+        (f"smtp://mx/?from=a@b.c&to=d@e.f&starttls={SECRET}", "takes `from`, `to` and `tls`"),
+        (f"smtp://u:{SECRET}@mx/?from=a@b.c&to=d@e.f&tls=no", "sends no password without TLS"),
+    ],
+)
+def test_what_mail_by_the_environment_cannot_be_is_refused(url: str, words: str) -> None:
+    with pytest.raises(MisuseError) as refused:
+        options_in({"EVIDENCE_COURIER_MAIL": url})
+    said = str(refused.value)
+    assert said.startswith("EVIDENCE_COURIER_MAIL")
+    assert words in said
+    assert not [one for one in (SECRET, "a@b.c", "d@e.f") if one in said]
 
 
 @pytest.mark.parametrize(
