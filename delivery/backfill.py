@@ -11,7 +11,8 @@ from math import ceil
 from ..domain.pacing.gate import Quota
 
 AHEAD = timedelta(seconds=2)
-"""What is fresh waits no longer for old records than about this, at the provider's pace."""
+"""So much of the provider's pace may go before what is fresh. If old records have used the pace
+up, that waits for its next slot, as all do."""
 
 MOST = 32
 

@@ -16,11 +16,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import asdict, evolve, frozen
 
+from .evidence.moments import write_moment
 from .health import Count, Stop
 from .upload.backoff import earlier, later
 from .upload.failure import Concern, FailureKind
@@ -59,7 +60,7 @@ class Notice:
 
     def to_json(self) -> str:
         """The notice as it is stored and sent."""
-        found = asdict(self) | {"at": self.at.astimezone(UTC).isoformat()}
+        found = asdict(self) | {"at": write_moment(self.at)}
         return json.dumps({k: v for k, v in found.items() if v != ()}, sort_keys=True)
 
     @staticmethod
@@ -284,4 +285,4 @@ def _named(tenant_id: str, provider: str) -> str:
 
 
 def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds")
+    return write_moment(at.replace(microsecond=0))

@@ -13,6 +13,7 @@ from email.utils import format_datetime
 from attrs import Factory, field, frozen
 
 from ...domain.errors import MisuseError
+from ...domain.evidence.moments import write_moment
 from ...domain.notices import Notice
 from .webhook import TIMEOUT, NotTakenError
 
@@ -99,7 +100,9 @@ class Mail:
         mail["From"], mail["To"] = self.sender, ", ".join(self.to)
         mail["Date"] = format_datetime(notice.at)
         mail["Message-ID"] = f"<{notice.id}@evidence-courier.invalid>"
-        mail.set_content(f"{notice.text}\n\n{notice.kind}, {notice.at.isoformat()}\n{notice.id}\n")
+        mail.set_content(
+            f"{notice.text}\n\n{notice.kind}, {write_moment(notice.at)}\n{notice.id}\n"
+        )
         return mail
 
 

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import cast
 
+import attrs
 import click
 
 from ...domain.errors import MisuseError
 from ...domain.upload.find import all_of
+from ...domain.upload.status import UploadStatus
 from ..face import Where
 from ..records import Records
 from . import chain
@@ -49,12 +51,14 @@ def run(
         for number, row in enumerate(_rows(records, where), 1):
             line = json.dumps(row, ensure_ascii=False) + "\n" if kind == "jsonl" else _csv(row)
             if kind == "csv" and number == 1:
-                click.echo(_csv({name: name for name in row}).encode(), nl=False)
+                click.echo(_HEADER.encode(), nl=False)
             click.echo(line.encode("utf-8", "backslashreplace"), nl=False)
         if number:
             return
         if tenant is not None and (unknown := stranger(records, place.name, tenant)):
             end(unknown, USAGE)
+        if kind == "csv":
+            click.echo(_HEADER.encode(), nl=False)
         click.echo("no uploads match", err=True)
 
 
@@ -96,3 +100,6 @@ def _cell(value: object) -> object:
 
 def _is_formula(text: str) -> bool:
     return text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r"))
+
+
+_HEADER = _csv({name: name for name in _flat(dict.fromkeys(attrs.fields_dict(UploadStatus)))})

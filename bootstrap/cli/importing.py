@@ -93,6 +93,9 @@ def run(
     many, tenants = number_of(work.total, "record"), number_of(len(lanes), "tenant")
     _say(f"{many} of {tenants}{_about(work.time_left())}")
     asyncio.run(_all_handed_in(courier, work, interruption))
+    if work.under_way:
+        with place.records() as stored:
+            work.note_rest(stored.statuses)
     _print(work, len(problems), as_json)
     if interruption.number is not None and work.left:
         sys.exit(SIGNALLED + interruption.number)
@@ -140,6 +143,7 @@ class Import:
     came_to: Counter[str] = field(factory=Counter, init=False)
     stopped: dict[str, str] = field(factory=dict, init=False)
     errors: list[Exception] = field(factory=list, init=False)
+    under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
     _left: Counter[str] = field(factory=Counter, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -193,6 +197,18 @@ class Import:
         finally:
             for task in untried.values():
                 task.cancel()
+            if untried:
+                self.under_way[tenant_id] = [*untried]
+
+    def note_rest(
+        self, statuses: Callable[[str, Sequence[str]], Mapping[str, UploadStatus]]
+    ) -> None:
+        """Note what became of those that were under way when a signal ended it."""
+        for tenant_id, ids in self.under_way.items():
+            found = statuses(tenant_id, ids)
+            self._left[tenant_id] += len(ids) - len(found)
+            for status in found.values():
+                self._note(tenant_id, status)
 
     async def _others_first(self, tenant_id: str, untried: Iterable[str]) -> bool:
         """Whether the tenant has something else that has not been tried yet, or too much that is
@@ -338,5 +354,5 @@ def _print(work: Import, invalid: int, as_json: bool) -> None:
     ):
         if number:
             click.echo(f"{number:,} {what}")
-    if work.came_to["retrying"]:
-        click.echo("what is retrying goes on with any courier on the database", err=True)
+    if open_ones := " or ".join(word for word in _GOES_ON if work.came_to[word]):
+        click.echo(f"what is {open_ones} goes on with any courier on the database", err=True)

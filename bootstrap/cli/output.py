@@ -201,7 +201,7 @@ def what_happened(status: UploadStatus) -> str:
     if status.pruned_at is not None:
         notes.append(f"its attempts were removed on {moment(status.pruned_at)}")
     if status.out_of_time:
-        notes.append("given up: `give_up_after` of its tenant was over")
+        notes.append("given up: its next attempt would have been later than `give_up_after`")
     if status.possible_duplicate:
         notes.append("possible duplicate")
     if status.waits_for is not None:

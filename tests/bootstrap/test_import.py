@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import pytest
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 from click.testing import CliRunner, Result
 from postgres_server import server
 
@@ -322,9 +323,10 @@ def test_after_a_kill_the_same_command_goes_on_and_doubles_nothing(
         while len(sandbox.received) < before + 4 and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        told, said = process.communicate(timeout=60)
         if number == signal.SIGINT and process.returncode:
             assert process.returncode == 130, said
+            assert sum(map(int, re.findall(r"\d+", told))) == 28, told
             assert "of 28 records are handed in; what is under way" in said
     found = imported(tenants, database, file)
     assert found.exit_code == 0, found.output
@@ -442,16 +444,21 @@ def old(number: int) -> OldRecord:
     return OldRecord(Path("old.csv"), number, at, *ids, lambda: evidence)
 
 
+@frozen
+class Home:
+    """Where a tenant's evidence goes."""
+
+    quota: Quota
+
+
 def handed_in(
     desk: Desk, number: int, pace: Pace | None = None, first: OldRecord | None = None
 ) -> Import:
-    class Home:
-        quota = Quota("credential", "address", pace)
-
     async def sleep(_: float) -> None:
         await asyncio.sleep(0)
 
-    lanes: Any = {"acme": (Home(), [first or old(0), *(old(one) for one in range(1, number))])}
+    quota = Quota("credential", "address", pace)
+    lanes: Any = {"acme": (Home(quota), [first or old(0), *(old(one) for one in range(1, number))])}
     courier: Any = desk
     work = Import(courier, lanes, sleep)
 
@@ -510,6 +517,24 @@ def test_no_more_is_handed_in_once_the_integration_does_not_work() -> None:
     work = handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
     assert (work.left, work.came_to) == (8, {"succeeded": 1, "held": 1})
     assert work.stopped == {"acme": "unauthorized: the key is wrong"}
+
+
+def test_what_is_under_way_when_it_ends_is_counted_too() -> None:
+    desk: Any = Desk()
+    home: Any = Home(Quota("credential", "address", Pace(90, timedelta(minutes=1))))
+    work = Import(desk, {"acme": (home, [old(one) for one in range(9)])})
+
+    async def story() -> None:
+        working = asyncio.create_task(work.hand_in("acme"))
+        while len(desk.before) < 3:
+            await asyncio.sleep(0)
+        working.cancel()
+        await asyncio.wait({working})
+
+    asyncio.run(story())
+    done = evolve(PENDING, evidence_id="old-1", status="succeeded")
+    work.note_rest(lambda tenant_id, ids: {"old-0": PENDING, "old-1": done})
+    assert (work.left, work.came_to) == (7, {"pending": 1, "succeeded": 1})
 
 
 def test_no_more_is_handed_in_once_the_database_refuses_it() -> None:

@@ -20,6 +20,7 @@ from store_fixtures import Desk, House, evidence, tenant
 from evidence_courier import AsyncCourier
 from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.bootstrap.cli.output import what_happened
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.status import UploadDetails
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
@@ -158,6 +159,8 @@ def test_attempts_end_it_if_they_are_used_up_first(delivered: Any) -> None:
 
 def test_time_ends_it_if_that_is_over_first(delivered: Any) -> None:
     found = delivered(BOTH)
+    told = "given up: its next attempt would have been later than `give_up_after`"
+    assert told in what_happened(found)
     tried = [one.started_at for one in found.history]
     assert (found.status, found.out_of_time) == ("failed", True)
     assert BUDGET - LONGEST_WAIT <= tried[-1] - tried[0] <= BUDGET
