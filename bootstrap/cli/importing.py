@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, Unpack
 
 import click
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ...adapters.engines.tickets import Ticket
 from ...delivery.backfill import MOST_AGAIN, room_of, time_for
@@ -72,7 +72,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Read all, hand all in, and print what became of them."""
-    records, problems = read_all(Path(source), tenant_id)
+    records, problems, of_refused = read_all(Path(source), tenant_id)
     options: CourierOptions = {
         "fonts": fonts,
         "logger": Conflicts(),
@@ -80,7 +80,7 @@ def run(
         "on_invalid": "skip",
     }
     courier = place.courier(**options)
-    lanes, refused = _lanes(courier, records)
+    lanes, refused = _lanes(courier, records, of_refused)
     problems += refused
     for problem in problems:
         click.echo(str(problem), err=True)
@@ -106,7 +106,7 @@ def run(
 
 
 def _lanes(
-    courier: AsyncCourier, records: Iterable[OldRecord]
+    courier: AsyncCourier, records: Iterable[OldRecord], of_refused: Mapping[str, Problem]
 ) -> tuple[dict[str, tuple[Destination, list[OldRecord]]], list[Problem]]:
     """The records of each tenant that has an integration, with where they go; of others, why
     not."""
@@ -114,19 +114,23 @@ def _lanes(
     for one in records:
         of_tenant[one.tenant_id].append(one)
     lanes, problems = {}, []
-    for tenant_id, some in of_tenant.items():
-        number = "" if len(some) == 1 else f" ({len(some):,} records)"
+    for tenant_id in {**of_tenant, **of_refused}:
+        some = of_tenant.get(tenant_id, [])
+        first = (
+            some[0].problem("") if some else evolve(of_refused[tenant_id], path="", suggestion=None)
+        )
+        number = f" ({len(some):,} records)" if len(some) > 1 else ""
         try:
             destination = destination_of(courier._tenants, tenant_id)
         except ConfigError as error:
-            problems += [*error.problems, some[0].problem(f"its tenant is invalid{number}")]
+            problems += [*error.problems, evolve(first, message=f"its tenant is invalid{number}")]
         except MisuseError as error:
-            problems.append(some[0].problem(f"{error}{number}"))
+            problems.append(evolve(first, message=f"{error}{number}"))
         else:
             if destination is None:
                 what = f"tenant {tenant_id!r} has no integration: nothing is sent{number}"
-                problems.append(some[0].problem(what))
-            else:
+                problems.append(evolve(first, message=what))
+            elif some:
                 lanes[tenant_id] = destination, some
     return lanes, problems
 

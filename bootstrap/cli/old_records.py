@@ -26,6 +26,19 @@ ENDINGS = (".json", ".jsonl", ".csv")
 
 _REQUIRED = ("tenant_id", "session_id", "subject", "outcome", "recorded_at", "document")
 _COLUMNS = (*_REQUIRED, "evidence_id", "subject_email", "media_type")
+_IN_PLACE = dict.fromkeys((*_COLUMNS[:3], "evidence_id"), "?") | {
+    "outcome": "passed",
+    "recorded_at": "2000-01-01T00:00:00Z",
+}
+"""What stands in place of what is missing, so that the rest is judged, too."""
+
+
+class _Refused(RecordError):
+    """What is wrong with a record, and of which tenant it is."""
+
+    def __init__(self, problems: tuple[Problem, ...], tenant_id: str = "") -> None:
+        super().__init__(problems)
+        self.tenant_id = tenant_id
 
 
 @frozen
@@ -62,13 +75,15 @@ class _Place:
         if self.tenant_id is not None:
             tree.setdefault("tenant_id", self.tenant_id)
         tree.setdefault("evidence_id", _derived(tree))
-        if "schema_version" not in tree:
-            return self._described(tree)
         try:
+            if "schema_version" not in tree:
+                return self._described(tree)
             return Evidence.from_record(load_record(tree, where=str(self.file)))
         except RecordError as error:
             problems = tuple(evolve(one, line=self.line) for one in error.problems)
-            raise RecordError(problems) from None
+            tenant_id = tree.get("tenant_id")
+            whose = tenant_id if isinstance(tenant_id, str) else ""
+            raise _Refused(problems, whose) from None
 
     def json(self, data: bytes) -> Evidence:
         """As `evidence`, of a JSON text."""
@@ -100,33 +115,42 @@ class _Place:
         document = self.file.parent / str(given.get("document", ""))
         if given.get("document") and not document.is_file():
             problems.append(self.refused(f"{document} is not a file", "document"))
-        if problems:
-            raise RecordError(tuple(problems))
-        return self._built({name: str(value) for name, value in given.items()}, document)
-
-    def _built(self, given: Mapping[str, str], document: Path) -> Evidence:
+        texts = _IN_PLACE | {
+            name: value
+            for name, value in given.items()
+            if isinstance(value, str) and (value or name not in _REQUIRED)
+        }
         try:
-            recorded_at = parse_moment(given["recorded_at"])
+            recorded_at = parse_moment(texts["recorded_at"])
         except ValueError as error:
-            raise RecordError((self.refused(str(error), "recorded_at"),)) from None
-        guessed = mimetypes.guess_type(document.name)[0] or "application/octet-stream"
+            problems.append(self.refused(str(error), "recorded_at"))
+            recorded_at = parse_moment(_IN_PLACE["recorded_at"])
         try:
-            return Evidence(
-                tenant_id=given["tenant_id"],
-                evidence_id=given["evidence_id"],
-                session_id=given["session_id"],
-                subject=given["subject"],
-                subject_email=given.get("subject_email"),
-                outcome=given["outcome"],
-                recorded_at=recorded_at,
-                document=Document(
-                    path=str(document),
-                    media_type=given.get("media_type", guessed),
-                    filename=document.name,
-                ),
-            )
+            evidence = _built(texts, recorded_at, document)
         except MisuseError as error:
-            raise RecordError((self.refused(str(error)),)) from None
+            problems.append(self.refused(str(error)))
+        else:
+            if not problems:
+                return evidence
+        raise RecordError(tuple(problems))
+
+
+def _built(texts: Mapping[str, str], recorded_at: datetime, document: Path) -> Evidence:
+    guessed = mimetypes.guess_type(document.name)[0] or "application/octet-stream"
+    return Evidence(
+        tenant_id=texts["tenant_id"],
+        evidence_id=texts["evidence_id"],
+        session_id=texts["session_id"],
+        subject=texts["subject"],
+        subject_email=texts.get("subject_email"),
+        outcome=texts["outcome"],
+        recorded_at=recorded_at,
+        document=Document(
+            path=str(document),
+            media_type=texts.get("media_type", guessed),
+            filename=document.name,
+        ),
+    )
 
 
 def _derived(tree: Mapping[str, object]) -> str:
@@ -135,9 +159,11 @@ def _derived(tree: Mapping[str, object]) -> str:
     return f"import-{sha256_of(text.encode(errors='surrogatepass'))[:32]}"
 
 
-def read_all(source: Path, tenant_id: str | None) -> tuple[list[OldRecord], list[Problem]]:
-    """The records in a file, or in the files below a folder, oldest first; and what is wrong with
-    the others.
+def read_all(
+    source: Path, tenant_id: str | None
+) -> tuple[list[OldRecord], list[Problem], dict[str, Problem]]:
+    """The records in a file, or in the files below a folder, oldest first; what is wrong with the
+    others; and the first problem of each tenant that these name.
 
     Args:
         tenant_id: Whose those are that do not say it.
@@ -147,18 +173,21 @@ def read_all(source: Path, tenant_id: str | None) -> tuple[list[OldRecord], list
     """
     found: dict[tuple[str, str], OldRecord] = {}
     problems: list[Problem] = []
+    refused: dict[str, Problem] = {}
     for file in _files(source):
         for read in _records_in(file, tenant_id):
             try:
                 record = read()
             except RecordError as error:
                 problems += error.problems
+                if isinstance(error, _Refused) and error.tenant_id:
+                    refused.setdefault(error.tenant_id, error.problems[0])
                 continue
             key = record.tenant_id, record.evidence_id
             if (first := found.setdefault(key, record)) is not record:
                 where = str(first.file) if first.line is None else f"{first.file}:{first.line}"
                 problems.append(record.problem(f"is evidence {key[1]!r} again, after {where}"))
-    return sorted(found.values(), key=lambda one: one.recorded_at), problems
+    return sorted(found.values(), key=lambda one: one.recorded_at), problems, refused
 
 
 def _files(source: Path) -> list[Path]:

@@ -214,6 +214,18 @@ def test_nothing_goes_in_if_a_line_is_bad_unless_it_is_skipped(
     assert found.stdout == "handed in: 1 succeeded\n1 problem in what was skipped\n"
 
 
+def test_all_that_is_wrong_with_a_line_is_said_at_once(tenants: Path, tmp_path: Path) -> None:
+    (row,) = rows(tmp_path, 1)
+    bad = {"tenant_id": "acne", "outcome": "done", "recorded_at": "x", "document": "none.pdf"}
+    file = write(tmp_path / "old.csv", [{**row, **bad}])
+    found = imported(tenants, str(tmp_path / "courier.db"), file)
+    *said, last = found.stderr.splitlines()
+    assert (found.exit_code, last.split(":")[1]) == (2, " 4 problems")
+    assert all(one.startswith(f"{file}:2: ") for one in said)
+    for words in ("none.pdf is not a file", "recorded_at: ", "not 'done'", "tenant 'acne' is not"):
+        assert words in found.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
@@ -277,7 +289,7 @@ def test_a_csv_is_read_as_spreadsheets_write_it(
     columns = "evidence_id,session_id,subject,outcome,recorded_at,document"
     text = f"{columns}\ne,s,emp-7,passed,2024-01-01T10:00:00Z,a.pdf"
     (tmp_path / "old.csv").write_bytes(written(text))
-    records, refused = read_all(tmp_path / "old.csv", "acme")
+    records, refused, _ = read_all(tmp_path / "old.csv", "acme")
     assert (len(records), len(refused)) == (found, len(problems))
     assert all(words in one.message for words, one in zip(problems, refused, strict=True))
 
