@@ -36,5 +36,5 @@ def found_at(broken: Break) -> None:
 
 
 def every_rule_bites(kit: type, table: Sequence[Break]) -> None:
-    """For each rule of the kit there is an adapter that breaks it."""
-    assert sorted({*rules_of(kit)} - {broken.rule for broken in table}) == []
+    """For each rule of the kit, and no other, there is an adapter that breaks it."""
+    assert sorted({*rules_of(kit)} ^ {broken.rule for broken in table}) == []

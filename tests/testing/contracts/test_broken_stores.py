@@ -16,8 +16,8 @@ from breaking import Break, every_rule_bites, found_at
 from evidence_courier.domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
 from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
-from evidence_courier.domain.health import Count, RecordsHealth
-from evidence_courier.domain.notices import News
+from evidence_courier.domain.health import MOST_LISTED, Count, RecordsHealth
+from evidence_courier.domain.notices import News, Standing
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -48,7 +48,7 @@ from evidence_courier.domain.upload.upload import (
 from evidence_courier.ports.chain import ChainPage, Unlinked
 from evidence_courier.ports.couriers import NO_TENANTS
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
-from evidence_courier.ports.notices import MAX_WAITING, WaitingNotice
+from evidence_courier.ports.notices import WaitingNotice
 from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
@@ -657,7 +657,7 @@ class ForgetsPausesInHistory(MemoryStore):
 
 @breaks(
     "a_notice_waits_for_each_sink_until_that_has_taken_it",
-    "a_sink_that_takes_nothing_fills_no_disk",
+    "what_a_sink_does_not_take_becomes_a_summary_and_is_not_dropped",
 )
 class TellsOneSinkOnly(MemoryStore):
     def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
@@ -709,10 +709,43 @@ class WritesWhatAnotherHasWritten(MemoryStore):
         return super().note(now, sinks, news, self.standing(now)[1])
 
 
-@breaks("a_sink_that_takes_nothing_fills_no_disk")
-class KeepsTheFirst(MemoryStore):
+@breaks(
+    "what_a_sink_does_not_take_becomes_a_summary_and_is_not_dropped",
+    "a_notice_that_is_told_late_takes_no_summary_with_it",
+)
+class DropsTheOldest(MemoryStore):
     def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
-        return super().note(now, sinks, News(news.notices[:MAX_WAITING], news.notes), seen)
+        number = super().note(now, sinks, news, seen)
+        kept = self._notices.items()
+        self._notices = {n: one for n, one in kept if one.notice.kind != "summary"}
+        return number
+
+
+@breaks("a_notice_that_is_told_late_takes_no_summary_with_it")
+class WritesTheSummaryOverTheOldest(MemoryStore):
+    def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
+        before = [*self._notices]
+        number = super().note(now, sinks, news, seen)
+        kept = self._notices.items()
+        for summary in [n for n, one in kept if one.notice.kind == "summary" and n not in before]:
+            self._notices[before[0]] = self._notices.pop(summary)
+        return number
+
+
+@breaks("a_clock_that_was_set_back_keeps_no_notice_back")
+class WaitsForAClockThatWasSetBack(MemoryStore):
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        due = any(one.due <= now for one in self._notices.values())
+        return super().claim(sink, now, until, limit) if due else []
+
+
+@breaks("a_look_sees_more_stops_than_are_listed")
+class SeesTheListedStopsOnly(MemoryStore):
+    def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
+        standing, notes = super().standing(now)
+        return evolve(standing, stops=standing.stops[:MOST_LISTED]), notes
 
 
 @breaks("a_lost_race_costs_no_slot")
@@ -1357,8 +1390,8 @@ class HidesTheLease(MemoryStore):
     "a_status_says_what_is_waited_for",
     "what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration",
 )
-class HidesThePause(HidesTheLease):
-    hidden = "pause"
+class HidesTheCoolDown(HidesTheLease):
+    hidden = "cool-down"
 
 
 @breaks(
@@ -1437,14 +1470,17 @@ class ForgetsHowFarItLooked(MemoryStore):
         pass
 
 
-@breaks(
-    "what_was_removed_is_shown_with_who_removed_it",
-    "an_upload_whose_time_was_over_says_so",
-)
+@breaks("what_was_removed_is_shown_with_who_removed_it")
 class ShowsNoneOfIt(MemoryStore):
     def _status(self, record: MemoryRecord, now: datetime) -> UploadStatus:
         status = super()._status(record, now)
-        return evolve(status, erased_at=None, pruned_at=None, out_of_time=False)
+        return evolve(status, erased_at=None, pruned_at=None)
+
+
+@breaks("an_upload_whose_time_was_over_says_so")
+class HidesThatTheTimeWasOver(MemoryStore):
+    def _status(self, record: MemoryRecord, now: datetime) -> UploadStatus:
+        return evolve(super()._status(record, now), out_of_time=False)
 
 
 @breaks("what_cannot_be_sent_again_once_its_person_was_erased_says_why")
