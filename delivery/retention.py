@@ -247,7 +247,7 @@ class Whom:
         names = _names_of(self.subject, found)
         texts = await self.texts(read, names, found)
         others = {
-            one.upload.key: status_of_upload(one.upload, None)
+            one.upload.key: status_of_upload(one.upload, one.last_attempt_at)
             for name in names
             for one in await evolve(self, subject=name).uploads(read)
         }
@@ -257,7 +257,9 @@ class Whom:
 
     def erasure_of(self, found: Sequence[PersonsUpload]) -> Erasure:
         """A person's uploads, and which of them are open."""
-        statuses = [(one.upload, status_of_upload(one.upload, None)) for one in found]
+        statuses = [
+            (one.upload, status_of_upload(one.upload, one.last_attempt_at)) for one in found
+        ]
         names = () if self.common_too else _names_of(self.subject, found)
         return Erasure(
             uploads=tuple(status for _, status in statuses),

@@ -38,10 +38,12 @@ class SettledPage:
 
 @frozen
 class PersonsUpload:
-    """An upload that is of a person, and what the person is called in it."""
+    """An upload that is of a person, what the person is called in it, and when its latest attempt
+    started."""
 
     upload: Upload
     names: Sequence[str] = field(repr=False)
+    last_attempt_at: datetime | None = None
 
 
 @frozen

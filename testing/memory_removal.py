@@ -61,7 +61,7 @@ class MemoryRemovals(MemoryInspection):
         with self._lock:
             self._go_on("of_person")
             return [
-                PersonsUpload(record.upload, _names_of(record))
+                PersonsUpload(record.upload, _names_of(record), record.last_attempt_at)
                 for record in self._records.values()
                 if tenant_key(record.upload.key.tenant_id) == tenant_key(tenant_id)
                 and _is_of(record, subject)

@@ -98,6 +98,8 @@ def test_erase_lists_first_and_asks(database: str) -> None:
     assert result.exit_code == 0
     assert "good" in result.stdout
     assert "1 upload of this person, named in 0 other texts; nothing was erased" in result.stderr
+    (told,) = json.loads(erase(database, "--dry-run", "--json").stdout)["uploads"]
+    assert told["last_attempt_at"] == "2015-03-11T10:00:00Z"
     common = erase(database, "--dry-run", subject="200")
     assert "not searched for '200', which may mean something else in them" in common.stderr
     assert "say --common" in common.stderr

@@ -32,7 +32,8 @@ WHERE tenant_id = :tenant_id AND (lower(subject) = :lower OR lower(subject_email
 """
 _OF_PERSON = Batch(
     ("id",),
-    f"SELECT {list_of(('id', *UPLOAD), 'uploads')}, subject, subject_email FROM given"
+    f"SELECT {list_of(('id', *UPLOAD), 'uploads')}, subject, subject_email,"
+    " last_attempt_at FROM given"
     " CROSS JOIN uploads ON uploads.id = given.id ORDER BY uploads.id",
 )
 COUNTS = ("uploads", "attempts", "documents", "texts")
@@ -91,7 +92,7 @@ def of_person(session: Session, tenant_id: str, subject: str) -> Sequence[Person
 
 def _persons(row: Row) -> PersonsUpload:
     try:
-        return PersonsUpload(upload_of(row), [*names_of(row)])
+        return PersonsUpload(upload_of(row), [*names_of(row)], moment_of(row["last_attempt_at"]))
     except ValueError as error:
         raise RefusedError(
             f"the record of evidence {row['evidence_id']!r} at {row['provider']}, which is of this"
