@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import click
+from attrs import evolve
 
 from ...adapters.engines.tickets import Ticket
 from ...adapters.records import load_record
@@ -87,10 +88,19 @@ def run(
         return
     interruption = Interruption()
     statuses, errors = asyncio.run(_deliver(courier, evidences, interruption))
-    print_uploads(statuses, as_json)
+    print_uploads([_with_last_attempt(place, one) for one in statuses], as_json)
     if interruption.number is not None and len(statuses) + len(errors) < len(evidences):
         sys.exit(SIGNALLED + interruption.number)
     _exit(statuses, conflicts.found, errors)
+
+
+def _with_last_attempt(place: Place, status: UploadStatus) -> UploadStatus:
+    """If another process tried it last, only the database knows when."""
+    if status.last_attempt_at is not None or not status.attempts:
+        return status
+    with place.records() as records:
+        found = records.statuses(status.tenant_id, [status.evidence_id]).get(status.evidence_id)
+    return status if found is None else evolve(status, last_attempt_at=found.last_attempt_at)
 
 
 def destination_of(tenants: Tenants, tenant_id: str) -> Destination | None:

@@ -12,9 +12,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from click.testing import CliRunner, Result
 
+from evidence_courier.adapters.engines.tickets import Ticket
 from evidence_courier.bootstrap.cli import output
 from evidence_courier.bootstrap.cli import sandbox as sandbox_command
 from evidence_courier.bootstrap.cli.app import app
@@ -480,6 +482,21 @@ def test_records_of_several_tenants_are_submitted_together(tenants: Path) -> Non
     assert (alone.exit_code, json.loads(alone.stdout)) == (0, [])
     document = run(*place, *SAID, a_document(folder))
     assert (document.exit_code, "give --tenant, --session" in document.stderr) == (2, True)
+
+
+def test_submit_says_when_another_process_tried_it_last(
+    tenants: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ticket does not know it then."""
+    settled = Ticket.settled
+
+    async def without(self: Ticket) -> Any:
+        status = await settled(self)
+        return status and attrs.evolve(status, last_attempt_at=None)
+
+    monkeypatch.setattr(Ticket, "settled", without)
+    (told,) = json.loads(submit(tenants, "--json", *SAID, a_document(tenants.parent)).stdout)
+    assert (told["attempts"], told["last_attempt_at"] is None) == (1, False)
 
 
 def test_submit_counts_only_the_file_of_the_tenant_that_is_asked_for(tenants: Path) -> None:
