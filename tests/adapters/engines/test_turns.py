@@ -250,5 +250,6 @@ def test_what_a_hook_lets_through_to_the_host_stops_no_other_turn(house: House) 
     opened[0].writer.close()
     opened[0]._threads.shutdown()
     opened[0]._host_threads.shutdown()
+    opened[0]._file_thread.shutdown()
     settled = {event.status.evidence_id for event in house.logger.of(UploadSettled)}
     assert settled == {f"ev-{n}" for n in range(8)}

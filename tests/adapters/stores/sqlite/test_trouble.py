@@ -173,8 +173,10 @@ def test_a_word_that_this_code_does_not_know_is_not_guessed_at(
     with by_hand(database) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("UPDATE uploads SET state = 'asleep'")
-    with pytest.raises(StoreError, match="not read: .* there is no state 'asleep'"):
-        sqlite.statuses("acme", ["ev-1"], AT)
+    status = sqlite.statuses("acme", ["ev-1"], AT)["ev-1"]
+    assert status.error is not None
+    assert status.status == "held"
+    assert "its record cannot be read (there is no state 'asleep')" in status.error.message
 
 
 # --- several verbs in one transaction ------------------------------------------------------------
