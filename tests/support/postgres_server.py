@@ -129,7 +129,7 @@ class OwnServer(Server):
     def start(self) -> None:
         """Start it, and wait until it answers."""
         log, options = os.path.join(self._folder, "log"), f"-p {self.port} -h 127.0.0.1"
-        self._run("pg_ctl", "start", "-w", "-s", "-l", log, "-o", options)
+        self._run("pg_ctl", "start", "-w", "-t", "300", "-s", "-l", log, "-o", options)
 
     def stop(self, how: str = "fast") -> None:
         """Stop it: `fast` in order, `immediate` as a crash would."""
