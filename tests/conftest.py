@@ -10,10 +10,12 @@ import signal
 
 from hypothesis import settings
 
-# A shell has what it starts in the background ignore SIGINT, and tests of a Ctrl-C would wait for
-# ever.
+# A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP; tests of a Ctrl-C
+# would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("here", deadline=None, print_blob=True, database=None, derandomize=False)
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)

@@ -125,6 +125,7 @@ def test_one_transition_is_one_notice_whoever_dies(
 
     couriers = [Courier(world, FakeTeller(taken, mood)) for _ in range(2)]
     for step, number in steps:
+        now += timedelta(microseconds=1)  # no two looks are at the same moment, as no two can be
         courier = couriers[number % 2]
         if step == "turns":
             world.blocked ^= {f"t{number}"}
