@@ -138,7 +138,7 @@ def notice_of(
     number: int = 0,
 ) -> Notice:
     """A notice with its id."""
-    about = json.dumps([kind, _text(at), tenant_id, provider, reason])
+    about = json.dumps([kind, at.isoformat(), tenant_id, provider, reason])
     return Notice(
         id=hashlib.sha256(about.encode()).hexdigest()[:32],
         kind=kind,

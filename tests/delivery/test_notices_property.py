@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from attrs import define, field
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evidence_courier.delivery.effects import Effect, Notify, Read, Turn, Write
@@ -114,7 +114,11 @@ STEPS = st.lists(
 MOODS = st.lists(st.sampled_from(["takes", "refuses", "is not heard"]), max_size=40)
 
 
+BLOCKED_AGAIN = [("turns", 0), ("goes round", 0)] * 3
+
+
 @given(STEPS, MOODS)
+@example(BLOCKED_AGAIN, [])  # within a second
 def test_one_transition_is_one_notice_whoever_dies(
     steps: list[tuple[str, int]], moods: list[str]
 ) -> None:
