@@ -221,18 +221,23 @@ def test_a_text_written_while_others_are_searched_is_erased_too(
         assert [one.reason for one in courier.paused()] == ["(erased)"]
 
 
+async def is_known_within_a_transaction(house: House, courier: AsyncCourier) -> None:
+    """What a host submits again on its own connection is what is there."""
+    with closing(connected(house)) as connection:
+        ticket = courier.submit(of_jane(NAMED), connection=connection)
+        connection.commit()
+    settled = await ticket.settled()
+    assert settled is not None
+    assert settled.status == "succeeded"
+    assert sum((await courier.counts()).values()) == 1
+
+
 def test_what_is_submitted_on_a_hosts_connection_stays_erased(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             await courier.submit(of_jane(NAMED)).settled()
             await courier.erase("acme", JANE, **WHO)
-            with closing(connected(house)) as connection:
-                ticket = courier.submit(of_jane(NAMED), connection=connection)
-                connection.commit()
-            settled = await ticket.settled()
-            assert settled is not None
-            assert settled.status == "succeeded"
-            assert sum((await courier.counts()).values()) == 1
+            await is_known_within_a_transaction(house, courier)
 
     asyncio.run(story())
 
@@ -370,13 +375,7 @@ def test_what_was_delivered_is_not_sent_again(
             known = await courier.submit(of_jane(NAMED)).settled()
             assert known is not None
             assert known.status == "succeeded"
-            with closing(connected(at)) as connection:
-                ticket = courier.submit(of_jane(NAMED), connection=connection)
-                connection.commit()
-            settled = await ticket.settled()
-            assert settled is not None
-            assert settled.status == "succeeded"
-            assert sum((await courier.counts()).values()) == 1
+            await is_known_within_a_transaction(at, courier)
             shown = await courier.show("acme", NAMED)
             assert shown is not None
             assert (shown.erased_at is not None, shown.attempts) == (True, 1)
