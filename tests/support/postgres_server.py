@@ -37,7 +37,7 @@ SET search_path = evidence_courier;
 DELETE FROM documents; DELETE FROM attempts; DELETE FROM look_ups; DELETE FROM actions;
 DELETE FROM uploads; DELETE FROM gates; DELETE FROM slots; DELETE FROM turns; DELETE FROM blocks;
 DELETE FROM couriers; DELETE FROM links; DELETE FROM heads; DELETE FROM checkpoints;
-DELETE FROM pauses; DELETE FROM notices; DELETE FROM notice_notes;
+DELETE FROM tallies; DELETE FROM pauses; DELETE FROM notices; DELETE FROM notice_notes;
 ALTER SEQUENCE uploads_id_seq RESTART; ALTER SEQUENCE couriers_id_seq RESTART;
 """
 
