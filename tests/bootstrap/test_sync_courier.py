@@ -398,9 +398,10 @@ def test_after_a_start_that_failed_it_can_be_started(house: House) -> None:
 
 def test_a_broken_configuration_is_refused_when_it_is_built(house: House) -> None:
     house.tenants["acme"] = {"integrations": {"compliance": {"provider": "papyrus"}}}
+    before = our_threads()  # one of another test may still be ending
     with pytest.raises(ConfigError, match="is no provider that is installed"):
         house.sync_courier()
-    assert not our_threads()
+    assert our_threads() <= before
 
 
 # --- closing -------------------------------------------------------------------------------------

@@ -281,7 +281,7 @@ class Story:
                 if life.death.point == "unregister":
                     host.say("close")
                     host.listen_for("closed")
-                if life.death.point == "beat":
+                if life.death.point in ("beat", "heartbeat"):  # it comes, at rest or not
                     host.hear_out()
                     raise GoneError
                 died_of = "at rest"
