@@ -13,11 +13,11 @@ from weakref import WeakSet
 
 from attrs import asdict
 
+from ..adapters.engines.adding import Submission
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.notify import aside
 from ..adapters.engines.notify import tell as notify
-from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import NothingToDo, Ticket
 from ..adapters.stores.hosts import AsyncConnection, Connection
 from ..delivery.actions import ActionResult

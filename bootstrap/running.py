@@ -9,13 +9,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from ..adapters.engines.adding import Submission
 from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
 from ..adapters.engines.asyncio_engine import AsyncEngine, ended_within
 from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier, LoggerAside
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.readers import READERS, SLOW_READERS, Readers
-from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import Ticket
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.engines.watchdog import Watchdog, about

@@ -66,7 +66,7 @@ TenantUnknown         ERROR    tenant {tenant_id} has no valid entry in the conf
                                recorded of it already stays as it is
 RenderingUnavailable  INFO     training records cannot be rendered, and will fail: {reason}
 UploadRecorded        DEBUG    recorded
-RecordingFailed       ERROR    not recorded, and nothing will be sent: {reason}
+RecordingFailed       ERROR    recording failed: {reason}
 EvidenceConflict      ERROR    another document was submitted under this evidence id and is ignored
                                (known sha256 {known_digest}, submitted {submitted_digest}): give it
                                an evidence id of its own

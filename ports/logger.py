@@ -92,8 +92,8 @@ class UploadRecorded(UploadEvent):
 
 @frozen
 class RecordingFailed(UploadEvent):
-    """An evidence could not be recorded and will not be uploaded, as its ticket says. The host
-    should submit it again."""
+    """An evidence, or the outcome of its upload, was not recorded, or perhaps not: `reason` says
+    which. The host should submit it again, which is safe."""
 
     reason: str
 

@@ -30,9 +30,10 @@ from ...domain.errors import MisuseError
 from ...domain.pacing.gate import Blocked, NotBefore
 from ...domain.upload.backoff import later
 from ...ports.clock import Clock
+from .adding import Submission
 from .asyncio_driver import AsyncioDriver, interruption_of
 from .due import DueDelivery
-from .recorder import Recorder, Submission
+from .recorder import Recorder
 from .tickets import Ticket
 from .turns import Turns, report_bug
 
@@ -116,7 +117,7 @@ class AsyncEngine:
             self._start_dispatching()
         else:
             self._adopt_at = self._clock.monotonic()
-            self._recorder.leaves = True
+            self._recorder.adding.leaves = True
 
     def _start_dispatching(self) -> None:
         self._dispatching += 1
@@ -143,7 +144,7 @@ class AsyncEngine:
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
         if self.active.closing:
-            self._recorder.not_recorded(submission, closed_error(submission.ticket))
+            self._recorder.adding.not_recorded(submission, closed_error(submission.ticket))
         else:
             self._recorder.accept(submission)
 

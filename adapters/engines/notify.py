@@ -77,7 +77,7 @@ class Notifier:
             raise error
         self.failures += 1
         try:
-            _report(f"evidence-courier: {listener} raised", error)
+            report(f"evidence-courier: {listener} raised", error)
         except BaseException as again:  # what reports it may be the listener that raises
             if self.goes_on(again):
                 raise
@@ -223,8 +223,9 @@ def _key_of(status: UploadStatus) -> UploadKey:
     return UploadKey(status.tenant_id, status.evidence_id, status.provider)
 
 
-def _report(what: str, error: BaseException) -> None:
-    """To the loop's exception handler, or without a loop to the logger `evidence_courier`."""
+def report(what: str, error: BaseException) -> None:
+    """Tell the loop's exception handler, or without a loop the logger `evidence_courier`, of an
+    exception."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -61,34 +61,24 @@ class Preparer:
     late: TimeoutError | None = None
 
     def prepare(self, evidence: Evidence, destination: Destination, now: datetime) -> Entry:
-        """The entry to record. A document that cannot be sent is recorded as failed at once,
-        evidence that the settings exclude as skipped."""
-        document = evidence.document
-        if isinstance(document, TrainingRecord):
-            prepared = self._rendered(document, destination)
-            submitted = sha256_of(record_json(document))
-        else:
-            prepared = self._handed_over(document, destination)
-            submitted = prepared.stored.sha256
-        provider = destination.integration.provider
-        key = UploadKey(evidence.tenant_id, evidence.evidence_id, provider)
-        upload = new_upload(key, prepared.stored.sha256, evidence.evidence_date, now)
-        failure = excluded(evidence.outcome, destination.integration) or prepared.failure
-        if destination.invalid is not None:
-            upload = advance(upload, Blocked(now, destination.invalid), destination.rules)
-        elif failure is not None:
-            upload = advance(upload, Unfit(now, failure), destination.rules)
-        dossier = Dossier(
-            session_id=evidence.session_id,
-            subject=evidence.subject,
-            subject_email=evidence.subject_email,
-            outcome=evidence.outcome,
-            recorded_at=evidence.recorded_at,
-            submitted_digest=submitted,
-            document=prepared.stored,
-            settings=destination.integration.stored,
-        )
-        return self.filed(Entry(upload, dossier, prepared.content, destination.quota.credential))
+        """The entry to record. A document that cannot be sent is recorded as failed at once, for
+        whatever reason; evidence that the settings exclude as skipped."""
+        try:
+            document = evidence.document
+            if isinstance(document, TrainingRecord):
+                prepared = self._rendered(document, destination)
+                submitted = sha256_of(record_json(document))
+            else:
+                prepared = self._handed_over(document, destination)
+                submitted = prepared.stored.sha256
+            failure = excluded(evidence.outcome, destination.integration) or prepared.failure
+            return self.filed(_entry(evidence, destination, now, prepared, submitted, failure))
+        except BaseException as error:
+            if self.interrupts(error):
+                raise
+            prepared = _unprepared(evidence, error)
+            submitted, failure = prepared.stored.sha256, prepared.failure
+            return _entry(evidence, destination, now, prepared, submitted, failure)
 
     def filed(self, entry: Entry) -> Entry:
         """The entry with its document in a file if it is large and one can be written now."""
@@ -134,30 +124,20 @@ class Preparer:
 
         which = f"the record of {record.tenant_id}/{record.evidence_id} could not be rendered"
         result = self._plugged_in(render, FailureKind.UNFIT_RENDER, which)
-        if isinstance(result, _Prepared):
-            return result
-        content = record_json(record)
-        kept = Document(content=content, media_type=RECORD_TYPE)
-        return _Prepared(_stored(kept, sha256_of(content), len(content)), content, result)
+        return result if isinstance(result, _Prepared) else _unrendered(record, result)
 
     def _handed_over(self, document: Document, destination: Destination) -> _Prepared:
-        if document.path is not None:
-            try:
-                path = quote(os.fsencode(os.path.abspath(document.path)))
-            except OSError:  # the working directory is gone
-                advice = "submit it by its full path, under a new evidence id"
-                gone = _gone(f"{document.path} is in a folder that is gone: {advice}")
-                return _Prepared(_stored(document, "", 0), None, gone)
-            return self._read(_stored(document, "", 0, path=path), destination)
-        content = document.content
-        if content is None:
-            assert document.sha256 is not None and document.size is not None
-            stored = _stored(document, document.sha256, document.size, source=document.source)
-        else:
-            stored = _stored(document, sha256_of(content), len(content))
+        try:
+            stored = _as_given(document)
+        except OSError:  # the working directory is gone
+            advice = "submit it by its full path, under a new evidence id"
+            gone = _gone(f"{document.path} is in a folder that is gone: {advice}")
+            return _Prepared(_stored(document, "", 0), None, gone)
+        if stored.path is not None:
+            return self._read(stored, destination)
         failure = _unfit(stored, destination)
         kept = failure is None or stored.size <= MAX_KEPT
-        return _Prepared(stored, content if kept else None, failure)
+        return _Prepared(stored, document.content if kept else None, failure)
 
     def _read(self, document: StoredDocument, destination: Destination) -> _Prepared:
         """What is in a file, if it is the one that was submitted and the provider can take it."""
@@ -223,6 +203,52 @@ class Preparer:
             return Failure(kind, f"{which}: {why}; mend that, then retry the upload")
 
 
+def _entry(
+    evidence: Evidence,
+    destination: Destination,
+    now: datetime,
+    prepared: _Prepared,
+    submitted: str,
+    failure: Failure | None,
+) -> Entry:
+    provider = destination.integration.provider
+    key = UploadKey(evidence.tenant_id, evidence.evidence_id, provider)
+    upload = new_upload(key, prepared.stored.sha256, evidence.evidence_date, now)
+    if destination.invalid is not None:
+        upload = advance(upload, Blocked(now, destination.invalid), destination.rules)
+    elif failure is not None:
+        upload = advance(upload, Unfit(now, failure), destination.rules)
+    dossier = Dossier(
+        session_id=evidence.session_id,
+        subject=evidence.subject,
+        subject_email=evidence.subject_email,
+        outcome=evidence.outcome,
+        recorded_at=evidence.recorded_at,
+        submitted_digest=submitted,
+        document=prepared.stored,
+        settings=destination.integration.stored,
+    )
+    return Entry(upload, dossier, prepared.content, destination.quota.credential)
+
+
+def _unprepared(evidence: Evidence, error: BaseException) -> _Prepared:
+    """What is recorded where no one foresaw what went wrong, with what a retry needs."""
+    document, why = evidence.document, f"{type(error).__name__}: {error}"
+    which = f"the document of {evidence.tenant_id}/{evidence.evidence_id} could not be prepared"
+    message = f"{which}: {why}; mend that, then retry the upload"
+    if isinstance(document, TrainingRecord):
+        return _unrendered(document, Failure(FailureKind.UNFIT_RENDER, message))
+    stored, content = _as_given(document), document.content
+    kept = content if stored.size <= MAX_KEPT else None
+    return _Prepared(stored, kept, _gone(message))
+
+
+def _unrendered(record: TrainingRecord, failure: Failure) -> _Prepared:
+    content = record_json(record)
+    kept = Document(content=content, media_type=RECORD_TYPE)
+    return _Prepared(_stored(kept, sha256_of(content), len(content)), content, failure)
+
+
 def _unfit(stored: StoredDocument, destination: Destination) -> Failure | None:
     try:
         return unfit(stored, destination)
@@ -232,6 +258,17 @@ def _unfit(stored: StoredDocument, destination: Destination) -> Failure | None:
 
 def _gone(message: str) -> Failure:
     return Failure(FailureKind.DOCUMENT_GONE, message)
+
+
+def _as_given(document: Document) -> StoredDocument:
+    """A document that was handed over, before its file is opened."""
+    if document.path is not None:
+        path = quote(os.fsencode(os.path.abspath(document.path)))
+        return _stored(document, "", 0, path=path)
+    if document.content is not None:
+        return _stored(document, sha256_of(document.content), len(document.content))
+    assert document.sha256 is not None and document.size is not None
+    return _stored(document, document.sha256, document.size, source=document.source)
 
 
 def _stored(

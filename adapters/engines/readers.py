@@ -341,7 +341,8 @@ class Readers:
                 continue
             one.ended, self._quick = True, one.quick
             one.stop_alarm()
-            self._lost[one.lane] -= one.lost
+            if one.lost:
+                self._lost -= Counter([one.lane])  # keeps none that are at zero
             self._slow -= one.slow
             (self._places.end_aside if one.slow else self._places.leave)(one.lane)
 

@@ -11,30 +11,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from attrs import Factory, define, evolve
 
-from ...delivery.active import ActiveUploads, unsettled_error
-from ...delivery.destinations import Destination
+from ...delivery.active import ActiveUploads
 from ...delivery.fair_share import FairShare
 from ...delivery.in_turn import InTurn
-from ...delivery.resubmission import adopt
-from ...domain.errors import CourierError, MisuseError, StoreError
-from ...domain.evidence.evidence import Document, Evidence
+from ...domain.errors import StoreError
+from ...domain.evidence.evidence import Document
 from ...domain.evidence.training import TrainingRecord
-from ...domain.upload.upload import UploadKey
 from ...ports.documents import LARGE
-from ...ports.logger import RecordingFailed, UploadRecorded, WriteDelayed
-from ...ports.records import AddAnswer, Added, Entry
+from .adding import Adding, Prepared, Submission
 from .asyncio_driver import AsyncioDriver
-from .kept import Kept, kept_error
 from .preparing import Preparer
 from .readers import CROWD, READERS, READERS_OF_TENANT, reading_of
-from .tickets import Ticket
 
 BATCH = 64
 BATCH_BYTES = 4 * 2**20
@@ -47,32 +41,6 @@ FILES_SECONDS = 0.1
 
 MOMENT = 1.0
 """Seconds that recording is given to finish, even where a courier is closed without grace."""
-
-
-@define(eq=False)
-class Submission:
-    """An evidence on its way to being recorded. It keeps the destination it was submitted to,
-    credentials included."""
-
-    evidence: Evidence
-    destination: Destination
-    ticket: Ticket
-
-    @property
-    def key(self) -> UploadKey:
-        """The key of the upload that it asks for."""
-        evidence = self.evidence
-        return UploadKey(
-            evidence.tenant_id, evidence.evidence_id, self.destination.integration.provider
-        )
-
-
-@define(eq=False)
-class Prepared:
-    """A submission that can be recorded."""
-
-    submission: Submission
-    entry: Entry
 
 
 @define(eq=False)
@@ -103,11 +71,8 @@ class _Batch:
 class Recorder:
     """Owns everything between `submit` and the first commit. Lives on the engine's loop.
 
-    What is recorded becomes active; `wake` is called when something has. Or it `leaves` that to the
-    courier that adopts it.
+    What is recorded becomes active; `wake` is called when something has.
     """
-
-    leaves: bool = False
 
     def __init__(
         self,
@@ -116,7 +81,6 @@ class Recorder:
         wake: Callable[[], None],
     ) -> None:
         self._driver = driver
-        self._active = active
         self._wake = wake
         self._ready: InTurn[str, Submission] = InTurn()
         self._slow: InTurn[str, Submission] = InTurn()
@@ -124,26 +88,24 @@ class Recorder:
         self._unwritten = 0  # bytes of what is prepared one by one
         self._workers: set[asyncio.Task[Any]] = set()
         self._batcher: asyncio.Task[None] | None = None
-        self._in_hand: set[Submission] = set()
-        self._adopting: set[Submission] = set()
-        self._kept = Kept(driver.clock, self._record_kept, wake)
+        self.adding = Adding(driver, active, wake, self._start)
         self._given_up = False
 
     @property
     def idle(self) -> bool:
         """Whether everything that was submitted is recorded, or known not to be."""
-        return self.at_rest and not self._kept
+        return self.at_rest and not self.adding.kept
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is being recorded just now."""
-        busy = self._kept.task is not None and not self._kept.napping
+        busy = self.adding.kept.task is not None and not self.adding.kept.napping
         return not (busy or self._ready or self._slow or self._workers or self._batcher)
 
     @property
     def waiting(self) -> int:
         """How many submissions are not recorded yet, those being written aside."""
-        return len(self._ready) + len(self._slow) + len(self._kept)
+        return len(self._ready) + len(self._slow) + len(self.adding.kept)
 
     def accept(self, submission: Submission) -> None:
         """Take a submission; returns at once."""
@@ -162,7 +124,7 @@ class Recorder:
         """Return once `idle`; what is not recorded after `patience` seconds is given up, and
         said to be."""
         deadline = asyncio.get_running_loop().time() + max(patience, MOMENT)
-        self._kept.hurry()
+        self.adding.kept.hurry()
         while under_way := self._tasks():
             left = deadline - asyncio.get_running_loop().time()
             _, late = await asyncio.wait(under_way, timeout=max(left, 0))
@@ -173,22 +135,7 @@ class Recorder:
                 await asyncio.wait(late)
                 break
             await asyncio.sleep(0)
-        for submission in (*self._in_hand, *self._ready, *self._slow):
-            error = MisuseError(
-                f"the courier was closed before {submission.key} could be recorded: "
-                "submit it to an open courier"
-            )
-            self.not_recorded(submission, error)
-        for one in self._kept.give_up():
-            self.not_recorded(one.submission, unkept_error(one.submission))
-        for submission in self._adopting:
-            key = submission.key
-            submission.ticket.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
-
-    def not_recorded(self, submission: Submission, error: CourierError) -> None:
-        """A submission is not written down, and nothing will be sent."""
-        self._driver.notifier.log(RecordingFailed(submission.key, str(error)))
-        submission.ticket.mark_lost(error)
+        self.adding.give_up((*self._ready, *self._slow))
 
     def abort(self) -> None:
         """Stop dead; see `AsyncEngine.abort`."""
@@ -197,7 +144,7 @@ class Recorder:
             task.cancel()
 
     def _tasks(self) -> set[asyncio.Task[Any]]:
-        tasks = (*self._workers, self._batcher, self._kept.task)
+        tasks = (*self._workers, self._batcher, self.adding.kept.task)
         return {task for task in tasks if task is not None}
 
     def _start_slow(self) -> None:
@@ -207,9 +154,12 @@ class Recorder:
             if _is_file(one):
                 batch.left += self._slow.take_along(tenant_id, FILES - 1, partial(_may_join, one))
             self._share.enter((tenant_id,))
-            worker = asyncio.create_task(self._record_slow(batch, one))
-            self._workers.add(worker)
-            worker.add_done_callback(self._worker_gone)
+            self._start(self._record_slow(batch, one))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        worker = asyncio.create_task(work)
+        self._workers.add(worker)
+        worker.add_done_callback(self._worker_gone)
 
     def _worker_gone(self, worker: asyncio.Task[Any]) -> None:
         self._workers.discard(worker)
@@ -255,7 +205,9 @@ class Recorder:
             if early:
                 self._share.leave(lane)
                 self._start_slow()
-            await self._record(prepared)
+            await self.adding.add(prepared)
+        except BaseException as error:
+            self.adding.failed(batch.begun, error)
         finally:
             self._unwritten -= size
             task = asyncio.current_task()
@@ -269,7 +221,7 @@ class Recorder:
         outside, lane = self._driver.outside, (first.evidence.tenant_id,)
         is_file = isinstance(first.evidence.document, Document)
         reading = reading_of(first.destination, is_file=is_file)
-        self._in_hand.update(batch.left)
+        self.adding.in_hand.update(batch.left)
         slow = False
 
         def on_slow() -> None:
@@ -288,6 +240,9 @@ class Recorder:
             # None was begun: no thread was to be had in time. The others wait again.
             unanswered = batch.begun[len(done) :] or batch.rest()
             return done + await self._driver.read(partial(self._prepare, unanswered, preparer))
+        except BaseException as error:
+            self.adding.failed(batch.begun[len(batch.done) :], error)
+            return batch.done
         finally:
             self._put_back(batch, *lane)
             if slow:  # what it has read takes room again, until it is written
@@ -296,95 +251,24 @@ class Recorder:
 
     def _put_back(self, batch: _Batch, tenant_id: str) -> None:
         rest = batch.rest()
-        self._in_hand.difference_update(rest)
+        self.adding.in_hand.difference_update(rest)
         self._slow.put_back(tenant_id, rest)
 
     async def _record_batch(
         self, batch: list[Submission], refused: StoreError | None = None
     ) -> StoreError | None:
-        self._in_hand.update(batch)
+        self.adding.in_hand.update(batch)
         prepare = partial(self._prepare, batch, self._driver.outside.preparer)
-        return await self._record(await self._driver.read(prepare), refused)
-
-    async def _record(
-        self, prepared: Sequence[Prepared], refused: StoreError | None = None
-    ) -> StoreError | None:
-        """Record a batch, or keep it if the database has just refused another. Returns why it
-        was refused, if it was."""
-        if refused is None:
-            early = await self._write(prepared)
-        else:
-            early = [(one, refused) for one in prepared]
-        for one, error in early:
-            self._keep(one, error)
-        self._wake()
-        return early[0][1] if early else None
-
-    def _keep(self, one: Prepared, error: StoreError) -> None:
-        """The database cannot take a submission just now: try it again later."""
-        self._in_hand.discard(one.submission)
-        if self._kept.keep(one, len(one.entry.content or b"")):
-            error = kept_error(error)
-            self._driver.notifier.log(WriteDelayed(one.submission.key, str(error)))
-            one.submission.ticket.mark_delayed(error)
-        else:
-            self.not_recorded(one.submission, error)
-
-    async def _record_kept(self, some: Sequence[Prepared]) -> Sequence[Prepared]:
-        def file() -> None:
-            for one in some:
-                one.entry = self._driver.outside.preparer.filed(one.entry)
-
-        await self._driver.read(file)
-        return [one for one, _ in await self._write(some)]
-
-    async def _write(self, prepared: Sequence[Prepared]) -> Sequence[tuple[Prepared, StoreError]]:
-        """Record some; those that the database may take later, with its words."""
-        answers: Sequence[AddAnswer | CourierError]
         try:
-            answers = await self._driver.writer.add([one.entry for one in prepared])
-        except CourierError as error:
-            answers = [error] * len(prepared)
-        early, known = [], []
-        for one, answer in zip(prepared, answers, strict=True):
-            if isinstance(answer, StoreError) and answer.passing:
-                early.append((one, answer))
-                continue
-            if isinstance(answer, CourierError):
-                self.not_recorded(one.submission, answer)
-            else:
-                there = self._recorded(one.submission, one.entry, answer)
-                if there is not None:
-                    known.append((one.submission, there))
-            self._in_hand.discard(one.submission)
-        self._wake()
-        if known:
-            adopting = [one for one, _ in known]
-            self._adopting.update(adopting)
-            wanted = [(key, one.destination, one.ticket) for one, key in known]
-            now, leaves = self._driver.clock.now(), self.leaves
-            asked = await self._driver.run(adopt(self._active, now, wanted, leaves=leaves))
-            self._adopting.difference_update(adopting)
-            for submission in adopting if leaves and asked else ():
-                submission.ticket.mark_recorded()
-        return early
-
-    def _recorded(
-        self, submission: Submission, entry: Entry, answer: AddAnswer
-    ) -> UploadKey | None:
-        """A submission is on disk; the key under which it was known before, if it was."""
-        known = not isinstance(answer, Added)
-        if not (known and self.leaves):  # else once it goes on, so that its status is the new one
-            submission.ticket.mark_recorded()
-        if isinstance(answer, Added):
-            if self.leaves:
-                self._driver.notifier.log(UploadRecorded(entry.upload.key))
-            else:
-                self._active.recorded(entry, answer, submission.destination, submission.ticket)
-            return None
-        submitted = entry.dossier.submitted_digest
-        self._active.compare(entry.upload.key, answer.submitted_digest, submitted)
-        return answer.upload.key
+            prepared = await self._driver.read(prepare)
+        except Exception as error:
+            if len(batch) == 1:
+                self.adding.failed(batch, error)
+                return None
+            for one in batch:
+                refused = await self._record_batch([one], refused)
+            return refused
+        return await self.adding.add(prepared, refused)
 
     def _prepare(self, batch: Sequence[Submission], preparer: Preparer) -> list[Prepared]:
         """In a worker thread."""
@@ -417,11 +301,3 @@ def _is_ready(document: Document | TrainingRecord) -> bool:
     if not isinstance(document, Document) or document.path is not None:
         return False
     return len(document.content or b"") <= LARGE
-
-
-def unkept_error(submission: Submission) -> StoreError:
-    """What a ticket says of a submission that was kept in vain."""
-    return StoreError(
-        f"{submission.key} was not recorded before the courier was closed, since the database "
-        "could not be written to: submit it again"
-    )

@@ -10,13 +10,13 @@ from typing import Self, TypedDict, Unpack, cast
 
 from attrs import define
 
+from ...adapters.engines.adding import Submission
 from ...adapters.engines.asyncio_driver import AsyncioDriver, Outside
 from ...adapters.engines.asyncio_engine import AsyncEngine
 from ...adapters.engines.connection_limit import ConnectionLimit
 from ...adapters.engines.notify import HookNotifier
 from ...adapters.engines.preparing import Preparer
 from ...adapters.engines.readers import Readers
-from ...adapters.engines.recorder import Submission
 from ...adapters.engines.tickets import Ticket
 from ...adapters.engines.token_cache import TokenCache
 from ...delivery.actions import AppliedAction, Skipped, take_action

@@ -245,3 +245,24 @@ def test_a_plug_in_whose_limits_cannot_be_read_fails_its_own_uploads(
     monkeypatch.setattr(preparing, "unfit", odd)
     status = deliver(house, evidence())
     assert (status.status, status.attempts, kind_of(status)) == ("failed", 0, "provider_broken")
+
+
+@pytest.mark.parametrize("given", [evidence(), Evidence.from_record(RECORD)], ids=["pdf", "record"])
+def test_what_no_one_foresaw_is_recorded_and_a_retry_delivers_it(
+    house: House, deliver: Deliver, given: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(*given: object) -> None:
+        raise MemoryError("oh")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(preparing, "excluded", odd)
+        first = deliver(house, given, renderer=PAGE)
+    kind = "document_gone" if isinstance(given.document, Document) else "unfit_render"
+    assert (first.status, first.attempts, kind_of(first)) == ("failed", 0, kind)
+    assert first.error is not None
+    assert first.error.message == (
+        "the document of acme/ev-1 could not be prepared: MemoryError: oh; mend that, then retry "
+        "the upload"
+    )
+    mended = deliver(house, given, retry=True, renderer=PAGE)
+    assert (mended.status, mended.attempts) == ("succeeded", 1)

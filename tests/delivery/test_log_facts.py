@@ -178,7 +178,7 @@ def test_facts_are_as_recorded_and_the_sentence_is_one_printable_line(
 def test_invisible_characters_are_written_out_and_letters_stay_letters() -> None:
     event = RecordingFailed(UploadKey("zürich", "प्रमाण-1\n", "sprinto"), "\x1b[31m\ud800\u202e")
     assert account_of(event).sentence == (
-        r"tenant zürich, evidence प्रमाण-1\n, sprinto: not recorded, and nothing will be sent: "
+        r"tenant zürich, evidence प्रमाण-1\n, sprinto: recording failed: "
         r"\x1b[31m\ud800\u202e"
     )
 

@@ -63,6 +63,7 @@ async def all_back(readers: Readers) -> None:
     async with asyncio.timeout(10):
         while readers.lost:
             await asyncio.sleep(0)
+    assert not readers._lost  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_tenant_has_few_readers_and_keeps_no_other_waiting() -> None:

@@ -13,12 +13,14 @@ import pytest
 from attrs import evolve
 from store_fixtures import House, evidence, tenant
 
-from evidence_courier import Document, Evidence, MisuseError
+from evidence_courier import Document, Evidence, MisuseError, StoreError
 from evidence_courier.adapters.engines import readers, recorder
 from evidence_courier.adapters.engines.preparing import Preparer
 from evidence_courier.adapters.engines.readers import Readers
+from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.delivery.destinations import Destination
 from evidence_courier.delivery.fair_share import FairShare, Lane
+from evidence_courier.ports.logger import RecordingFailed
 from evidence_courier.ports.records import Entry
 
 
@@ -167,3 +169,96 @@ def test_a_close_that_gives_up_leaves_no_worker_behind(
                 await asyncio.wait_for(ticket.recorded(), 5)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("by_path", [False, True], ids=["ready", "file"])
+def test_one_that_cannot_be_prepared_says_so_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_path: bool
+) -> None:
+    house, prepare = House(tmp_path / "courier.db"), Preparer.prepare
+    (tmp_path / "a.pdf").write_bytes(b"a document")
+    document = Document(path=str(tmp_path / "a.pdf"), media_type="application/pdf")
+
+    def breaks(own: Preparer, one: Evidence, destination: Destination, now: datetime) -> Entry:
+        if one.evidence_id == "ev-3":
+            raise ZeroDivisionError("oh")
+        return prepare(own, one, destination, now)
+
+    monkeypatch.setattr(Preparer, "prepare", breaks)
+
+    async def story() -> None:
+        reported: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told))
+        async with house.courier() as courier:
+            its = [evidence(f"ev-{number}") for number in range(8)]
+            given = [evolve(one, document=document) for one in its] if by_path else its
+            *others, broken = sorted(map(courier.submit, given), key=lambda one: "-3" in repr(one))
+            for ticket in others:
+                status = await ticket.settled(30)
+                assert status is not None and status.status == "succeeded"
+            with pytest.raises(StoreError, match=r"recorded \(ZeroDivisionError: oh\): submit it"):
+                await asyncio.wait_for(broken.recorded(), 30)
+            assert (await courier.health()).submitted == 0
+        assert [told["message"][-8:] for told in reported] == ["is a bug"]
+
+    asyncio.run(story())
+    assert [event.key.evidence_id for event in house.logger.of(RecordingFailed)] == ["ev-3"]
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
+@pytest.mark.parametrize("how", ["closes", "raises"])
+def test_what_the_database_has_not_answered_may_be_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool, how: str
+) -> None:
+    monkeypatch.setattr(recorder, "MOMENT", 0.01)
+    house, add, calls = House(tmp_path / "courier.db"), WriterThread.add, [0]
+
+    def answers_late(own: WriterThread, entries: Any) -> Any:
+        calls[0] += 1
+        if kept and calls[0] == 1:
+            locked = asyncio.get_running_loop().create_future()
+            locked.set_exception(StoreError("locked", passing=True))
+            return locked
+        written = add(own, entries)
+
+        async def late() -> None:
+            await written
+            if how == "raises":
+                raise ZeroDivisionError("oh")
+            await asyncio.get_running_loop().create_future()
+
+        return asyncio.ensure_future(late())
+
+    monkeypatch.setattr(WriterThread, "add", answers_late)
+    words = "closed before the database had answered" if how == "closes" else "ZeroDivisionError"
+    words += r".*\); submitting it again is safe"
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        courier = house.courier()
+        await courier.start()
+        ticket = courier.submit(evidence())
+        while calls[0] < 1 + kept:
+            house.clock.advance(1)
+            await asyncio.sleep(0.001)
+        if how == "closes":
+            later = courier.submit(evidence("ev-2"))  # which the database is only given if kept
+            await courier.close(grace=0)
+            with pytest.raises(StoreError if kept else MisuseError, match="ev-2.* be recorded"):
+                await asyncio.wait_for(later.recorded(), 30)
+        with pytest.raises(StoreError, match="may be recorded|still tried" if kept else words):
+            await asyncio.wait_for(ticket.recorded(), 30)
+        await courier.close(grace=0)
+
+    asyncio.run(story())
+    monkeypatch.undo()
+
+    async def again() -> None:
+        async with house.courier() as courier:
+            status = await courier.submit(evidence()).settled(30)
+            assert status is not None and status.status == "succeeded"
+
+    asyncio.run(again())
+    told = [event for event in house.logger.of(RecordingFailed) if event.key.evidence_id == "ev-1"]
+    if how == "closes":
+        assert ["may be recorded" in event.reason for event in told] == [True]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from evidence_courier import Document, Evidence
-from evidence_courier.adapters.engines.recorder import Submission
+from evidence_courier.adapters.engines.adding import Submission
 from evidence_courier.adapters.engines.tickets import Ticket
 from evidence_courier.domain.integration import Pace
 from evidence_courier.ports.logger import AttemptEnded, LogEvent
