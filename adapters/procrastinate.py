@@ -23,7 +23,7 @@ class Delivers(Protocol):
     """An `AsyncCourier` with ``background=False``; its first tick starts it."""
 
     async def deliver_due(self, until: float = ...) -> object:
-        """Deliver what is due, for so many seconds at most."""
+        """Deliver what is due, for at most `until` seconds."""
         ...
 
     async def close(self, grace: float = ...) -> None:
@@ -45,7 +45,7 @@ def deliver_each_second(
     Args:
         app: The host's; its worker should have `worker_options`.
         courier: Delivers; the host need not start it.
-        until: So many seconds a tick works at most.
+        until: How many seconds a tick works at most.
         queue: The task's queue, and its queueing lock.
 
     Returns:

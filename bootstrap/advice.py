@@ -97,8 +97,8 @@ _UNITS = {"d": (86_400, 5), "h": (3_600, 5), "min": (60, 10), "s": (1, 1), "ms":
 def _span(*ends: timedelta) -> str:
     """A time, or a shortest and a longest one; rounded down and up to a tenth."""
     seconds = [end.total_seconds() for end in ends]
-    told = ((name, long) for name, (long, least) in _UNITS.items() if seconds[-1] >= least * long)
-    unit, long = next(told, ("s", 1))
+    units = ((name, long) for name, (long, least) in _UNITS.items() if seconds[-1] >= least * long)
+    unit, long = next(units, ("s", 1))
     parts = [one / long * 10 for one in seconds]
     least, most = floor(round(parts[0], 6)) / 10, ceil(round(parts[-1], 6)) / 10
     return f"{most:g} {unit}" if len(ends) == 1 else f"{least:g} to {most:g} {unit}"

@@ -231,7 +231,7 @@ class BlockingCourier(BlockingFace, Basis):
         much longer as one request takes.
 
         Args:
-            until: After so many seconds nothing more begins.
+            until: After this number of seconds nothing more begins.
 
         Returns:
             How much was done.
@@ -245,8 +245,8 @@ class BlockingCourier(BlockingFace, Basis):
             return opened.engine.deliver_due(tenants.destinations, tenants.broken, until)
 
     def recover(self) -> Sequence[UploadStatus]:
-        """Record that what dead workers were sending may have been received, and of which tenants
-        the configuration is not in force or names nothing any more.
+        """Record that what dead workers were sending may have been received, and the tenants whose
+        configuration is not in force or names nothing any more.
 
         `deliver` does so for its own evidence. Call this now and then if no `AsyncCourier` or
         `Courier` runs on the database and the queue may lose tasks with their workers.

@@ -192,7 +192,7 @@ class AsyncCourier(Face):
         again and again. Starts the courier, which is built with ``background=False``.
 
         Args:
-            until: For so many seconds it begins something; what is under way then has three more.
+            until: How many seconds it begins something; what is under way then has three more.
 
         Raises:
             MisuseError: The courier has a background, and so delivers by itself.

@@ -18,7 +18,7 @@ from ..ports.provider import Provider, Selecting
 from .tenants import Providers
 
 _LONGEST = 2_000
-"""So many characters of a value are shown."""
+"""The most characters of a value that are shown."""
 
 
 @frozen

@@ -325,7 +325,7 @@ class RecordsFace(RecordsBasis):
 
         Args:
             after: The `next_page` of the page before.
-            limit: At most so many.
+            limit: The most that a page has.
             where: The filters, see `Where`.
 
         Raises:

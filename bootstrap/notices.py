@@ -56,7 +56,7 @@ def options_in(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _mail(url: str, subjects: bool) -> Mail:
     """From ``smtp://user:password@host:587/?from=courier@example.com&to=a@example.com``; with
-    ``smtps`` TLS comes first, and with ``&tls=no`` there is none."""
+    ``smtps`` TLS comes first, and with ``&tls=no`` it is not used."""
     try:
         parts = urlsplit(url)
         asked = parse_qs(parts.query, keep_blank_values=True)

@@ -29,7 +29,7 @@ CHECK_INTERVAL = 0.5
 """How often, in seconds, the loop checks whether the main thread has ended."""
 
 LAST_CALLS = 1.0
-"""So many seconds do calls have that are still on the loop when the context has been left."""
+"""How many seconds calls have that are still on the loop when the context has been left."""
 
 LOOP_THREADS = 8
 """How many threads resolve names and read certificates, at most."""
@@ -151,7 +151,7 @@ class Portal:
         try:
             async with self._context:
                 self._entered.set_result(None)
-                await self._until_told()
+                await self._until_leaving()
         finally:
             with self._lock:
                 self._open = False
@@ -179,7 +179,7 @@ class Portal:
         finally:
             self._leaving.set()
 
-    async def _until_told(self) -> None:
+    async def _until_leaving(self) -> None:
         while threading.main_thread().is_alive():
             try:
                 async with asyncio.timeout(CHECK_INTERVAL):

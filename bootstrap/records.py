@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREADS = 8
-"""So many questions to `AsyncRecords` are answered at once."""
+"""How many questions to `AsyncRecords` are answered at once."""
 
 
 class _Opened:

@@ -60,11 +60,11 @@ T = TypeVar("T")
 
 WORKER_THREADS = 8
 UPLOADS_PER_CONNECTION = 4
-"""So many uploads for each request at once may be between their commits, or the commits would
+"""How many uploads for each request at once may be between their commits, or the commits would
 set the speed."""
 
 LOOK_EVERY = 1.0
-"""Every so many seconds the database is asked whether another courier has settled an upload."""
+"""How often, in seconds, the database is asked whether another courier has settled an upload."""
 
 
 class Running:
@@ -197,8 +197,8 @@ class Running:
         ticket.is_left_alone(partial(self._ended_of, ticket.tenant_id, ticket.evidence_id))
 
     async def untouched_of(self, tenants: Set[str]) -> Set[str]:
-        """Those of some tenants, by `tenant_key`, of which nothing is recorded; none of them if
-        that cannot be read."""
+        """Those of some tenants, by `tenant_key`, that have no record; none of them if that cannot
+        be read."""
         if not tenants:
             return tenants
         try:
@@ -216,11 +216,11 @@ class Running:
 
     async def recorded(self, key: UploadKey) -> UploadStatus:
         """How an upload is recorded that another courier, or its host, may write."""
-        return _there(key, await self._status_of(key.tenant_id, key.evidence_id))
+        return _existing(key, await self._status_of(key.tenant_id, key.evidence_id))
 
     async def settled(self, key: UploadKey) -> UploadStatus:
         """How such an upload ended. MisuseError if it had not when the courier was closed."""
-        return _there(key, await self._ended_of(key.tenant_id, key.evidence_id))
+        return _existing(key, await self._ended_of(key.tenant_id, key.evidence_id))
 
     async def _status_of(self, tenant_id: str, evidence_id: str) -> UploadStatus | None:
         read = partial(self.store.statuses, tenant_id, [evidence_id], self._wiring.clock.now())
@@ -283,7 +283,7 @@ class Running:
         await asyncio.to_thread(self._threads.shutdown)
 
 
-def _there(key: UploadKey, found: UploadStatus | None) -> UploadStatus:
+def _existing(key: UploadKey, found: UploadStatus | None) -> UploadStatus:
     if found is None:
         raise StoreError(
             f"{key} is not recorded: the transaction in which it was submitted has not been "

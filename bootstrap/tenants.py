@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, TypedDict
 
 from attrs import frozen
 
-from ..adapters.config import DEFAULT_BLOCK, KeptFiles, Loaded, load_folder, load_mapping
+from ..adapters.config import DEFAULT_BLOCK, Loaded, ReportCache, load_folder, load_mapping
 from ..adapters.config.stamps import Stamps
 from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
@@ -74,8 +74,8 @@ class Source:
     folder: str | None = None
 
 
-MAX_TOLD = 10_000
-"""How many unknown tenants are remembered as told; of more, the first may be told again."""
+MAX_LOGGED = 10_000
+"""How many unknown tenants are remembered as logged; of more, the first may be logged again."""
 
 
 _EMPTY = (
@@ -108,7 +108,7 @@ class Tenants:
         if self._on_unknown not in ("log", "raise", "ignore"):
             words = "'log', 'raise' or 'ignore'"
             raise MisuseError(f"on_unknown_tenant must be {words}, not {self._on_unknown!r}")
-        self._told: dict[str, None] = {}
+        self._logged: dict[str, None] = {}
         self._telling = Lock()
         self._refused: tuple[Problem, ...] = ()
         self._gone: tuple[str, ...] = ()
@@ -173,17 +173,17 @@ class Tenants:
         return None
 
     def unknown(self) -> Sequence[str]:
-        """The tenants of which evidence came, and that are not known, as far as is remembered."""
+        """The unknown tenants for which evidence was submitted, as far as is remembered."""
         with self._telling:
-            return [key for key in self._told if key not in self.loaded.integrations]
+            return [key for key in self._logged if key not in self.loaded.integrations]
 
     def _is_news(self, key: str) -> bool:
         with self._telling:
-            if key in self._told:
+            if key in self._logged:
                 return False
-            if len(self._told) >= MAX_TOLD:
-                del self._told[next(iter(self._told))]
-            self._told[key] = None
+            if len(self._logged) >= MAX_LOGGED:
+                del self._logged[next(iter(self._logged))]
+            self._logged[key] = None
             return True
 
     def use_key(self, key: bytes) -> None:
@@ -214,7 +214,7 @@ class Tenants:
         self.loaded, self.destinations = read
         self.without = frozenset(loaded.without) - self._emptied
         with self._telling:
-            self._told = {one: None for one in self._told if one not in loaded.named}
+            self._logged = {one: None for one in self._logged if one not in loaded.named}
 
     def log(self) -> None:
         """Log which tenants there are, and what is wrong with the others."""
@@ -269,8 +269,8 @@ def _secrets(options: TenantOptions) -> Secrets:
 def retention_of(loaded: Loaded) -> Mapping[str, Retention]:
     """What tenants say of how long is kept what, by `tenant_key`. What an invalid file says is not
     known, nor what another folder says of a tenant that is not named."""
-    said = {name: one.retention for name, one in loaded.integrations.items()}
-    return dict.fromkeys(loaded.without, Retention()) | said
+    rules = {name: one.retention for name, one in loaded.integrations.items()}
+    return dict.fromkeys(loaded.without, Retention()) | rules
 
 
 def destinations_of(
@@ -304,7 +304,7 @@ def folder(path: PathText) -> Source:
     """Tenants in a folder of YAML and JSON files."""
     of_kind("path", path, (str, os.PathLike), "a folder's path (for a mapping: from_mapping)")
     name = os.fspath(path)
-    return Source(name, partial(load_folder, name, kept=KeptFiles()), name)
+    return Source(name, partial(load_folder, name, cache=ReportCache()), name)
 
 
 def mapping(tenants: TenantMapping | Callable[[], TenantMapping]) -> Source:

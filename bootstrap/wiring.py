@@ -14,7 +14,7 @@ from typing import TypedDict
 from ..adapters.engines.notify import OnSettled
 from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
-from ..adapters.stores.databases import clock_of, is_there, open_for_reading, open_store
+from ..adapters.stores.databases import clock_of, exists, open_for_reading, open_store
 from ..delivery.duties import Duty
 from ..domain.arguments import of_kind, several
 from ..domain.errors import MisuseError
@@ -102,7 +102,7 @@ class CourierOptions(CommonOptions, total=False):
 class BlockingOptions(CommonOptions, total=False):
     """The options of `BlockingCourier`, beside `TenantOptions` and `CommonOptions`.
 
-    - `sleep`: waits for so many seconds, if one attempt needs several requests and the pace puts a
+    - `sleep`: waits for some seconds, if one attempt needs several requests and the pace puts a
       short wait between them; by default ``time.sleep``.
     - `transport`: a port. All ports must be good for every process and thread that uses the
       courier.
@@ -146,7 +146,7 @@ class RecordsWiring:
     @property
     def has_store(self) -> bool:
         """Whether something may be recorded: the database need not be made first."""
-        return self.database is None or is_there(self.database)
+        return self.database is None or exists(self.database)
 
     def open_store(self) -> UploadStore:
         """The host's store, or the one in the database; StoreError if it cannot be opened."""

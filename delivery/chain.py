@@ -15,7 +15,7 @@ LINK_EVERY = 5.0
 """How often what is settled is linked, in seconds."""
 
 LINKED_AT_ONCE, LINKS_AT_ONCE = 100, 50
-"""So many records are linked in one transaction, and so many transactions are made, before the
+"""How many records are linked in one transaction, and how many transactions are made, before the
 rest of the work goes on."""
 
 _READ_AT_ONCE = 500
@@ -35,13 +35,13 @@ def _link(now: datetime, late: bool, store: UploadStore) -> int:
     return store.link(LINKED_AT_ONCE, now, late=late)
 
 
-def faults_of(reader: ChainReader, tenant_id: str, kept: Iterable[Head] = ()) -> Iterator[Fault]:
+def faults_of(reader: ChainReader, tenant_id: str, known: Iterable[Head] = ()) -> Iterator[Fault]:
     """What does not hold of a tenant's chain, while couriers may be making it longer.
 
     Args:
-        kept: Heads of this tenant that were kept elsewhere.
+        known: Heads of this tenant that were kept elsewhere.
     """
-    check = Check(tenant_id, kept)
+    check = Check(tenant_id, known)
     while (page := reader.links(tenant_id, check.length, _READ_AT_ONCE)).links:
         for link, record in page.links:
             yield from check.next(link, record)

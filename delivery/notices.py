@@ -23,21 +23,21 @@ from .effects import Notify, Read, Turn, Write, perform
 LOOK_EVERY, TELL_EVERY = 10.0, 5.0
 """How often a courier looks, and tells, in seconds."""
 
-TOLD_AT_ONCE = 20
+CLAIMED_AT_ONCE = 20
 LEASE = timedelta(minutes=2)
 """For so long no other courier tells what one has taken up, and none tells again what came behind
 a notice that was not taken."""
 
 WAITED_FOR = 1.0
-"""So many seconds a step waits for its sink; what is told later counts in the next step."""
+"""How many seconds a step waits for its sink; what is told later counts in the next step."""
 
 LAST_WAIT = 15
-"""So many seconds after it began to tell a sink a courier that is closed waits for it."""
+"""How many seconds, from when it began to tell a sink, a courier that is closed waits for it."""
 
 FIRST_WAIT = timedelta(seconds=10)
 
 MOST_NAMED = 10
-"""So many subjects a notice names."""
+"""The most subjects that a notice names."""
 
 
 class Teller(Protocol):
@@ -59,7 +59,7 @@ class Teller(Protocol):
         ...
 
     def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
-        """Tell these, and wait so many seconds for the end; what takes longer goes on."""
+        """Tell these, and wait this number of seconds for the end; what takes longer goes on."""
         ...
 
     def results(self) -> Mapping[int, str | None]:
@@ -71,7 +71,7 @@ class Teller(Protocol):
         ...
 
     def end(self, wait: float) -> None:
-        """Begin with no other notice, and wait so many seconds for the one that is being told."""
+        """Begin with no other notice, and wait `wait` seconds for the one that is being told."""
         ...
 
 
@@ -117,7 +117,7 @@ def _telling(teller: Teller) -> Duty:
             return False
         tries.clear()
         leased_until = until = later(now, LEASE)
-        claim = Write(lambda store: store.claim(teller.name, now, until, TOLD_AT_ONCE))
+        claim = Write(lambda store: store.claim(teller.name, now, until, CLAIMED_AT_ONCE))
         waiting = yield from perform(claim)
         if not waiting:
             return False
@@ -127,7 +127,7 @@ def _telling(teller: Teller) -> Duty:
             waiting = yield from perform(Read(lambda store: _naming(store, claimed, now)))
         yield from perform(Read(lambda store: teller.tell(waiting, WAITED_FOR)))
         taken = yield from _write_results(teller, tries, now)
-        return taken == TOLD_AT_ONCE
+        return taken == CLAIMED_AT_ONCE
 
     def end(now: datetime) -> Turn[bool]:
         began = now if leased_until is None else earlier(leased_until, LEASE)
@@ -187,11 +187,11 @@ def _write_results(teller: Teller, tries: dict[int, int], now: datetime) -> Turn
     for number in results:
         tries.pop(number, None)
     if taken:
-        yield from perform(Write(lambda store: store.told(taken)))
+        yield from perform(Write(lambda store: store.notices_taken(taken)))
     if again:
         why = next(refused for refused in results.values() if refused is not None)
         yield from perform(Notify(NoticeNotTaken(teller.name, len(again), why)))
-        yield from perform(Write(lambda store: store.not_told(again)))
+        yield from perform(Write(lambda store: store.notices_refused(again)))
     return len(taken)
 
 

@@ -50,7 +50,7 @@ def aware(name: str, value: object) -> None:
 
 
 def word_of(kind: type[E], name: str, word: object) -> E:
-    """The member of that value; MisuseError, with the nearest word, if there is none."""
+    """The member of that value; MisuseError, with the nearest word, if no member has it."""
     try:
         return kind(word)
     except ValueError:

@@ -8,7 +8,7 @@ What is hashed is canonical JSON (RFC 8785) in UTF-8, by SHA-256, in three layer
   checkpoint: the hashes of its fields by their names. A field without a value is left out.
 - A link: the record's hash and the link before, as `Link.text` shows.
 
-A checkpoint says who erased fields or deleted records, and of which links.
+A checkpoint names links, and who erased their fields or deleted their records.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SALT = 32
 """How long a salt is: 16 random bytes in hexadecimal."""
 
 _MARK = 4
-"""So many digits of a field's hash stand behind its salt: they tell which field of a record has
+"""How many digits of a field's hash stand behind its salt: they tell which field of a record has
 changed, the hash of the link that one has."""
 
 _HASH = 64
@@ -130,16 +130,16 @@ class Link:
     def hashes(self, record: Record | None) -> dict[str, str]:
         """The hashes of its fields, with its record as it is now; None: that is missing."""
         given: Content = {} if record is None else record.content
-        kept = self.fields or {}
+        linked = self.fields or {}
         hashes = {
             name: _field_hash(name, what[:SALT], given.get(name))
-            for name, what in kept.items()
+            for name, what in linked.items()
             if len(what) != _HASH
         }
         added = {name: "added" for name, value in given.items() if value is not None}
         if self.kind == ACTION:  # it may become known later
             added.pop("provider", None)
-        return {**added, **kept, **hashes}
+        return {**added, **linked, **hashes}
 
     def record_hash(self, record: Record | None) -> str:
         """The hash of its record as that is now."""
@@ -148,12 +148,12 @@ class Link:
     def changed(self, record: Record) -> list[str]:
         """The names of the fields that are not as they were linked, or, of what is erased, not as
         erasing leaves them."""
-        kept = self.fields or {}
+        linked = self.fields or {}
         moved = [] if record.tenant_id == self.tenant_id else ["tenant_id"]
         return moved + [
             name
             for name, now in self.hashes(record).items()
-            if ((was := kept.get(name, "")) != now and was[SALT:] != now[:_MARK])
+            if ((was := linked.get(name, "")) != now and was[SALT:] != now[:_MARK])
             or (len(was) == _HASH and not _is_erased(name, record.content.get(name)))
         ]
 
@@ -170,8 +170,8 @@ class Link:
         if names is None:
             return evolve(self, row_id=None, fields=None, record=self.record_hash(record))
         hashes = self.hashes(record)
-        kept = {name: hashes[name] if name in names else at for name, at in self.fields.items()}
-        return evolve(self, fields=kept)
+        fields = {name: hashes[name] if name in names else at for name, at in self.fields.items()}
+        return evolve(self, fields=fields)
 
 
 def _is_erased(name: str, value: Value) -> bool:
@@ -207,8 +207,8 @@ def link(head: Head, record: Record, salts: str, time: str) -> Link:
     for name, value in record.content.items():
         if value is not None:
             salt = salts[start : start + SALT]
-            told = encode(value) if isinstance(value, str) else value
-            seen = sha256(f'["{name}","{salt}",{told}]'.encode()).hexdigest()
+            text = encode(value) if isinstance(value, str) else value
+            seen = sha256(f'["{name}","{salt}",{text}]'.encode()).hexdigest()
             hashes[name], fields[name] = seen, salt + seen[:_MARK]
         start += SALT
     tenant_id, kind, position = record.tenant_id, record.kind, head.length + 1
@@ -225,7 +225,7 @@ def chained(
     """Link records behind their tenants' heads: the links, and the new heads.
 
     Args:
-        random: Gives so many random bytes, in hexadecimal.
+        random: Gives as many random bytes as asked for, in hexadecimal.
     """
     found, links = dict(heads), []
     for record in records:
@@ -256,14 +256,14 @@ class Check:
     """Checks one tenant's chain from its beginning, link by link.
 
     Args:
-        kept: Heads of this tenant that were kept elsewhere.
+        known: Heads of this tenant that were kept elsewhere.
     """
 
-    def __init__(self, tenant_id: str, kept: Iterable[Head] = ()) -> None:
+    def __init__(self, tenant_id: str, known: Iterable[Head] = ()) -> None:
         self._tenant_id = tenant_id
-        self._kept: defaultdict[int, set[str | None]] = defaultdict(set)
-        for one in kept:
-            self._kept[one.length].add(one.hash)
+        self._known: defaultdict[int, set[str | None]] = defaultdict(set)
+        for one in known:
+            self._known[one.length].add(one.hash)
         self._previous: str | None = None
         self._gone: list[int] = []
         self._named: set[int] = set()
@@ -291,7 +291,7 @@ class Check:
             yield self._fault(link.position, what)
         if link.kind == CHECKPOINT and record is not None:
             self._named |= positions_of(str(record.content["links"] or ""), link.position)
-        for other in sorted(map(str, self._kept.pop(link.position, set()) - {link.hash})):
+        for other in sorted(map(str, self._known.pop(link.position, set()) - {link.hash})):
             yield self._fault(link.position, f"its hash is not {other}, which was kept")
         self.length, self._previous = link.position, link.hash
 
@@ -301,7 +301,7 @@ class Check:
             yield self._fault(
                 None, f"its head says that it has {head.length} links, and it has {self.length}"
             )
-        for length, hashes in self._kept.items():
+        for length, hashes in self._known.items():
             for one in sorted(map(str, hashes)):
                 yield self._fault(length, f"it is missing, and a head was kept of it ({one})")
         unnamed = [position for position in self._gone if position not in self._named]

@@ -34,10 +34,10 @@ class Problem:
         place = [self.file] if self.file else []
         place += [str(self.line)] if self.line is not None else []
         prefix = ":".join(place)
-        return ": ".join([part for part in (prefix, self.path) if part] + [self.told])
+        return ": ".join([part for part in (prefix, self.path) if part] + [self.text])
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The message with the suggestion, without the place."""
         meant = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
         return f"{self.message}{meant}"

@@ -23,7 +23,7 @@ OPEN = (Status.PENDING, Status.RETRYING, Status.HELD)
 """What has not come to an end."""
 
 MOST_LISTED = 1_000
-"""So many tenants, and so many stops, are listed; the others are counted as left out."""
+"""The most tenants that are listed, and the most stops; the others are counted as left out."""
 
 StopWord: TypeAlias = Literal["blocked", "parked", "paused", "skipped"]
 
@@ -145,7 +145,7 @@ def health_of(
         oldest: By tenant, when its oldest open upload was recorded, but for parked and paused ones.
         oldest_open: The oldest of these.
         stops: All that are recorded, without their `uploads`.
-        most: So many tenants, and so many stops, are listed; None: all.
+        most: The most tenants that are listed, and the most stops; None: all.
     """
     total: Counter[str] = Counter({status.value: 0 for status in Status})
     reasons: dict[str, Counter[str]] = defaultdict(Counter)

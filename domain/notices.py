@@ -43,8 +43,8 @@ class Notice:
     """One transition. `kind` is blocked, parked, skipped, open_again, failed, held, late,
     arriving_again, tenant_unknown or summary.
 
-    `id` is the same however often it is told. `number` is how many uploads it is about; a summary
-    stands for so many other notices. No field has what a provider said, so that none has a secret.
+    `id` is the same however often it is told. `number` is how many uploads it is about, or for how
+    many notices a summary stands. No field has what a provider said, so that none has a secret.
     `subjects`, whose uploads these are, is empty but for a sink that asks for them.
     """
 
@@ -116,7 +116,7 @@ def news_of(
         notes: What was noted.
         now: The present moment.
         late_after: The age from which on the oldest open upload is told of; None: it is not.
-        unknown: Tenants of which evidence came, and that are not known.
+        unknown: The unknown tenants for which evidence was submitted.
     """
     changed: dict[str, str | None] = {} if FIRST in notes else {FIRST: _text(now)}
     notices = [
@@ -171,13 +171,13 @@ def tellable(waiting: Sequence[tuple[int, Notice]], due: Container[int]) -> Sequ
         waiting: All that wait, each with its number.
         due: The numbers of those that are due.
     """
-    found, kept_back = list[int](), set[tuple[str | None, ...]]()
+    found, passed_over = list[int](), set[tuple[str | None, ...]]()
     for number, notice in waiting:
         about = _about(notice)
-        if number in due and about not in kept_back:
+        if number in due and about not in passed_over:
             found.append(number)
         else:
-            kept_back.add(about)
+            passed_over.add(about)
     return found
 
 
@@ -220,31 +220,31 @@ def _of_counts(
     counts: Sequence[Count], notes: Mapping[str, str], changed: dict[str, str | None], now: datetime
 ) -> Iterator[Notice]:
     for count in counts:
-        if count.status not in _TELLING or count.reason is None or not _is_told(count):
+        if count.status not in _TELLING or count.reason is None or not _is_noticed(count):
             continue
         word = count.status.value
         key = json.dumps(["count", word, count.tenant_id, count.provider, count.reason])
-        told, seen, since = json.loads(notes.get(key, "[0, 0, null]"))
+        announced, seen, since = json.loads(notes.get(key, "[0, 0, null]"))
         if FIRST not in notes:
-            told = seen = count.number
-        number, told = count.number, min(told, count.number)
-        began = None if number == told else since or _text(now)
+            announced = seen = count.number
+        number, announced = count.number, min(announced, count.number)
+        began = None if number == announced else since or _text(now)
         is_over = number == seen or (began is not None and began <= _text(earlier(now, MAX_BURST)))
-        if number > told and is_over:
-            many = f"{number - told:,} upload{'s' if number - told > 1 else ''}"
-            verb = ("have" if number - told > 1 else "has") + " failed"
-            what = verb if word == "failed" else f"{'are' if number - told > 1 else 'is'} held"
+        if number > announced and is_over:
+            many = f"{number - announced:,} upload{'s' if number - announced > 1 else ''}"
+            verb = ("have" if number - announced > 1 else "has") + " failed"
+            what = verb if word == "failed" else f"{'are' if number - announced > 1 else 'is'} held"
             name = _named(count.tenant_id, count.provider)
             text = f"{name}: {many} {what}: {count.reason}; {number:,} in all"
             about = count.tenant_id, count.provider, count.reason
-            yield notice_of(word, now, text, *about, number - told)
-            told, began = number, None
-        note = json.dumps([told, number, began])
+            yield notice_of(word, now, text, *about, number - announced)
+            announced, began = number, None
+        note = json.dumps([announced, number, began])
         if notes.get(key) != note:
             changed[key] = note
 
 
-def _is_told(count: Count) -> bool:
+def _is_noticed(count: Count) -> bool:
     """Not what is held for an integration: the stop is told, and a pause is known."""
     assert count.reason is not None
     of_upload = FailureKind(count.reason).concern is Concern.UPLOAD

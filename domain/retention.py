@@ -83,10 +83,10 @@ class KeptFor:
 
 def parse_of_failed(value: object) -> KeptFor:
     """`KeptFor.parse`, for what is kept of failed uploads."""
-    kept = KeptFor.parse(value)
-    if kept.after_success:
+    rule = KeptFor.parse(value)
+    if rule.after_success:
         raise ValueError("is about what has failed: write it without `after success`, as 90d")
-    return kept
+    return rule
 
 
 _READ = {
@@ -137,31 +137,31 @@ class Retention:
 
     def over(self, other: Retention) -> Retention:
         """What this says, and for the rest what the other says."""
-        said = {name: getattr(self, name) for name in fields_dict(Retention)}
-        return evolve(other, **{name: one for name, one in said.items() if one is not None})
+        own = {name: getattr(self, name) for name in fields_dict(Retention)}
+        return evolve(other, **{name: one for name, one in own.items() if one is not None})
 
     def __str__(self) -> str:
-        said = {name: getattr(self, name) for name in fields_dict(Retention)}
-        words = [f"{name} {one}" for name, one in said.items() if one is not None]
+        rules = {name: getattr(self, name) for name in fields_dict(Retention)}
+        words = [f"{name} {one}" for name, one in rules.items() if one is not None]
         return ", ".join(words) or "nothing is removed"
 
     @property
     def removes(self) -> bool:
         """Whether anything is ever removed."""
-        kept = (self.attempts, self.personal, self.failed_documents)
-        return any(one is not None and one.period is not None for one in kept)
+        rules = (self.attempts, self.personal, self.failed_documents)
+        return any(one is not None and one.period is not None for one in rules)
 
     def over_by(self, settled_at: datetime, now: datetime, *, succeeded: bool) -> frozenset[Part]:
         """The parts of a settled upload whose time is over."""
         of_failed = None if succeeded else self.failed_documents
-        kept = (
+        rules = (
             (Part.ATTEMPTS, self.attempts),
             (Part.PERSONAL, self.personal),
             (Part.DOCUMENT, of_failed),
         )
         return frozenset(
             part
-            for part, one in kept
+            for part, one in rules
             if one is not None and one.is_over(succeeded, settled_at, now)
         )
 
@@ -194,14 +194,14 @@ def same_name(one: str, other: str) -> bool:
 def as_written(name: str) -> frozenset[str]:
     """How a name stands in a text: as it is, and within JSON or a URL."""
     as_json = {json.dumps(name, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
-    in_urls = {_percent_encoded(name, kept) for kept in ("-._~", "-._~+")}
+    in_urls = {_percent_encoded(name, safe) for safe in ("-._~", "-._~+")}
     return frozenset({name} | as_json | in_urls)
 
 
-def _percent_encoded(text: str, kept: str) -> str:
+def _percent_encoded(text: str, safe: str) -> str:
     return "".join(
         one
-        if one.isascii() and (one.isalnum() or one in kept)
+        if one.isascii() and (one.isalnum() or one in safe)
         else "".join(f"%{byte:02X}" for byte in one.encode(errors="replace"))
         for one in text
     )

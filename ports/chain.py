@@ -38,7 +38,7 @@ class ChainReader(Protocol):
         ...
 
     def links(self, tenant_id: str, after: int, limit: int) -> ChainPage:
-        """So many links of a tenant after this position, in their order."""
+        """The next links of a tenant after this position, in their order, at most `limit`."""
         ...
 
     def chains(self) -> Mapping[str, Unlinked]:
@@ -57,7 +57,7 @@ class Chain(ChainReader, Protocol):
         Nothing is linked while another courier does it.
 
         Args:
-            limit: At most so many.
+            limit: The most records that are linked.
             late: Also those that could not be seen before later ones were linked, as far as there
                 are any in this kind of database; that takes longer.
 

@@ -31,7 +31,7 @@ class Couriers(Protocol):
         """The couriers that are believed dead, except `caller`, each with what it was sending.
 
         Args:
-            limit: At most so many of each.
+            limit: The most uploads of each courier.
             without: For each courier, the tenants whose uploads are left out.
         """
         ...

@@ -11,7 +11,7 @@ from attrs import frozen
 from ..domain.notices import News, Notice, Standing
 
 MAX_WAITING = 1_000
-"""So many notices wait for one sink; of more, the oldest half becomes one summary."""
+"""The most notices that wait for one sink; of more, the oldest half becomes one summary."""
 
 MAX_WAIT = timedelta(hours=1)
 """No notice waits longer until it is told again: one that is due later is due at once, as the clock
@@ -55,11 +55,11 @@ class Notices(Protocol):
         when they are due again."""
         ...
 
-    def told(self, numbers: Sequence[int]) -> None:
+    def notices_taken(self, numbers: Sequence[int]) -> None:
         """The sink has taken these: they are removed."""
         ...
 
-    def not_told(self, due: Mapping[int, datetime]) -> None:
+    def notices_refused(self, due: Mapping[int, datetime]) -> None:
         """The sink has not taken these: each is due again at its moment, with one try more."""
         ...
 

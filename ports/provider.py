@@ -116,7 +116,7 @@ class Provider(Protocol):
         Args:
             parcel: what to deliver.
             settings: an instance of `settings_class`, which a provider may name as the type.
-            progress: the last bookmark of the attempts before; None if there is none.
+            progress: the last bookmark of the attempts before; None: they left none.
 
         Returns:
             The verdict. Success is recognised, never assumed. A step that can be repeated without

@@ -251,7 +251,7 @@ class UploadReader(RemovalReader, Protocol):
 
         Args:
             before: Only what is due at this moment or earlier.
-            limit: At most so many of each line; 0: only the lines.
+            limit: The most uploads of each line; 0: only the lines.
             lines: Only these lines, each without the uploads of some tenants. None: each line in
                 which something is due.
             written_after: Only what was last written after this moment. What was written in the
@@ -315,7 +315,7 @@ class UploadReader(RemovalReader, Protocol):
         Args:
             addresses: The integrations to look at: tenant and provider, with the address (see
                 `Quota`). One whose address is blocked, or that is paused, is passed over.
-            limit: At most so many of each integration, in the order of arrival.
+            limit: The most uploads of each integration, in the order of arrival.
         """
         ...
 

@@ -22,7 +22,7 @@ class Secrets(Protocol):
             name: the name in ``${NAME}``. A courier looks ``${file:PATH}`` up by itself.
 
         Returns:
-            The secret, or None if there is none of that name.
+            The secret, or None if no secret has that name.
 
         Raises:
             SecretError: it cannot be looked up, and the message says why; the tenant's

@@ -42,8 +42,8 @@ Verb: TypeAlias = Literal[
     "standing",
     "note",
     "claim",
-    "told",
-    "not_told",
+    "notices_taken",
+    "notices_refused",
 ]
 
 

@@ -17,7 +17,7 @@ from .memory_inspection import MemoryInspection
 
 
 @define
-class _Kept:
+class _Waiting:
     sink: str
     notice: Notice
     due: datetime
@@ -30,7 +30,7 @@ class MemoryNotices(MemoryInspection):
     def __init__(self) -> None:
         super().__init__()
         self._notes: dict[str, str] = {}
-        self._notices: dict[int, _Kept] = {}
+        self._notices: dict[int, _Waiting] = {}
         self._numbers = count(1)
 
     def counted(self, find: Find) -> Sequence[Count]:
@@ -55,12 +55,12 @@ class MemoryNotices(MemoryInspection):
             self._notes = {name: value for name, value in notes.items() if value is not None}
             for notice in news.notices:
                 for sink in sinks:
-                    self._notices[next(self._numbers)] = _Kept(sink, notice, now)
+                    self._notices[next(self._numbers)] = _Waiting(sink, notice, now)
             for sink in sinks:
                 waiting = [n for n, one in self._notices.items() if one.sink == sink]
                 if len(waiting) > MAX_WAITING:
                     many = [self._notices.pop(n).notice for n in waiting[: -(MAX_WAITING // 2)]]
-                    self._notices[next(self._numbers)] = _Kept(sink, summary_of(many), now)
+                    self._notices[next(self._numbers)] = _Waiting(sink, summary_of(many), now)
             return len(news.notices)
 
     def claim(
@@ -76,15 +76,15 @@ class MemoryNotices(MemoryInspection):
                 waiting[number].due = until
             return [WaitingNotice(n, waiting[n].notice, waiting[n].tries) for n in found]
 
-    def told(self, numbers: Sequence[int]) -> None:
+    def notices_taken(self, numbers: Sequence[int]) -> None:
         with self._lock:
-            self._go_on("told")
+            self._go_on("notices_taken")
             for number in numbers:
                 self._notices.pop(number, None)
 
-    def not_told(self, due: Mapping[int, datetime]) -> None:
+    def notices_refused(self, due: Mapping[int, datetime]) -> None:
         with self._lock:
-            self._go_on("not_told")
+            self._go_on("notices_refused")
             for number, at in due.items():
                 if number in self._notices:
                     self._notices[number].due = at

@@ -28,16 +28,16 @@ class DatabaseClock(SystemClock):
         known = self._set
         if known is None:
             return datetime.now(UTC)
-        told, at, _ = known
-        return told + timedelta(seconds=self.monotonic() - at)
+        given, at, _ = known
+        return given + timedelta(seconds=self.monotonic() - at)
 
-    def tell(self, told: datetime, asked: float) -> None:
+    def tell(self, given: datetime, asked: float) -> None:
         """The database has just told the time; it was asked at `asked` on the monotonic clock.
 
-        The answer is `told` somewhere between the two: what is known more precisely stays.
+        The answer is `given` somewhere between the two: what is known more precisely stays.
         """
         answered = time.monotonic()
         at, error = (asked + answered) / 2, (answered - asked) / 2
         with self._lock:
             if self._set is None or error <= self._set[2] + _DRIFT * (at - self._set[1]):
-                self._set = (told, at, error)
+                self._set = (given, at, error)

@@ -18,7 +18,6 @@ from ...domain.errors import ConfigError, Problem
 from ...domain.integration import Integration, tenant_key
 from ...ports.secrets import Secrets
 from .block import BlockReader, Providers, refuse_shown_secrets
-from .kept import KeptFiles
 from .passed_over import (
     block_is_seen,
     cut_off_at,
@@ -29,6 +28,7 @@ from .passed_over import (
 )
 from .references import References
 from .report import Report, printable
+from .report_cache import ReportCache
 from .sources import Unreadable, read_json, read_mapping, read_yaml
 from .stamps import Stamp, Stamps, stamp_of
 
@@ -92,7 +92,7 @@ def load_folder(
     providers: Providers,
     secrets: Secrets | None,
     block: str = DEFAULT_BLOCK,
-    kept: KeptFiles | None = None,
+    cache: ReportCache | None = None,
 ) -> Loaded:
     """Load each ``*.yaml``, ``*.yml`` and ``*.json`` directly in a folder: one tenant a file.
 
@@ -102,7 +102,7 @@ def load_folder(
         secrets: resolves the references. None: they are not resolved, and what depends on them is
             not checked.
         block: the dotted path of the block in each file.
-        kept: of earlier loads of this folder; a file that has not changed is not read again.
+        cache: of earlier loads of this folder; a file that has not changed is not read again.
 
     Returns:
         The valid integrations, and what is wrong in the files.
@@ -113,17 +113,17 @@ def load_folder(
     folder, keys = os.fspath(path), _block_path(block)
     reader = BlockReader(providers, References(secrets))
     names, passed_over = _files(folder)
-    kept = kept or KeptFiles()
-    kept.begin(keys, providers)
+    cache = cache or ReportCache()
+    cache.begin(keys, providers)
     files = [(name, os.path.join(folder, name)) for name in names]
     reports = [
-        kept.find(file, reader.references) or _from_file(folder, name, file, keys, reader)
+        cache.find(file, reader.references) or _from_file(folder, name, file, keys, reader)
         for name, file in files
     ]
     refuse_shown_secrets(reports)
     loaded = _sorted_out(reports, [*passed_over, *_warnings_of_all(folder, keys, reports)])
     by_file = {file: one for (_, file), one in zip(files, reports, strict=True)}
-    kept.keep(by_file, providers)
+    cache.keep(by_file, providers)
     beside = [reader.references.files, *(one.files for one in reports if one.files)]
     return evolve(loaded, files=dict(ChainMap(*beside)))
 
@@ -261,7 +261,7 @@ def _warnings_of_all(
     """What is odd about all tenants together."""
     if not reports:
         return [Problem("holds no tenant file", file=printable(folder))]
-    if any(report.block_is_there or report.notes for report in reports):
+    if any(report.block_exists or report.notes for report in reports):
         return ()
     message = f"no tenant has the block `{'.'.join(block)}`, so nothing will be sent for any"
     return [Problem(message, file=printable(folder) or None)]

@@ -63,8 +63,8 @@ def note_what_is_passed_over(root: Node, report: Report) -> None:
                 "is the key `tenant`, or else the file's name",
                 pair.line,
             )
-    if not report.block_is_there and (said := _misplaced(root, report.block)):
-        report.warn(*said)
+    if not report.block_exists and (note := _misplaced(root, report.block)):
+        report.warn(*note)
     if not report.has_block and (elsewhere := next(_blocks(root, report.block, 0), None)):
         report.warn(
             f"`{'.'.join(report.block)}` stands within `{elsewhere}`, where it is not read: a "

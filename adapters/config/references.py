@@ -101,8 +101,8 @@ class References:
             case None:
                 message = f"{reference} is not set: tenant {tenant} needs the variable {name}"
             case Exception():
-                is_told = isinstance(answer, SecretError)
-                why = " ".join(str(answer).split())[:300] if is_told else type(answer).__name__
+                has_words = isinstance(answer, SecretError)
+                why = " ".join(str(answer).split())[:300] if has_words else type(answer).__name__
                 message = f"{reference} could not be looked up for tenant {tenant}: {why}"
             case _:
                 message = f"the value of {reference} holds a control character or half a character"

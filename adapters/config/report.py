@@ -49,7 +49,7 @@ class Report:
     rules: Rules = field(factory=dict, init=False)
     lines: dict[Path, int] = field(factory=dict, init=False)
     notes: dict[Path, Problem] = field(factory=dict, init=False)
-    block_is_there: bool = field(default=False, init=False)
+    block_exists: bool = field(default=False, init=False)
     """Whether the data has the key of the block."""
     has_block: bool = field(default=False, init=False)
     """Whether something stands where the block is looked for, and is not switched off."""

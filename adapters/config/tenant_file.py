@@ -111,7 +111,7 @@ class _TenantReader:
             if pair is None:
                 return None
             node = pair.value
-        self.report.block_is_there = True
+        self.report.block_exists = True
         if isinstance(node, Pairs):
             switches = self.pairs_of(node, "enabled")
             is_off = switches and all(switch.value is False for switch in switches)

@@ -55,7 +55,7 @@ class OpenTelemetryLogger:
         meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
         self._instruments = {metric.name: _instrument(meter, metric) for metric in METRICS}
         self._tenants = tenants
-        self._told: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+        self._reported: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
     def log(self, event: LogEvent) -> None:
         """Count an event; the end of an attempt is a span as well."""
@@ -68,11 +68,11 @@ class OpenTelemetryLogger:
 
     def tell(self, health: RecordsHealth, now: datetime | None = None) -> None:
         """Set the gauges to a health: of a courier, or of `Records`."""
-        before, self._told = self._told, set()
+        before, self._reported = self._reported, set()
         for sample in samples_of_health(health, now or datetime.now(UTC), self._tenants):
             self._instruments[sample.metric.name].set(sample.value, dict(sample.labels))
-            self._told.add((sample.metric.name, tuple(sample.labels.items())))
-        for name, labels in before - self._told:  # it has none any more
+            self._reported.add((sample.metric.name, tuple(sample.labels.items())))
+        for name, labels in before - self._reported:  # it has none any more
             self._instruments[name].set(0, dict(labels))
 
     def _span(self, event: AttemptEnded, started_at: datetime) -> None:

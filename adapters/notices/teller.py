@@ -9,7 +9,7 @@ from ...ports.notices import Sink, WaitingNotice
 from .webhook import NotTakenError
 
 MOST_HANGING = 3
-"""So many threads that a sink has not come back from are left behind; then no other one begins."""
+"""The most threads that are left behind in a sink that hangs; then no other one begins."""
 
 _HANGS = "it hangs: it has neither taken a notice nor refused it"
 
@@ -54,7 +54,7 @@ class SinkTeller:
                 self._results |= dict.fromkeys(self._telling, _HANGS)
 
     def end(self, wait: float) -> None:
-        """Begin with no other notice, and wait so many seconds for the one that is being told."""
+        """Begin with no other notice, and wait `wait` seconds for the one that is being told."""
         self._ends = True
         if self._thread is not None:
             self._thread.join(wait)
@@ -68,10 +68,10 @@ class SinkTeller:
 
     def _tell(self, notices: Sequence[WaitingNotice]) -> None:
         for one in notices:
-            if self._ends or not self._is_told(one):
+            if self._ends or not self._tell_one(one):
                 return
 
-    def _is_told(self, waiting: WaitingNotice) -> bool:
+    def _tell_one(self, waiting: WaitingNotice) -> bool:
         """Tell it; whether the next may be told."""
         mine = threading.current_thread()
         self._telling = [waiting.number]

@@ -17,7 +17,7 @@ from ...domain.errors import MisuseError
 from ...domain.notices import Notice
 
 TIMEOUT = 10.0
-"""So many seconds a connection, or the next piece of an answer, is waited for."""
+"""How many seconds a connection, or the next piece of an answer, is waited for."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

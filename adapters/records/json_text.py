@@ -1,4 +1,4 @@
-"""JSON text read strictly: equal keys in an object, of which Python keeps the last, are reported.
+"""JSON text read strictly: equal keys in an object are reported (Python keeps the last one).
 
 Numbers that are not finite stay in the tree, for the field that holds one to refuse.
 """

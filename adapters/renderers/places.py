@@ -23,7 +23,7 @@ class _Wish:
 
 
 class Places:
-    """At most so many threads at once, and one less of a tenant alone."""
+    """At most `places` threads at once, and one less of a tenant alone."""
 
     def __init__(self, places: int) -> None:
         self._queue = FairQueue(places, places - 1)

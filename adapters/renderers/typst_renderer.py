@@ -29,7 +29,7 @@ from .places import Places
 
 _MAX_NAMED = 8
 # A document takes at most 256 MB while it is made: some 400 bytes a character, and for each text,
-# line and module as much as for so many characters.
+# line and module as much as for the number of characters below.
 _MAX_SIZE, _PER_TEXT, _PER_LINE, _PER_MODULE = 600_000, 70, 12, 330
 # fontpkg has no Noto font for Bengali.
 FONT_PACKAGES: Final = (
@@ -76,7 +76,7 @@ class TypstRenderer:
         self._closed = False
 
     def render(self, record: TrainingRecord) -> Document | Failure:
-        """The document, or why there is none.
+        """The document, or why none was made.
 
         Raises:
             MisuseError: the renderer is closed.

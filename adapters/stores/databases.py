@@ -50,9 +50,9 @@ def is_postgres(database: str) -> bool:
     if _LIKE_POSTGRES.match(database):
         raise MisuseError(f"the database's URL must be exactly of the form {_FORM}")
     if (url := _URL.match(database)) or _LOGIN.match(database):
-        said = f"the URL of {url[1]!r}" if url else "a login at a host"
+        place = f"the URL of {url[1]!r}" if url else "a login at a host"
         raise MisuseError(
-            f"database= is {said}, neither the path of an SQLite file nor a PostgreSQL's URL,"
+            f"database= is {place}, neither the path of an SQLite file nor a PostgreSQL's URL,"
             f" {_FORM}"
         )
     return False
@@ -73,14 +73,14 @@ def open_store(database: str, *, clock: Clock, keep_documents: bool = False) -> 
     """
     if not is_postgres(database):
         return SqliteStore(database, keep_documents=keep_documents, monotonic=clock.monotonic)
-    told = clock if isinstance(clock, DatabaseClock) else None
+    given = clock if isinstance(clock, DatabaseClock) else None
     store: UploadStore = _postgres().PostgresStore(
-        database, keep_documents=keep_documents, clock=told
+        database, keep_documents=keep_documents, clock=given
     )
     return store
 
 
-def is_there(database: str) -> bool:
+def exists(database: str) -> bool:
     """Whether a database need not be made before its use, as the file of an SQLite may."""
     return is_postgres(database) or os.path.exists(database)
 
@@ -90,7 +90,7 @@ def open_for_reading(database: str) -> AbstractContextManager[SqlReader]:
 
     Raises:
         MisuseError: As above.
-        StoreError: There is none, or it is not ours.
+        StoreError: It does not exist, or it is not ours.
     """
     if not is_postgres(database):
         return open_sqlite(database)
@@ -105,7 +105,7 @@ def inspect(
 
     Raises:
         MisuseError: As above.
-        StoreError: There is none, or it is not ours.
+        StoreError: It does not exist, or it is not ours.
     """
     if not is_postgres(database):
         return inspect_sqlite(database, secrets=secrets, progress=progress)
@@ -118,7 +118,7 @@ def unproven(database: str, tenant_id: str | None) -> Sequence[Breach]:
 
     Raises:
         MisuseError: As above.
-        StoreError: There is none, or it is not ours.
+        StoreError: It does not exist, or it is not ours.
     """
     if not is_postgres(database):
         return unproven_in_sqlite(database, tenant_id)
@@ -141,7 +141,7 @@ def vacuum(database: str) -> None:
 
     Raises:
         MisuseError: As above.
-        StoreError: There is none, or it is busy.
+        StoreError: It does not exist, or it is busy.
     """
     with open_for_reading(database):  # it is there, and ours
         pass

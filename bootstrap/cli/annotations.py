@@ -19,9 +19,9 @@ def print_annotations(loaded: Loaded) -> None:
 
 def _command(word: str, problem: Problem) -> str:
     place = {"file": _in_workspace(problem.file), "line": problem.line, "title": problem.path}
-    told = [f"{key}={_escaped(str(value), ':,')}" for key, value in place.items() if value]
-    message = _escaped(problem.told, "")
-    return f"::{' '.join([word, ','.join(told)]).strip()}::{message}"
+    properties = [f"{key}={_escaped(str(value), ':,')}" for key, value in place.items() if value]
+    message = _escaped(problem.text, "")
+    return f"::{' '.join([word, ','.join(properties)]).strip()}::{message}"
 
 
 def _in_workspace(file: str | None) -> str | None:

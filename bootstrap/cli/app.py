@@ -179,7 +179,7 @@ _STATUS = _command(
     ),
     _option(
         "--limit",
-        "At most so many, newest first; 0 for all.",
+        "The most that are listed, newest first; 0 for all.",
         default=100,
         type=click.IntRange(min=0),
     ),
@@ -332,7 +332,7 @@ _VERIFY = _command(
     *_RECORDS,
     _option("--tenant", "Only this tenant's chain."),
     _option(
-        "--head kept_heads",
+        "--head head_files",
         "A file of heads that were kept elsewhere; may be repeated.",
         type=_PATH,
         multiple=True,

@@ -25,18 +25,18 @@ from .place import Place
 _NOTHING = Unlinked(0, ())
 
 
-def verify(place: Place, tenant: str | None, kept_heads: tuple[str, ...], as_json: bool) -> None:
+def verify(place: Place, tenant: str | None, head_files: tuple[str, ...], as_json: bool) -> None:
     """Check the chains and print what does not hold."""
-    kept: defaultdict[str, list[Head]] = defaultdict(list)
-    for file in kept_heads:
+    known: defaultdict[str, list[Head]] = defaultdict(list)
+    for file in head_files:
         for head in _heads_in(Path(file)):
-            kept[head.tenant_id].append(head)
+            known[head.tenant_id].append(head)
     with open_for_reading(place.database) as reader:
         waiting = reader.chains()
-        tenants = sorted({*waiting, *kept}) if tenant is None else [tenant]
-        if tenant is not None and tenant not in {*waiting, *kept}:
+        tenants = sorted({*waiting, *known}) if tenant is None else [tenant]
+        if tenant is not None and tenant not in {*waiting, *known}:
             end(f"tenant {tenant!r} has no chain in {place.name}", USAGE)
-        found = [_checked(reader, one, kept[one], waiting.get(one, _NOTHING)) for one in tenants]
+        found = [_checked(reader, one, known[one], waiting.get(one, _NOTHING)) for one in tenants]
     checked = _with_uploads(found, unproven(place.database, tenant))
     _print(checked, as_json)
     if any(one.faults for one in checked):
@@ -53,13 +53,13 @@ class _Checked:
 
 
 def _checked(
-    reader: SqlReader, tenant_id: str, kept: Sequence[Head], unlinked: Unlinked
+    reader: SqlReader, tenant_id: str, known: Sequence[Head], unlinked: Unlinked
 ) -> _Checked:
     passed_over = (
         Fault(tenant_id, None, f"{about} is in no link, and much that came later is")
         for about in unlinked.passed_over
     )
-    faults = (*faults_of(reader, tenant_id, kept), *passed_over)
+    faults = (*faults_of(reader, tenant_id, known), *passed_over)
     head = next(iter(reader.heads(tenant_id)), Head(tenant_id))
     return _Checked(head, unlinked.number, faults)
 
@@ -94,9 +94,9 @@ def _print(found: Sequence[_Checked], as_json: bool) -> None:
         for fault in one.faults:
             click.echo(str(fault))
     links, faults = sum(one.head.length for one in found), sum(len(one.faults) for one in found)
-    said = f"{faults} {'thing does' if faults == 1 else 'things do'} not hold"
+    wrong = f"{faults} {'thing does' if faults == 1 else 'things do'} not hold"
     tenants = number_of(len(found), "tenant")
-    click.echo(f"{links:,} links of {tenants}: {said if faults else 'everything holds'}", err=True)
+    click.echo(f"{links:,} links of {tenants}: {wrong if faults else 'everything holds'}", err=True)
     if unlinked := sum(one.unlinked for one in found):
         records = "1 record is" if unlinked == 1 else f"{unlinked:,} records are"
         click.echo(f"{records} not linked yet: a running courier does that", err=True)

@@ -26,7 +26,7 @@ _COLUMNS: Columns = {
 }
 
 _NAMED = 5
-"""So many tenants are named for one schedule."""
+"""The most tenants that are named for one schedule."""
 
 
 def run(

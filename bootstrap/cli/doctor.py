@@ -80,10 +80,10 @@ def _verdict_on(
         case Ready(message=message) if (block := examined.block) is not None:
             parked = block.until is not None
             how = f"parked until {moment(block.until)}," if parked else "blocked"
-            said = (
+            text = (
                 f"{message}{paused}; but {how} since {moment(block.since)}: {block.failure.message}"
             )
-            return "parked" if parked else "blocked", said, block.failure
+            return "parked" if parked else "blocked", text, block.failure
         case Ready(message=message):
             return "ready", f"{message}{paused}", None
         case NotReady(failure=failure):

@@ -27,7 +27,7 @@ from .output import (
 from .place import Place
 
 _TENANTS = 20
-"""So many tenants are listed for a person; `--json` has up to a thousand."""
+"""The most tenants that are listed for a person; `--json` has up to a thousand."""
 
 
 def health(place: Place, max_age: timedelta | None, as_json: bool) -> None:

@@ -43,7 +43,7 @@ from .signals import SIGNALLED
 from .submit import Conflicts, Interruption, destination_of
 
 KNOWN_AT_ONCE = 500
-"""So many records are looked for in the database at once, before they are handed in."""
+"""How many records are looked for in the database at once, before they are handed in."""
 
 LOOK_AGAIN = 1.0
 _GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
@@ -101,7 +101,7 @@ def run(
         sys.exit(SIGNALLED + interruption.number)
     if work.errors:
         sys.exit(STORE if any(isinstance(one, StoreError) for one in work.errors) else USAGE)
-    if work.stopped or any(work.came_to[word] for word in ("failed", "held")):
+    if work.stopped or any(work.by_status[word] for word in ("failed", "held")):
         sys.exit(UNDELIVERED)
 
 
@@ -144,7 +144,7 @@ class Import:
     lanes: Mapping[str, tuple[Destination, Sequence[OldRecord]]]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     known: int = field(default=0, init=False)
-    came_to: Counter[str] = field(factory=Counter, init=False)
+    by_status: Counter[str] = field(factory=Counter, init=False)
     stopped: dict[str, str] = field(factory=dict, init=False)
     errors: list[Exception] = field(factory=list, init=False)
     under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
@@ -271,7 +271,7 @@ class Import:
     def _note(self, tenant_id: str, status: UploadStatus | None) -> None:
         if status is None:
             return
-        self.came_to[status.status] += 1
+        self.by_status[status.status] += 1
         error = status.error
         if error is not None and status.stopped:
             concern = FailureKind(error.kind).concern
@@ -299,15 +299,15 @@ async def _all_handed_in(courier: AsyncCourier, work: Import, interruption: Inte
 
 async def _progress(work: Import) -> None:
     """Say how far it is: in one line on a terminal, else once a minute."""
-    on_terminal, said = sys.stderr.isatty(), False
+    on_terminal, has_printed = sys.stderr.isatty(), False
     try:
         while True:
             await asyncio.sleep(1 if on_terminal else _SAY_AGAIN)
             done = f"{work.total - work.left:,} of {work.total:,} handed in"
             _say(f"{done}{_about(work.time_left())}", again=on_terminal)
-            said = True
+            has_printed = True
     finally:
-        if on_terminal and said:
+        if on_terminal and has_printed:
             click.echo(err=True)
 
 
@@ -320,12 +320,12 @@ def _about(left: timedelta | None) -> str:
         return ""
     minutes = left.total_seconds() / 60
     if minutes < 1:
-        said = "less than a minute"
+        time = "less than a minute"
     elif minutes < 90:
-        said = f"about {minutes:.0f} min"
+        time = f"about {minutes:.0f} min"
     else:
-        said = f"about {minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
-    return f"; {said} at the providers' pace"
+        time = f"about {minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
+    return f"; {time} at the providers' pace"
 
 
 def _print(work: Import, invalid: int, as_json: bool) -> None:
@@ -337,7 +337,7 @@ def _print(work: Import, invalid: int, as_json: bool) -> None:
         )
     for error in work.errors:
         click.echo(f"evidence-courier: {error}", err=True)
-    counts = {word: work.came_to[word] for word in sorted(work.came_to)}
+    counts = {word: work.by_status[word] for word in sorted(work.by_status)}
     if as_json:
         print_json(
             {
@@ -358,5 +358,5 @@ def _print(work: Import, invalid: int, as_json: bool) -> None:
     ):
         if number:
             click.echo(f"{number:,} {what}")
-    if open_ones := " or ".join(word for word in _GOES_ON if work.came_to[word]):
+    if open_ones := " or ".join(word for word in _GOES_ON if work.by_status[word]):
         click.echo(f"what is {open_ones} goes on with any courier on the database", err=True)

@@ -34,7 +34,7 @@ _IN_PLACE = dict.fromkeys((*_COLUMNS[:3], "evidence_id"), "?") | {
 
 
 class _Refused(RecordError):
-    """What is wrong with a record, and of which tenant it is."""
+    """What is wrong with a record, and whose it is."""
 
     def __init__(self, problems: tuple[Problem, ...], tenant_id: str = "") -> None:
         super().__init__(problems)

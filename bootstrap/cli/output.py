@@ -27,7 +27,7 @@ _SENTENCE = 30
 """Columns that a sentence needs, so that it can be read."""
 
 SHOWN = 300
-"""So many characters of a reply are shown in a table; ``--json`` has all that was recorded."""
+"""How many characters of a reply are shown in a table; ``--json`` has all that was recorded."""
 
 STYLES = {
     "pending": "cyan",
@@ -205,8 +205,8 @@ def what_happened(status: UploadStatus) -> str:
     if status.possible_duplicate:
         notes.append("possible duplicate")
     if status.waits_for is not None:
-        said = f": {status.error.message}" if status.error is not None else ""
-        notes.append(f"waits for: {status.waits_for.removesuffix(said)}")
+        cause = f": {status.error.message}" if status.error is not None else ""
+        notes.append(f"waits for: {status.waits_for.removesuffix(cause)}")
     return _joined("; ", *notes)
 
 
@@ -237,14 +237,14 @@ def print_uploads(statuses: Sequence[UploadStatus], as_json: bool) -> None:
 def print_statuses(statuses: Sequence[UploadStatus]) -> None:
     """Print a list of uploads: on a narrow terminal some lines for each, else a table. A terminal
     has what happened to several in a row once."""
-    told = [what_happened(status) for status in statuses]
+    events = [what_happened(status) for status in statuses]
     if is_terminal():
-        told = [now if now != before else "as above" for before, now in pairwise(["", *told])]
+        events = [now if now != before else "as above" for before, now in pairwise(["", *events])]
     if is_terminal() and not fit_in_a_table(statuses):
-        for status, words in zip(statuses, told, strict=True):
+        for status, words in zip(statuses, events, strict=True):
             _print_in_lines(status, words)
         return
-    rows = [[*row[:-1], words] for row, words in zip(_rows(statuses), told, strict=True)]
+    rows = [[*row[:-1], words] for row, words in zip(_rows(statuses), events, strict=True)]
     print_table(tuple(_COLUMNS), rows)
 
 
@@ -275,7 +275,7 @@ def print_in_lines(head: Sequence[str], words: Iterable[str]) -> None:
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
-    """Lines of so many columns. A command in backticks stays in one, so that it can be copied."""
+    """Lines of `width` columns at most. A command in backticks stays whole, to be copied."""
     line = ""
     for part in re.findall(r"(?:`[^`]*`|\S)+", text):
         if line and width_of(line) + 1 + width_of(part) > width:

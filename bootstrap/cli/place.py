@@ -96,7 +96,7 @@ class Files(Place):
 
     @property
     def database(self) -> str:
-        return _told(self._database, "records", "--db DATABASE")
+        return _given(self._database, "records", "--db DATABASE")
 
     @property
     def option(self) -> str:
@@ -110,7 +110,7 @@ class Files(Place):
     def courier(self, **options: Any) -> AsyncCourier:
         from ..courier import AsyncCourier
 
-        folder = _told(self.folder, "tenants", "--config DIR")
+        folder = _given(self.folder, "tenants", "--config DIR")
         options = {**self._how, "retention": self._retention, **options}
         return AsyncCourier.from_config(folder, self.database, **options)
 
@@ -121,7 +121,7 @@ class Files(Place):
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
         from .tenant_files import load
 
-        folder = _told(self.folder, "tenants", "DIR")
+        folder = _given(self.folder, "tenants", "DIR")
         return load(folder, without_secrets=without_secrets, **self._how)
 
 
@@ -212,7 +212,7 @@ def _called(parameter: click.Parameter, source: ParameterSource) -> str:
     return parameter.opts[0] if isinstance(parameter, click.Option) else "DIR"
 
 
-def _told(value: str | None, what: str, option: str) -> str:
+def _given(value: str | None, what: str, option: str) -> str:
     if value is None:
         variable = {"records": "EVIDENCE_COURIER_DB", "tenants": "EVIDENCE_COURIER_CONFIG"}[what]
         raise MisuseError(

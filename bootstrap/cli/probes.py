@@ -18,15 +18,15 @@ from ..metrics import exposition
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""So many seconds has the database to answer a probe."""
+"""How many seconds the database has to answer a probe."""
 SCRAPE_PATIENCE = 10.0
-"""And so many to give the numbers: Prometheus waits as long, if it is not told otherwise."""
+"""And how many to give the numbers: by default Prometheus waits as long."""
 FRESH = 1.0
-"""An answer is given again for so many seconds."""
+"""How many seconds an answer is given again."""
 CONNECTIONS = 100
-"""So many connections may be open; beyond, the oldest are closed."""
+"""How many connections may be open; beyond, the oldest are closed."""
 LIFE = 15.0
-"""A connection may last so many seconds; it is closed before twice as many have passed."""
+"""How many seconds a connection may last; it is closed before twice as many have passed."""
 _FORM = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:\[\]]*):)?(?P<port>\d{1,5})")
 _NO_METRICS = 'there are no metrics: pip install "evidence-courier[prometheus]"\n'
 

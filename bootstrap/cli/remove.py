@@ -71,10 +71,10 @@ def prune(
     as_json: bool,
 ) -> None:
     """Show what is kept no longer, and remove it after asking."""
-    said = None
+    of_tenants = None
     if place.has_tenants:
-        said = retention_of(valid_tenants(place, without_secrets=True))
-    rules = Rules(place.retention, said)
+        of_tenants = retention_of(valid_tenants(place, without_secrets=True))
+    rules = Rules(place.retention, of_tenants)
     if not rules.remove:
         end(_NO_RULES, USAGE)
     with place.records() as records:
@@ -201,8 +201,8 @@ def erase(
     if nothing:
         if unknown:
             end(unknown, USAGE)
-        said = f"nothing of tenant {tenant_id!r} names this person{searched}"
-        _end_erasure(erasure, said, as_json, UNDELIVERED)
+        nothing_found = f"nothing of tenant {tenant_id!r} names this person{searched}"
+        _end_erasure(erasure, nothing_found, as_json, UNDELIVERED)
     _end_erasure(erasure, f"{gone}{texts}{searched}. {_advice(place)}", as_json, 0)
 
 

@@ -36,7 +36,7 @@ from .supervisor import tell
 LOOK_EVERY = timedelta(seconds=2)
 """How often `--watch` looks at the files."""
 LAST_LOOK = 3.0
-"""So many seconds has the database to say what is left, when it ends."""
+"""How many seconds the database has to say what is left, when it ends."""
 _log = logging.getLogger(f"{NAME}.run")
 
 
@@ -102,7 +102,7 @@ class Worker:
         self._main = asyncio.current_task()
         self._take_signals()
         if reloads:
-            self._told_to_reload()
+            self._on_reload_signal()
         async with AsyncExitStack() as stack:
             try:
                 if listen is not None:
@@ -177,10 +177,10 @@ class Worker:
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self._told_to_stop, number)
-            loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
+                loop.add_signal_handler(number, self._on_stop_signal, number)
+            loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
 
-    def _told_to_stop(self, number: int) -> None:
+    def _on_stop_signal(self, number: int) -> None:
         self._signals += 1
         if self._signals == 1:
             self._stop.set()
@@ -207,7 +207,7 @@ class Worker:
             *(name, number_of(under_way, "upload"), self._grace, more),
         )
 
-    def _told_to_reload(self) -> None:
+    def _on_reload_signal(self) -> None:
         if self._stop.is_set():
             _log.info("SIGHUP: it is stopping, and reads nothing any more")
             return

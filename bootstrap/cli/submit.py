@@ -192,7 +192,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self._came = asyncio.Event()
+        self._signalled = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
 
     def watch(self, courier: AsyncCourier) -> None:
@@ -207,18 +207,18 @@ class Interruption:
     def _take(self, number: int, courier: AsyncCourier) -> None:
         if self.number is None:
             self.number = number
-            self._came.set()
+            self._signalled.set()
         else:
             self._closing = asyncio.create_task(courier.close(0))
 
     async def until_all(self, ends: Sequence[asyncio.Task[Any]], so_far: Callable[[], str]) -> None:
         """Wait for all of `ends`, or for a signal, which is answered at once with what is done
         `so_far`."""
-        came = asyncio.create_task(self._came.wait())
+        stop = asyncio.create_task(self._signalled.wait())
         waiting: set[asyncio.Task[Any]] = {*ends}
-        while waiting and not came.done():
-            _, waiting = await asyncio.wait({came, *waiting}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.discard(came)
+        while waiting and not stop.done():
+            _, waiting = await asyncio.wait({stop, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.discard(stop)
         if waiting:
             click.echo(
                 f"\nevidence-courier: stopping: {so_far()}; what is under way may take 10 seconds "
@@ -226,7 +226,7 @@ class Interruption:
                 "on: what was delivered is not sent again",
                 err=True,
             )
-        for task in (came, *waiting):
+        for task in (stop, *waiting):
             task.cancel()
 
 

@@ -47,12 +47,12 @@ def tenants_in(loaded: Loaded) -> list[str]:
 
 
 def end_with_problems(loaded: Loaded, *, quiet: bool = False) -> None:
-    """Print what was passed over. If a file is invalid or there is none, print every problem and
+    """Print what was passed over. If a file is invalid or none exists, print every problem and
     exit with the code for that. `quiet`: they are printed already."""
-    told = [*(f"warning: {one}" for one in loaded.warnings), *map(str, loaded.problems)]
-    if is_terminal() and told and not quiet:
+    lines = [*(f"warning: {one}" for one in loaded.warnings), *map(str, loaded.problems)]
+    if is_terminal() and lines and not quiet:
         click.echo(err=True)
-    for line in () if quiet else told:
+    for line in () if quiet else lines:
         click.echo(line, err=True)
     if loaded.problems or not tenants_in(loaded):
         sys.exit(USAGE)

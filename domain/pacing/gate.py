@@ -42,7 +42,7 @@ from .lease import Lease, LeaseStore, acquire
 from .waits import WaitReason
 
 FAIR_UP_TO = 1_000
-"""The order of a credential's line is kept at paces of up to so many requests a period."""
+"""The most requests a period at which the order of a credential's line is kept."""
 
 YIELD = timedelta(seconds=1)
 """How long an upload yields to those that have waited much longer; less at a shorter period."""
@@ -248,7 +248,7 @@ class GateStore(LeaseStore, Protocol):
         ...
 
     def free_at(self, slots: int) -> datetime:
-        """When so many slots are free (see `free_at`)."""
+        """When this number of slots is free (see `free_at`)."""
         ...
 
     def turns(self) -> Sequence[Turn]:
@@ -430,12 +430,12 @@ def may_overtake(quota: Quota) -> int | None:
 
 
 def free_at(used: Sequence[datetime], pace: Pace, slots: int, now: datetime) -> datetime:
-    """When so many slots are free, at most all of them; `now` if they are.
+    """When this number of slots is free, at most all of them; `now` if they are.
 
     `used` are the moments from which the latest requests count, newest first; those before the last
     period, or beyond the latest `pace.limit`, may be left out.
     """
-    room = max(pace.limit - slots, 0)  # so many others may be in the same stretch
+    room = max(pace.limit - slots, 0)  # how many others may be in the same stretch
     if len(used) <= room:
         return now
     return later(min(used[room], now), pace.period)

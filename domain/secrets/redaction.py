@@ -184,9 +184,9 @@ class Redactor:
             return  # the usual case, and the cheap one
         places = [(at, at + 1) for at, char in enumerate(line) if char != " " for _ in _bytes(char)]
         yield from _spans(hits, places)
-        there = [kind for kind in _KINDS if kind.search(seen)]
+        present = [kind for kind in _KINDS if kind.search(seen)]
         # Each kind alone as well: a secret may contain what looks like another kind's escape.
-        for escape in [_ESCAPE, *there] if len(there) > 1 else [_ESCAPE]:
+        for escape in [_ESCAPE, *present] if len(present) > 1 else [_ESCAPE]:
             yield from self._beneath(escape, seen, places)
 
     def _beneath(
@@ -276,10 +276,10 @@ def _meaning(escape: bytes) -> bytes:
 
 
 def _mask(line: str, spans: list[_Span]) -> str:
-    kept, done = [], 0
+    parts, done = [], 0
     masked_to = -1
     for start, stop in sorted(spans):
         if start > masked_to:
-            kept += [line[done:start], MASK]
+            parts += [line[done:start], MASK]
         masked_to = done = max(stop, masked_to)
-    return "".join([*kept, line[done:]])
+    return "".join([*parts, line[done:]])

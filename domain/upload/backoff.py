@@ -49,8 +49,8 @@ def is_over(policy: RetryPolicy, tried_since: datetime | None, due: datetime) ->
 
 @frozen
 class Schedule:
-    """What a policy comes to if each attempt fails at once, and none is told to wait: at most so
-    many attempts, the last of which begins within `shortest` to `longest` after the first.
+    """What a policy comes to if each attempt fails at once, and none is told to wait: at most this
+    number of attempts, and the last one begins within `shortest` to `longest` after the first.
     `by_time`: chance decides whether `give_up_after` ends it before `max_attempts` does, or it
     always does."""
 

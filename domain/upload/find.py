@@ -67,7 +67,7 @@ class Find:
 
 
 MOST_WITH_PREFIX = 10_000
-"""So many evidence ids may begin with the prefix that is asked for, or it is refused as too
+"""The most evidence ids that may begin with the prefix that is asked for, or it is refused as too
 short."""
 
 

@@ -114,10 +114,10 @@ def _unproven(record: Record) -> Iterator[str]:
         if not (was_found or record.pruned):
             yield from _unlike(state.receipt, delivered, attested, record.erased)
         return
-    said = [f"attempt {one.number} delivered it" for one in delivered]
-    said += ["a look-up found it"] * was_found + ["a person attested it"] * bool(attested)
-    if said:
-        yield f"{said[0]}, and it has not succeeded"
+    proofs = [f"attempt {one.number} delivered it" for one in delivered]
+    proofs += ["a look-up found it"] * was_found + ["a person attested it"] * bool(attested)
+    if proofs:
+        yield f"{proofs[0]}, and it has not succeeded"
     is_abandoned = isinstance(state, Failed) and state.reason is FailedReason.ABANDONED
     if is_abandoned and all(one.action != Action.ABANDON.value for one in record.actions):
         yield "it stands as abandoned, and nothing is recorded of who abandoned it"

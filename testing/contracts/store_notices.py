@@ -45,7 +45,7 @@ class NoticeRules(GateRules):
             same(store.note(AT, ["one", "two"], says("a", "b"), {}), 2)
             waiting = store.claim("one", AT, SOON, 9)
             same([one.notice for one in waiting], [notice("a"), notice("b")])
-            store.told([one.number for one in waiting])
+            store.notices_taken([one.number for one in waiting])
             same(list(store.claim("one", SOON, SOON, 9)), [])
             same(len(store.claim("two", AT, SOON, 1)), 1, "how many of at most one")
             same(len(store.claim("two", AT, SOON, 9)), 1, "how many others")
@@ -61,7 +61,7 @@ class NoticeRules(GateRules):
         with self._store() as store:
             store.note(AT, ["one"], says("a"), {})
             (first,) = store.claim("one", AT, SOON, 9)
-            store.not_told({first.number: SOON + timedelta(hours=1)})
+            store.notices_refused({first.number: SOON + timedelta(hours=1)})
             same(list(store.claim("one", SOON, SOON, 9)), [])
             later = SOON + timedelta(hours=1)
             same(list(store.claim("one", later, later, 9)), [evolve(first, tries=1)])
@@ -76,10 +76,10 @@ class NoticeRules(GateRules):
             store.note(AT, ["two"], News([over], {}), {})
             same([one.notice for one in store.claim("one", AT, hour, 1)], [other], "meanwhile")
             same([one.notice for one in store.claim("two", AT, SOON, 1)], [over], "another sink's")
-            store.not_told({first.number: hour})
+            store.notices_refused({first.number: hour})
             same(list(store.claim("one", SOON, hour, 9)), [], "behind one that is not taken")
-            told = store.claim("one", hour, hour + timedelta(minutes=2), 3)
-            same([one.notice for one in told], [blocked, over, again], "in their order")
+            claimed = store.claim("one", hour, hour + timedelta(minutes=2), 3)
+            same([one.notice for one in claimed], [blocked, over, again], "in their order")
 
     def test_a_look_is_given_how_all_stand_and_what_was_noted(self) -> None:
         seen: list[Mapping[str, str]] = []
@@ -126,12 +126,12 @@ class NoticeRules(GateRules):
             same(others[0], f"{2 * MAX_WAITING - rest}", "the oldest that is told by itself")
             same(len(store.claim("two", AT, SOON, 9_999)), 1)
 
-    def test_a_notice_that_is_told_late_takes_no_summary_with_it(self) -> None:
+    def test_a_notice_that_is_taken_late_takes_no_summary_with_it(self) -> None:
         with self._store() as store:
             store.note(AT, ["one"], says("a"), {})
-            (told,) = store.claim("one", AT, SOON, 9)
+            (late,) = store.claim("one", AT, SOON, 9)
             store.note(AT, ["one"], says(*map(str, range(MAX_WAITING))), {})
-            store.told([told.number])
+            store.notices_taken([late.number])
             (summary,) = [
                 one.notice
                 for one in store.claim("one", AT, SOON, 9_999)

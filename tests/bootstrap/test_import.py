@@ -495,7 +495,7 @@ def test_nothing_old_is_handed_in_behind_which_something_fresh_waits() -> None:
     assert [one for one in desk.tried if "old" in one] == [f"old-{n}" for n in range(60)]
     assert not any("fresh" in one for line in desk.before for one in line)
     assert desk.tried.index("fresh-3") <= 9 + MOST
-    assert (work.left, work.came_to) == (0, {"succeeded": 60})
+    assert (work.left, work.by_status) == (0, {"succeeded": 60})
 
 
 def test_at_a_slow_pace_one_old_record_at_most_is_before_a_fresh_one() -> None:
@@ -509,7 +509,7 @@ def test_what_is_tried_again_later_is_not_waited_for() -> None:
     later = evolve(PENDING, evidence_id="old-1", status="retrying")
     desk = Desk(ends={"old-1": later})
     work = handed_in(desk, 3)
-    assert work.came_to == {"succeeded": 2, "retrying": 1}
+    assert work.by_status == {"succeeded": 2, "retrying": 1}
 
 
 def test_no_more_is_handed_in_while_much_is_tried_again() -> None:
@@ -519,7 +519,7 @@ def test_no_more_is_handed_in_while_much_is_tried_again() -> None:
     }
     desk = Desk(ends={**later}, up_after=200)
     work = handed_in(desk, 60, Pace(10, timedelta(minutes=1)))
-    assert (work.left, work.came_to["retrying"]) == (0, 40)
+    assert (work.left, work.by_status["retrying"]) == (0, 40)
     assert max(desk.again_at_submit) <= MOST_AGAIN
 
 
@@ -527,7 +527,7 @@ def test_no_more_is_handed_in_once_the_integration_does_not_work() -> None:
     held = evolve(PENDING, evidence_id="old-1", status="held", error=UNAUTHORIZED)
     desk = Desk(ends={"old-1": held})
     work = handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
-    assert (work.left, work.came_to) == (8, {"succeeded": 1, "held": 1})
+    assert (work.left, work.by_status) == (8, {"succeeded": 1, "held": 1})
     assert work.stopped == {"acme": "unauthorized: the key is wrong"}
 
 
@@ -546,7 +546,7 @@ def test_what_is_under_way_when_it_ends_is_counted_too() -> None:
     asyncio.run(story())
     done = evolve(PENDING, evidence_id="old-1", status="succeeded")
     work.note_rest(lambda tenant_id, ids: {"old-0": PENDING, "old-1": done})
-    assert (work.left, work.came_to) == (7, {"pending": 1, "succeeded": 1})
+    assert (work.left, work.by_status) == (7, {"pending": 1, "succeeded": 1})
 
 
 def test_no_more_is_handed_in_once_the_database_refuses_it() -> None:

@@ -143,7 +143,7 @@ def test_an_unknown_tenant_is_ignored_or_raised_as_the_host_wishes(face: Face) -
 
 
 def test_what_was_told_is_a_bounded_set(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap_tenants, "MAX_TOLD", 2)
+    monkeypatch.setattr(bootstrap_tenants, "MAX_LOGGED", 2)
     given = [evidence(tenant_id=one) for one in ("a", "b", "c", "c", "b", "a")]
     face.deliver(*given)
     assert [one.tenant_id for one in face.told(TenantUnknown)] == ["a", "b", "c", "a"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence_courier.adapters.config import KeptFiles, load_folder
+from evidence_courier.adapters.config import ReportCache, load_folder
 from evidence_courier.adapters.plugins import discover_providers
 from evidence_courier.adapters.secrets.environ import EnvironSecrets
 
@@ -115,7 +115,7 @@ def _measure(folder: Path) -> None:
     # As if the files had been written long ago.
     stamps._SETTLED_AFTER = -(10**15)  # pyright: ignore[reportPrivateUsage]
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    providers, secrets, files = discover_providers(), EnvironSecrets({"KEY": "k"}), KeptFiles()
+    providers, secrets, files = discover_providers(), EnvironSecrets({"KEY": "k"}), ReportCache()
 
     def parse() -> None:
         for file in folder.iterdir():
@@ -125,7 +125,7 @@ def _measure(folder: Path) -> None:
         assert not load_folder(folder, providers=providers, secrets=secrets).problems
 
     def again() -> None:
-        load_folder(folder, providers=providers, secrets=secrets, kept=files)
+        load_folder(folder, providers=providers, secrets=secrets, cache=files)
 
     again()
     taken: dict[object, list[float]] = {parse: [], load: [], again: []}

@@ -65,7 +65,7 @@ def judge(reply: Reply, hints: ErrorHints) -> Verdict:
 
 
 def read_object(reply: Reply, hints: ErrorHints) -> Json | Failure:
-    """The JSON object in the reply to a request that makes no evidence, or why there is none."""
+    """The JSON object in the reply to a request that makes no evidence, or why it has none."""
     body = _body(reply, hints, READING)
     return body if isinstance(body, Mapping) else body.failure
 
@@ -86,12 +86,12 @@ def read_page(reply: Reply, hints: ErrorHints) -> Page[Json] | Failure:
 
 
 def user_number(reply: Reply, hints: ErrorHints) -> str | Failure:
-    """The number in the reply to a request for a user, or why there is none. No evidence was sent
+    """The number in the reply to a request for a user, or why it has none. No evidence was sent
     before it, so no failure leaves a doubt."""
     user = read_object(reply, hints)
     if isinstance(user, Failure):
-        said = f"the person could not be looked up, and nothing was sent: {user.message}"
-        return evolve(user, message=said)
+        message = f"the person could not be looked up, and nothing was sent: {user.message}"
+        return evolve(user, message=message)
     missing = "its reply about the person has no id; nothing was sent: set user_by: address"
     return identity(user) or evolve(unreadable(missing, reply), kind=FailureKind.REFUSED)
 
@@ -116,12 +116,12 @@ def _body(reply: Reply, hints: ErrorHints, purpose: RequestPurpose) -> Json | No
     if isinstance(body, Mapping) or not isinstance(reply, HttpResponse):
         return body
     quote = quote_of(reply)
-    said = f"(HTTP {reply.status})" + (f', saying "{quote}"' if quote else "")
+    detail = f"(HTTP {reply.status})" + (f', saying "{quote}"' if quote else "")
     if reply.status in _DO:
-        message = f"Drata refused the upload {said}: {_DO[reply.status]}"
+        message = f"Drata refused the upload {detail}: {_DO[reply.status]}"
         return refusal(reply, FailureKind.REFUSED, message)
     if reply.status == 503 and isinstance(body, Unclear):
         doubt = "; whether Drata took the upload is not known" if purpose.doubt else ""
-        message = f"a system that Drata depends on was not available {said}{doubt}"
+        message = f"a system that Drata depends on was not available {detail}{doubt}"
         return Unclear(evolve(body.failure, message=message))
     return body

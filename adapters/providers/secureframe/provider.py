@@ -122,8 +122,8 @@ class SecureframeProvider:
         if staged is not None and staged.spent:
             return verdicts.Found(seen.receipt)
         message = (
-            f"Secureframe lists {len(seen.like)} evidence like this one, but does not say of which "
-            f"file: {_hints(settings).look}"
+            f"Secureframe lists {len(seen.like)} evidence like this one, but does not say from "
+            f"which file: {_hints(settings).look}"
         )
         return verdicts.Unreadable(Failure(FailureKind.UNRECOGNISED_REPLY, message))
 

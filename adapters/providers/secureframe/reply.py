@@ -63,7 +63,7 @@ def judge(reply: Reply, hints: ErrorHints) -> Verdict:
 
 
 def read_one(reply: Reply, hints: ErrorHints) -> Resource | Failure:
-    """The resource in the reply to a request that makes no evidence, or why there is none."""
+    """The resource in the reply to a request that makes no evidence, or why it has none."""
     body = _read(reply, hints)
     if isinstance(body, Failure):
         return body

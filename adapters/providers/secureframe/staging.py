@@ -52,12 +52,12 @@ class Staged:
     @property
     def progress(self) -> str:
         """As a bookmark. It holds no URL, which would be a key to the document."""
-        kept = {"upload_id": self.upload_id, "staged_at": self.staged_at.isoformat()}
-        return json.dumps({**kept, "spent": True} if self.spent else kept)
+        fields = {"upload_id": self.upload_id, "staged_at": self.staged_at.isoformat()}
+        return json.dumps({**fields, "spent": True} if self.spent else fields)
 
     @classmethod
     def from_progress(cls, progress: str | None) -> Staged | None:
-        """The bookmark read back; None if there is none, or it cannot be read."""
+        """The bookmark read back; None if it is missing or cannot be read."""
         value = json_object((progress or "").encode())
         staged_at = moment(value.get("staged_at"))
         if staged_at is None:

@@ -4,7 +4,7 @@ Delivered is a complete, parsed 2xx reply without errors whose `evidenceStatus` 
 unknown status blocks the integration: a person says once what it means. HTTP
 itself is judged by the shared table. GraphQL errors come with HTTP 200 or a 4xx, and each is looked
 at: its codes first, then its words, which are second-hand and so are looked for anywhere and in any
-case. Where there are several errors, the gravest decides:
+case. Of several errors, the gravest decides:
 
 1. the key is refused, or the check is not known: the integration cannot send anything
 2. a known, final reason: the check is in review, the type of the file is not taken

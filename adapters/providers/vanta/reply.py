@@ -89,7 +89,7 @@ def _hints(document: str) -> ErrorHints:
 
 
 def read_token(reply: Reply) -> MintedToken | Failure:
-    """The token in a reply of the token endpoint, or why there is none.
+    """The token in a reply of the token endpoint, or why it has none.
 
     A refusal concerns the whole integration; everything else may be tried again. A failure does not
     hold the body of a 2xx reply, which may be a valid token.
@@ -124,8 +124,8 @@ def _token_refused(reply: HttpResponse) -> Failure:
             "scope in the tenant file must name only what an application of the type Manage Vanta "
             "may have"
         )
-    said = f', saying "{quote}"' if quote else ""
-    message = f"Vanta's token endpoint gave no token (HTTP {reply.status}){said}: {do}"
+    detail = f', saying "{quote}"' if quote else ""
+    message = f"Vanta's token endpoint gave no token (HTTP {reply.status}){detail}: {do}"
     return refusal(reply, kind, message).failure
 
 

@@ -43,11 +43,11 @@ ORDER BY id /* FOR UPDATE SKIP LOCKED */
 _CLAIM = Batch(
     ("id", "due"), "UPDATE notices SET due = given.due FROM given WHERE notices.id = given.id"
 )
-_NOT_TOLD = Batch(
+_POSTPONE = Batch(
     ("id", "due"),
     "UPDATE notices SET due = given.due, tries = tries + 1 FROM given WHERE notices.id = given.id",
 )
-_TOLD = Batch(("id",), "DELETE FROM notices WHERE id IN (SELECT id FROM given)")
+_REMOVE = Batch(("id",), "DELETE FROM notices WHERE id IN (SELECT id FROM given)")
 
 
 class SqlNotices(SqlLinks):
@@ -84,7 +84,7 @@ class SqlNotices(SqlLinks):
             summary = summary_of([Notice.from_json(one["notice"]) for one in rows])
             # A row of its own: one that is being told just now is removed once it was taken.
             session.tell_all(_ADD, [(sink, summary.to_json(), due)])
-            session.tell_all(_TOLD, [(one["id"],) for one in rows])
+            session.tell_all(_REMOVE, [(one["id"],) for one in rows])
 
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
@@ -104,14 +104,14 @@ class SqlNotices(SqlLinks):
             self._session.tell_all(_CLAIM, [(number, moment(until)) for number in found])
             return [WaitingNotice(n, waiting[n], tries[n]) for n in found]
 
-    def told(self, numbers: Sequence[int]) -> None:
+    def notices_taken(self, numbers: Sequence[int]) -> None:
         with self.transaction("notices that were told will be told again"):
-            self._session.tell_all(_TOLD, [(number,) for number in numbers])
+            self._session.tell_all(_REMOVE, [(number,) for number in numbers])
 
-    def not_told(self, due: Mapping[int, datetime]) -> None:
+    def notices_refused(self, due: Mapping[int, datetime]) -> None:
         with self.transaction("notices will be told again later"):
             rows = [(number, moment(at)) for number, at in due.items()]
-            self._session.tell_all(_NOT_TOLD, rows)
+            self._session.tell_all(_POSTPONE, rows)
 
 
 def _notes(session: Session) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ from tenant_files import (
     told,
 )
 
-from evidence_courier.adapters.config import KeptFiles, Loaded, load_folder
+from evidence_courier.adapters.config import Loaded, ReportCache, load_folder
 from evidence_courier.adapters.plugins import BrokenProvider
 from evidence_courier.adapters.secrets import EnvironSecrets, FileSecrets
 from evidence_courier.domain.secrets.secret import Secret
@@ -257,14 +257,14 @@ def in_file(name: str, tmp_path: Path) -> str:
     return f"${{file:{tmp_path}/secrets/{name}}}"
 
 
-def load_with_files(folder: Path, text: str, kept: KeptFiles | None = None) -> Loaded:
+def load_with_files(folder: Path, text: str, kept: ReportCache | None = None) -> Loaded:
     """One tenant's file, whose secrets may be in the folder `secrets` beside its own."""
     tenants, secrets = folder / "tenants", folder / "secrets"
     for each in (tenants, secrets):
         each.mkdir(exist_ok=True)
     (tenants / "acme.yaml").write_text(text)
     sources = FileSecrets(EnvironSecrets(ENVIRON), [secrets])
-    return load_folder(tenants, providers=PROVIDERS, secrets=sources, kept=kept)
+    return load_folder(tenants, providers=PROVIDERS, secrets=sources, cache=kept)
 
 
 def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_tenant(tmp_path: Path) -> No
 def test_a_secret_that_has_changed_in_its_file_is_seen_at_the_next_load(tmp_path: Path) -> None:
     """Although the tenant's file has not changed and is not read again."""
     (tmp_path / "secrets").mkdir()
-    text, kept = block().replace("${ACME_KEY}", in_file("key", tmp_path)), KeptFiles()
+    text, kept = block().replace("${ACME_KEY}", in_file("key", tmp_path)), ReportCache()
     for value in ("first", "second"):
         (tmp_path / "secrets" / "key").write_text(value)
         settings = load_with_files(tmp_path, text, kept).integrations["acme"].settings

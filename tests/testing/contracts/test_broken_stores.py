@@ -711,7 +711,7 @@ class WritesWhatAnotherHasWritten(MemoryStore):
 
 @breaks(
     "what_a_sink_does_not_take_becomes_a_summary_and_is_not_dropped",
-    "a_notice_that_is_told_late_takes_no_summary_with_it",
+    "a_notice_that_is_taken_late_takes_no_summary_with_it",
 )
 class DropsTheOldest(MemoryStore):
     def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
@@ -721,7 +721,7 @@ class DropsTheOldest(MemoryStore):
         return number
 
 
-@breaks("a_notice_that_is_told_late_takes_no_summary_with_it")
+@breaks("a_notice_that_is_taken_late_takes_no_summary_with_it")
 class WritesTheSummaryOverTheOldest(MemoryStore):
     def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
         before = [*self._notices]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from tenant_files import ENVIRON, PROVIDERS, block, told
 
-from evidence_courier.adapters.config import KeptFiles, Loaded, load_folder, loader
+from evidence_courier.adapters.config import Loaded, ReportCache, load_folder, loader
 from evidence_courier.adapters.plugins import BrokenProvider
 from evidence_courier.adapters.secrets.environ import EnvironSecrets
 from evidence_courier.delivery.destinations import destination_of
@@ -45,7 +45,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.environ = dict(ENVIRON)
-        self.kept = KeptFiles()
+        self.kept = ReportCache()
         self.read: list[str] = []
         self.providers = AskedFor(PROVIDERS)
 
@@ -58,7 +58,7 @@ class Folder:
         self.read.clear()
         secrets = EnvironSecrets(self.environ)
         return load_folder(
-            self.path, providers=self.providers, secrets=secrets, block=at, kept=self.kept
+            self.path, providers=self.providers, secrets=secrets, block=at, cache=self.kept
         )
 
 

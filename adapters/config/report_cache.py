@@ -1,4 +1,4 @@
-"""What is kept of tenant files between two loads, so that a reload reads what has changed."""
+"""Reports of tenant files between two loads, so that a reload reads what has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .stamps import stamp_at
 
 
 @define
-class KeptFiles:
+class ReportCache:
     """The reports of the last load by their files; what is asked for is used if it is still right.
 
     It is if the file is the same and each reference is resolved to what it was. A report with a
@@ -51,5 +51,5 @@ class KeptFiles:
             and not report.notes
             and (report.integration is None or report.integration.route.ca_bundle is None)
         }
-        kept = [report.integration for report in self._reports.values()]
-        self._used = {one.provider: providers.get(one.provider) for one in kept if one is not None}
+        valid = [one.integration for one in self._reports.values() if one.integration is not None]
+        self._used = {one.provider: providers.get(one.provider) for one in valid}
