@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from math import inf
 from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
 
-from ...ports.dialogue import Headers
+from ...ports.dialogue import REPLY_LIMIT, Ending, Headers
 from .reply_head import ReplyHead
 
 
@@ -23,6 +25,14 @@ class RefusedError(Exception):
         super().__init__()
 
 
+class UnreadableError(Exception):
+    """What came is no reply; `status` if it says one."""
+
+    def __init__(self, status: int | None) -> None:
+        self.status = status
+        super().__init__()
+
+
 class Handler(ResponseHandler):
     """A connection; `head` is that of the reply to the request that is under way on it."""
 
@@ -30,9 +40,10 @@ class Handler(ResponseHandler):
         super().__init__(loop)
         self.head = ReplyHead()
         self._waited_since: float | None = None
+        self._deadline = inf
         self._timer_at = 0.0
 
-    # --- the idle timeout ---
+    # --- the idle timeout, and the end of the total one ---
     #
     # aiohttp has no public place for it: it sets a timer anew with each request and whatever comes.
     # Here a timer that is early sets itself anew. Where aiohttp should cease to call these, it does
@@ -44,7 +55,7 @@ class Handler(ResponseHandler):
         self._waited_since = self._loop.time() if timeout else None
         if self._waited_since is None or not timeout:
             return
-        late = self._waited_since + timeout
+        late = min(self._waited_since + timeout, self._deadline)
         if self._read_timeout_handle is None or self._timer_at > late:
             self._stop_timer()
             self._start_timer(late)
@@ -69,17 +80,28 @@ class Handler(ResponseHandler):
         since, timeout = self._waited_since, self._read_timeout
         if since is None or not timeout:
             return
-        if since + timeout > self._loop.time():
-            self._start_timer(since + timeout)
-        else:
+        late = min(since + timeout, self._deadline)
+        if late > self._loop.time():
+            self._start_timer(late)
+        elif late < self._deadline:
             super()._on_read_timeout()
+        else:
+            payload = self._payload
+            for waits in (self, payload) if payload is not None else (self,):
+                waits.set_exception(TimeoutError())
 
     # --- replies ---
 
     def set_response_params(self, **params: Any) -> None:
         """Called by aiohttp before each request."""
         self.head = ReplyHead()
+        self._deadline = inf
         super().set_response_params(**params)
+
+    def expect(self, deadline: float, **params: Any) -> None:
+        """Before a request whose reply must have come by then."""
+        self.set_response_params(**params)
+        self._deadline = deadline
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
@@ -113,9 +135,28 @@ class Reply(aiohttp.ClientResponse):
         try:
             await super().start(connection)
         except Exception as error:
-            if refusal := head.refusal():
-                raise RefusedError(*refusal) from error
-            if isinstance(error, aiohttp.ClientResponseError):
-                error.status = head.status or 0  # it knows none
-            raise
+            raise heard_of(head, error) from error
         return self
+
+
+def heard_of(head: ReplyHead, error: Exception) -> Exception:
+    """What an exception comes to while a head is read."""
+    if refusal := head.refusal():
+        return RefusedError(*refusal)
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
+        return UnreadableError(head.status)
+    return error
+
+
+async def read(payload: aiohttp.StreamReader) -> tuple[bytes, Ending]:
+    """The reply's body as far as it is read, and how it ended."""
+    content = bytearray()
+    try:
+        while not payload.at_eof():
+            content += await payload.readany()
+            if len(content) > REPLY_LIMIT:
+                return bytes(content[:REPLY_LIMIT]), Ending.TOO_LONG
+    except Exception:
+        # A reset, a timeout, a length that does not fit: the status is known, the rest never came.
+        return bytes(content), Ending.CUT_SHORT
+    return bytes(content), Ending.COMPLETE

@@ -20,10 +20,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ...domain.integration import Route, Timeouts
-from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
+from ...ports.dialogue import Ending, HttpRequest, HttpResponse, TransportFailure
 from ...ports.transport import CutOff
 from . import failures
-from .aiohttp_reply import Connector, RefusedError, Reply
+from .aiohttp_direct import Direct, Leaving
+from .aiohttp_reply import Connector, RefusedError, Reply, UnreadableError, read
 from .names import Names
 from .outgoing import KEEPALIVE, Destination, Late, Sent, check
 from .ready_body import ReadyBody
@@ -46,6 +47,7 @@ class AiohttpTransport:
         self._keepalive = keepalive
         self._contexts = TlsContexts()
         self._session: aiohttp.ClientSession | None = None
+        self._direct: Direct | None = None
         self._closed = False
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
@@ -61,39 +63,46 @@ class AiohttpTransport:
             return failures.no_address()
         except OSError as error:
             return failures.unusable_bundle(route.ca_bundle, error)
-        headers, key = to.headers(request), to.proxy_authorization
-        of_proxy = {} if key is None else {"Proxy-Authorization": key}
-        tunnelled = url.scheme == "https"
-        session = self._open_session()
-        # An empty one, too, but of what only reads: it notes when it left.
-        has_body = request.body_size or request.method.upper() not in ("GET", "HEAD")
-        body = ReadyBody(request.body) if has_body else None
+        leaving = Leaving(request, to.headers(request), url, tls, _timeout(route.timeouts))
+        session, direct = self._open_session(), self._direct
         try:
-            response = await session.request(
-                request.method,
-                url,
-                headers=headers if tunnelled else (*headers, *of_proxy.items()),
-                proxy_headers=of_proxy if tunnelled else None,
-                data=body,
-                timeout=_timeout(route.timeouts),
-                proxy=to.proxy,
-                ssl=tls,
-                allow_redirects=False,
-            )
+            sends = direct is not None and direct.takes(request) and to.proxy is None
+            reply = await direct.send(leaving) if direct is not None and sends else None
+            reply = reply or await self._by_session(session, leaving, to)
         except RefusedError as refused:
             return HttpResponse(refused.status, refused.headers, b"", self._now(), Ending.CUT_SHORT)
         except (Exception, asyncio.CancelledError) as error:
-            # What only reads may be sent again in any case.
-            sent = body.sent if body is not None else Sent.ALL
+            sent = leaving.sent if leaving.body is None else leaving.body.sent
             if isinstance(error, asyncio.CancelledError):
                 raise error from CutOff(failures.no_reply(sent, None, to.host, route.timeouts))
             return failure_of(error, sent, to, route.timeouts)
+        return read_as_it_says(reply)
+
+    async def _by_session(
+        self, session: aiohttp.ClientSession, leaving: Leaving, to: Destination
+    ) -> HttpResponse:
+        key, tunnelled = to.proxy_authorization, leaving.url.scheme == "https"
+        of_proxy = {} if key is None else {"Proxy-Authorization": key}
+        request = leaving.request
+        if request.body_size or request.method.upper() not in ("GET", "HEAD"):
+            leaving.body = ReadyBody(request.body)  # an empty one, too: it notes when it left
+        else:
+            leaving.sent = Sent.ALL  # what only reads may be sent again in any case
+        response = await session.request(
+            request.method,
+            leaving.url,
+            headers=leaving.headers if tunnelled else (*leaving.headers, *of_proxy.items()),
+            proxy_headers=of_proxy if tunnelled else None,
+            data=leaving.body,
+            timeout=leaving.timeout,
+            proxy=to.proxy,
+            ssl=leaving.tls,
+            allow_redirects=False,
+        )
         try:
-            content, ending = await _read(response)
+            content, ending = await read(response.content)
             received = tuple(response.headers.items())
-            return read_as_it_says(
-                HttpResponse(response.status, received, content, self._now(), ending)
-            )
+            return HttpResponse(response.status, received, content, self._now(), ending)
         finally:
             # What is not at its end by now (a long reply, a document that the server did not want)
             # ends here.
@@ -109,10 +118,10 @@ class AiohttpTransport:
         if self._closed:
             raise RuntimeError("this transport is closed")
         if self._session is None:
+            connector = Connector(limit=0, keepalive_timeout=self._keepalive, resolver=_Resolver())
+            self._direct = Direct(connector, self._now)
             self._session = aiohttp.ClientSession(
-                connector=Connector(
-                    limit=0, keepalive_timeout=self._keepalive, resolver=_Resolver()
-                ),
+                connector=connector,
                 response_class=Reply,
                 max_line_size=HEAD_LIMIT,
                 max_field_size=HEAD_LIMIT,
@@ -122,20 +131,6 @@ class AiohttpTransport:
                 trust_env=False,
             )
         return self._session
-
-
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, Ending]:
-    """The reply's body as far as it is read, and how it ended."""
-    content = bytearray()
-    try:
-        while not response.content.at_eof():
-            content += await response.content.readany()
-            if len(content) > REPLY_LIMIT:
-                return bytes(content[:REPLY_LIMIT]), Ending.TOO_LONG
-    except Exception:
-        # A reset, a timeout, a length that does not fit: the status is known, the rest never came.
-        return bytes(content), Ending.CUT_SHORT
-    return bytes(content), Ending.COMPLETE
 
 
 def failure_of(
@@ -157,9 +152,7 @@ def failure_of(
     late = Late.TOTAL if isinstance(error, TimeoutError) else None
     if isinstance(error, aiohttp.SocketTimeoutError):
         late = Late.IDLE
-    heard = None
-    if isinstance(error, aiohttp.ClientResponseError):
-        heard = failures.unreadable(error.status or None)
+    heard = failures.unreadable(error.status) if isinstance(error, UnreadableError) else None
     return failures.no_reply(sent, late, host, timeouts, heard=heard)
 
 

@@ -176,3 +176,32 @@ def test_a_cancelled_request_gives_its_place_back_and_hangs_up(serving: Any) -> 
             assert isinstance(await send(post(server.url), route()), HttpResponse)
 
     run(story())
+
+
+@pytest.mark.parametrize(
+    ("method", "size", "by_session"),
+    [("POST", 30_000, False), ("POST", 100_000, True), ("PUT", 30_000, True), ("GET", 0, True)],
+)
+def test_a_small_document_goes_without_aiohttps_session(
+    serving: Any, method: str, size: int, by_session: bool
+) -> None:
+    class Watched(AiohttpTransport):
+        asked = False
+
+        async def _by_session(self, *given: Any) -> HttpResponse:
+            self.asked = True
+            return await super()._by_session(*given)
+
+    async def story() -> None:
+        async def talk(line: Any) -> None:
+            await line.request()
+            await line.say(OK)
+
+        courier = Watched(now=lambda: AT)
+        async with serving(talk) as server:
+            request = HttpRequest(method, server.url, (), (b"x" * size,) if size else ())
+            assert isinstance(await courier.send(request, route()), HttpResponse)
+        await courier.close()
+        assert courier.asked is by_session
+
+    run(story())

@@ -4,6 +4,7 @@ no network."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from bridged import BridgedTransport
 
@@ -19,6 +20,22 @@ AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 class TestAiohttpTransport(TransportContract):
     def transport(self) -> AsyncTransport:
         return AiohttpTransport(now=lambda: AT)
+
+
+class TestAiohttpTransportOfAnotherAiohttp(TransportContract):
+    """Its session sends what its connections cannot be had for."""
+
+    def transport(self) -> AsyncTransport:
+        transport = AiohttpTransport(now=lambda: AT)
+        opened = transport._open_session().connector
+        assert opened is not None
+        connect = opened.connect
+
+        async def in_words(req: Any, *, traces: Any, timeout: Any) -> Any:
+            return await connect(req, traces, timeout)
+
+        setattr(opened, "connect", in_words)  # noqa: B010
+        return transport
 
 
 class TestHttpcoreTransport(BlockingTransportContract):
