@@ -75,7 +75,7 @@ def questions(last_settled: int, last: int) -> Iterator[tuple[str, Question]]:
     yield "find tenant", find(tenant_id="t7")
     yield "find open", find(statuses=OPEN)
     yield "find provider", find(provider="sprinto")
-    yield "find error", find(kind="timeout")
+    yield "find error", find(kind="server_error")
     yield "find id prefix", find(id_prefix="ev-00000")
     yield "counted since", lambda r, _: r.counted(Find(since=NOW - timedelta(days=50)))
     yield "health", lambda r, _: r.health(NOW)

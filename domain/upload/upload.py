@@ -191,6 +191,7 @@ class Tally:
 
 _UNTRIED = Tally()
 _AT_REST = (Held, Succeeded, Failed, Skipped)
+_NOT_DUE = (Succeeded, Sending, Held, Failed, Skipped)
 
 
 @frozen
@@ -241,11 +242,7 @@ _STATUSES: Mapping[type[State], Status] = {
 
 def due_of(state: State) -> datetime | None:
     """When the courier must act on this state; None if it must not, or is doing so."""
-    match state:
-        case Queued(due=due) | Waiting(due=due) | LookingUp(due=due) | Undecided(due=due):
-            return due
-        case _:
-            return None
+    return None if isinstance(state, _NOT_DUE) else state.due
 
 
 def is_parked(state: State) -> TypeGuard[Waiting]:
@@ -262,11 +259,7 @@ def is_stopped(state: State) -> bool:
 
 def cause_of(state: State) -> Failure | None:
     """The failure that a state holds, if any."""
-    match state:
-        case Succeeded() | Queued():
-            return None
-        case _:
-            return state.cause
+    return None if isinstance(state, (Succeeded, Queued)) else state.cause
 
 
 def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -> Upload:

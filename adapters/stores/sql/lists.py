@@ -1,8 +1,8 @@
 """Lists of uploads, and how many they hold.
 
 Each combination of status, provider and error that a list asks for is a stretch of one index, in
-the order of the list; which combinations there are, the tallies tell. So a page reads a page of
-each, however many uploads fit or do not fit.
+the order of the list; which providers a status has, the index tells. So a page reads the places of
+a page of each, however many uploads fit or do not fit, and then the rows that it shows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias
+from functools import cache
 
 from attrs import evolve
 
@@ -20,7 +20,7 @@ from ....domain.upload.find import MOST_WITH_PREFIX, Find, Place, place_after, t
 from ....domain.upload.upload import Status
 from ..rows import STATUS, Row, key_of, kind_in, moment, moment_of, status_in
 from .reads import EVER_SINCE, PARKED
-from .session import Batch, Each, Given, Session
+from .session import Batch, Cells, Each, Given, Session
 from .statements import list_of
 
 _STATUS = list_of(STATUS, "uploads")
@@ -28,14 +28,14 @@ _CELL = ("tenant_id", "provider", "word", "kind")
 _LAST = "\U0010ffff" * 512
 """After all that an id may go on with: it has at most 512 characters."""
 
-Cell: TypeAlias = tuple[Status, str, str | None]
-"""A status, a provider, and a kind of error if one is asked for."""
-
+_WHERE = {
+    "since": "created_at >= :since",
+    "until": "created_at < :until",
+    "after": "(created_at, id) < (:after, :arrival)",
+    "arrival": "",
+    "most": "",
+}
 _OF_TENANT = " WHERE tenant_id = :tenant_id"
-CELLS = (
-    "SELECT provider, word, kind FROM tallies{0}"
-    " GROUP BY provider, word, kind HAVING SUM(number) > 0"
-)
 TALLIES = (
     f"SELECT {list_of(_CELL)}, CAST(SUM(number) AS bigint) AS number, MAX(last_at) AS last_at"
     f" FROM tallies{{0}} GROUP BY {list_of(_CELL)}"
@@ -82,74 +82,73 @@ def age(row: Row) -> tuple[str, int]:
 def newest(session: Session, find: Find) -> list[Row]:
     """The rows of a page, and one more if there is a next page. MisuseError where the request
     cannot be met. Columns: STATUS."""
-    after, most = place_after(find), find.limit + 1
+    after = place_after(find)
     if not _may_be_found(find):
         return []
     if find.id_prefix:
         given = with_prefix(session, find)
-        fit = [row for row in given if after is None or place_of(row) < after]
-        page = sorted(fit, key=age, reverse=True)[:most]
-        rows = session.ask_all(BY_ID, [(row["id"],) for row in page])
+        found = [row for row in given if after is None or place_of(row) < after]
     else:
-        rows = [
-            row
-            for cell in cells(session, find)
-            for row in session.ask(*find_query(find, cell, after))
-        ]
-    return sorted(rows, key=age, reverse=True)[:most]
+        parts = session.ask_each(*stretches(session, find, after))
+        found = [row for part in parts for row in part]
+    page = sorted(found, key=age, reverse=True)[: find.limit + 1]
+    return sorted(session.ask_all(BY_ID, [(row["id"],) for row in page]), key=age, reverse=True)
 
 
-def cells(session: Session, find: Find) -> Sequence[Cell | None]:
-    """The combinations whose uploads a list holds; None: no combination is asked for, and one
-    index has all."""
-    if not find.statuses and find.provider is None and find.kind is None:
-        return [None]
-    found: dict[Cell, None] = {}
-    for row in session.ask(*_of_tenant(CELLS, find)):
-        status, provider, kind = _status(row["word"]), row["provider"], row["kind"]
-        if (
-            (not find.statuses or status in find.statuses)
-            and find.provider in (None, provider)
-            and find.kind in (None, kind)
-        ):
-            found[status, provider, find.kind] = None
-    return [*found]
-
-
-def find_query(find: Find, cell: Cell | None, after: Place | None) -> tuple[str, Given]:
-    """The query for the page's part of a combination, and what it is asked with."""
-    index, where, given = _stretch(find, cell)
-    if after is not None:
-        where.append("(created_at, id) < (:after, :arrival)")
-        given |= {"after": moment(after.created_at), "arrival": after.arrival}
-    condition = f" WHERE {' AND '.join(where)}" if where else ""
-    # Named, because SQLite's own choice between two that fit changes from version to version, and
-    # one may be slow.
-    select = f"SELECT {_STATUS} FROM uploads INDEXED BY {index}{condition}"
-    text = f"{select} ORDER BY created_at DESC, id DESC LIMIT :limit"
-    return text, {**given, "limit": find.limit + 1}
-
-
-def _stretch(find: Find, cell: Cell | None) -> tuple[str, list[str], dict[str, object]]:
-    """The index that has the uploads of a combination in their order, and the conditions."""
-    given: dict[str, object] = {}
-    of_tenant = "_of_tenant" if find.tenant_id is not None else ""
-    if cell is None:
-        index = "uploads_of_tenant" if of_tenant else "uploads_newest"
+def stretches(session: Session, find: Find, after: Place | None) -> tuple[Each, list[Cells]]:
+    """The question for the newest of a stretch, and what it is asked with: a status and a provider
+    where any is asked for, and the other filters."""
+    filters = {"tenant_id": find.tenant_id, "error_kind": find.kind}
+    same = {name: value for name, value in filters.items() if value is not None}
+    of_tenant = "" if find.tenant_id is None else "_of_tenant"
+    cells: Sequence[Cells] = [()]
+    names: tuple[str, ...] = ()
+    if find.statuses or find.kind is not None or find.provider is not None:
+        names = ("status", "provider")
+        index = f"uploads{of_tenant}_by_{'status' if find.kind is None else 'kind'}"
+        statuses = [status.value for status in {*find.statuses} or Status]
+        cells = [(status, find.provider) for status in statuses]
+        if find.provider is None:
+            given = [(*same.values(), status) for status in statuses]
+            found = session.ask_each(providers(index, *same), given)
+            pairs = zip(statuses, found, strict=True)
+            cells = [(status, row["provider"]) for status, rows in pairs for row in rows]
     else:
-        status, provider, kind = cell
-        index = f"uploads{of_tenant}_by_{'status' if kind is None else 'kind'}"
-        given = {"status": status.value, "provider": provider}
-        if kind is not None:
-            given = {"error_kind": kind, **given}
-    if find.tenant_id is not None:
-        given = {"tenant_id": find.tenant_id, **given}
-    where = [f"{name} = :{name}" for name in given]
-    for name, sign, at in (("since", ">=", find.since), ("until", "<", find.until)):
+        index = f"uploads{of_tenant or '_newest'}"
+    within: dict[str, str | int] = {}
+    for name, at in (("since", find.since), ("until", find.until)):
         if at is not None:
-            where.append(f"created_at {sign} :{name}")
-            given[name] = moment(at)
-    return index, where, given
+            within[name] = moment(at)
+    if after is not None:
+        within |= {"after": moment(after.created_at), "arrival": after.arrival}
+    rest = (*within.values(), find.limit + 1)
+    question = stretch(index, *same, *names, *within, "most")
+    return question, [(*same.values(), *cell, *rest) for cell in cells]
+
+
+# Indexes are named, because SQLite's own choice between two that fit changes from version to
+# version, and one may be slow.
+@cache
+def stretch(index: str, *names: str) -> Each:
+    """Which are the newest in a stretch of an index."""
+    conditions = [_WHERE.get(name, f"{name} = :{name}") for name in names]
+    where = " AND ".join(filter(None, conditions))
+    select = f"SELECT created_at, id FROM uploads INDEXED BY {index}"
+    order = "ORDER BY created_at DESC, id DESC LIMIT :most"
+    return Each(names, f"{select}{' WHERE ' * bool(where)}{where} {order}")
+
+
+@cache
+def providers(index: str, *names: str) -> Each:
+    """The providers that a status has: one look at the index for each."""
+    where = " AND ".join(f"{name} = :{name}" for name in (*names, "status"))
+    first = f"SELECT MIN(provider) FROM uploads INDEXED BY {index} WHERE {where}"
+    return Each(
+        (*names, "status"),
+        f"WITH RECURSIVE one (provider) AS (SELECT ({first}) UNION ALL"
+        f" SELECT ({first} AND provider > one.provider) FROM one WHERE provider IS NOT NULL)"
+        " SELECT provider FROM one WHERE provider IS NOT NULL",
+    )
 
 
 def counted(session: Session, find: Find) -> list[Count]:

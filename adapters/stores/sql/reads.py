@@ -134,6 +134,10 @@ WHERE actions.id > :after AND actions.id <= :mark
 PARKED = "parked"
 """The word by which those are counted that are parked, and so not as retrying."""
 COUNTS = "SELECT word, number FROM counts"
+ALL_OPEN = (
+    "SELECT CAST(SUM(number) AS bigint) AS number FROM tallies"
+    f" WHERE word IN ('{Status.PENDING.value}', '{Status.RETRYING.value}', '{PARKED}')"
+)
 STATUSES = Batch(
     ("tenant_id", "evidence_id"),
     f"SELECT {_STATUS} FROM given CROSS JOIN uploads"
@@ -255,9 +259,8 @@ def _estimated(
 ) -> Iterator[tuple[str, _InLine, int]]:
     """The places of those that stand at or behind the place `most` of their line: each with its
     credential, and with what stands there."""
-    counted = counts_of(session)
-    words = (Status.PENDING.value, Status.RETRYING.value, PARKED)
-    open_ones = sum(counted[word] for word in words)
+    (row,) = session.ask(ALL_OPEN)
+    open_ones = row["number"]
     starts = session.ask_each(STANDS_AT, [(credential, 0) for credential, *_ in beyond])
     for (credential, end, places), (row,) in zip(beyond, starts, strict=True):
         start = _in_line(row)

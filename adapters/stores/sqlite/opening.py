@@ -108,6 +108,7 @@ def reading_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
             connection.close()
             raise error from None
     connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB // 2}")
     return connection
 
 
