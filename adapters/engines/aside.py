@@ -4,13 +4,15 @@ keeps nothing of the courier's, however long it takes."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from .closing import Listener
 
 LAST_CALLS = 5.0
 """So many seconds it has for what waits when the courier closes."""
@@ -35,6 +37,7 @@ class Aside(Generic[T]):
         self._works = False
         self._thread: Thread | None = None
         self._starting = Lock()
+        self._listener = Listener()
 
     def put(self, thing: T) -> bool:
         """Have it called for a thing; False if too many wait before it. In any thread."""
@@ -48,12 +51,18 @@ class Aside(Generic[T]):
 
     async def emptied(self) -> None:
         """Wait until nothing waits, for `LAST_CALLS` seconds at most; the rest is dropped. The
-        thread ends."""
+        thread ends. If a call waits for this itself, what waits behind it is called afterwards."""
         if not self._works or self._thread is None:
             return
         thread, reached = self._thread, Future[bool]()
         self._add(reached)
-        await asyncio.wait([asyncio.wrap_future(reached)], timeout=LAST_CALLS)
+        closes = self._listener.closes
+        waited: Sequence[asyncio.Future[Any]]
+        waited = [asyncio.wrap_future(reached), asyncio.wrap_future(closes)]
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait(waited, timeout=LAST_CALLS, return_when=first)
+        if closes.done():
+            return
         if reached.done() and reached.result():
             thread.join(LAST_CALLS)  # it has nothing left to do
         with suppress(Empty):
@@ -85,7 +94,12 @@ class Aside(Generic[T]):
                 continue
             context, given = thing
             with suppress(BaseException):  # it is counted; nothing waits here that could end by it
-                context.run(self._call, given)
+                context.run(self._run, given)
+            self._listener.has_returned()
+
+    def _run(self, given: T) -> None:
+        self._listener.is_called()
+        self._call(given)
 
     def _ends(self) -> bool:
         with self._starting:

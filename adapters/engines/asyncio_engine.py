@@ -32,6 +32,7 @@ from ...domain.upload.backoff import later
 from ...ports.clock import Clock
 from .adding import Submission
 from .asyncio_driver import AsyncioDriver, interruption_of
+from .closing import closed_here
 from .due import DueDelivery
 from .recorder import Recorder
 from .tickets import Ticket
@@ -310,6 +311,7 @@ class AsyncEngine:
 
     async def close(self, grace: float) -> None:
         """Record what was submitted, give what is under way `grace` seconds, hand back the rest."""
+        closed_here()
         self.active.closing = self._driver.closing = True
         self._rested.set()
         await self._recorder.finish(grace)
@@ -347,6 +349,7 @@ class AsyncEngine:
 
     def hurry(self, grace: float) -> None:
         """In a close that has begun, give what is under way `grace` seconds more at most."""
+        closed_here()
         self._least_grace = min(grace, self._least_grace)
         if self._grace is not None and not self._grace.expired():
             until = asyncio.get_running_loop().time() + grace

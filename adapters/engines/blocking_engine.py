@@ -56,6 +56,7 @@ from ...ports.logger import (
 from ...ports.records import Added
 from ...ports.store import UploadStore
 from .blocking_driver import BlockingDriver, BlockingOutside, Worker, interruption_of
+from .closing import closed_here
 from .due import DueDelivery
 from .interruptions import workers_own
 from .notify import Notifier
@@ -233,6 +234,7 @@ class BlockingEngine:
 
     def close(self) -> None:
         """End the duties, and give the number back."""
+        closed_here()
         try:
             for duty in self._duties.last():
                 self._run(duty)

@@ -17,6 +17,7 @@ from ...domain.upload.upload import UploadKey
 from ...ports.logger import Choosing, HookFailed, LogEvent, Logger, Prompt, UploadSettled
 from ..loggers.standard import StandardLogger
 from .aside import Aside
+from .closing import Listener
 from .interruptions import hosts_own
 from .watchdog import Watchdog
 
@@ -118,7 +119,7 @@ class HookNotifier(Notifier):
 
     watchdog: Watchdog = field(factory=lambda: Watchdog(time.monotonic))
     on_settled: OnSettled | None = None
-    _hooks: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _hooks: dict[asyncio.Task[None], Listener] = field(factory=dict, init=False)
     _aside: Aside[tuple[asyncio.AbstractEventLoop, UploadStatus]] | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -162,9 +163,10 @@ class HookNotifier(Notifier):
             if inspect.iscoroutine(answer):
                 answer.close()
         else:
-            hook = asyncio.ensure_future(self._await(status, answer))
-            self._hooks.add(hook)
-            hook.add_done_callback(self._hooks.discard)
+            listener = Listener()
+            hook = asyncio.ensure_future(self._await(status, answer, listener))
+            self._hooks[hook] = listener
+            hook.add_done_callback(self._hooks.pop)
 
     def _call_aside(self, given: tuple[asyncio.AbstractEventLoop, UploadStatus]) -> None:
         """In a thread of its own; what it comes to is heard on the loop."""
@@ -176,7 +178,10 @@ class HookNotifier(Notifier):
             result.set_exception(error)
         loop.call_soon_threadsafe(self._answered, status, result.result)
 
-    async def _await(self, status: UploadStatus, answer: Awaitable[object]) -> None:
+    async def _await(
+        self, status: UploadStatus, answer: Awaitable[object], listener: Listener
+    ) -> None:
+        listener.is_called()
         about = status.tenant_id, status.provider, "the host's on_settled"
         try:
             async with asyncio.timeout(HOOK_TIMEOUT):
@@ -198,11 +203,13 @@ class HookNotifier(Notifier):
 
     async def end_hooks(self, seconds: float) -> None:
         """Give `on_settled` a moment for what waits for it, and what it has returned so many
-        seconds more; then cancel that."""
+        seconds more; then cancel that. What waits for the close itself goes on."""
         if self._aside is not None:
             await self._aside.emptied()
         if self._hooks:
-            _, late = await asyncio.wait(self._hooks, timeout=seconds)
+            waits = [asyncio.ensure_future(_ended(*one)) for one in self._hooks.items()]
+            await asyncio.wait(waits, timeout=seconds)
+            late = [hook for hook, one in self._hooks.items() if not one.closes.done()]
             for hook in late:
                 hook.cancel()
             if late:
@@ -212,6 +219,12 @@ class HookNotifier(Notifier):
         """Cancel what `on_settled` has returned, now."""
         for hook in self._hooks:
             hook.cancel()
+
+
+async def _ended(hook: asyncio.Task[None], listener: Listener) -> None:
+    """Return once a hook has ended, or waits for the close."""
+    closes = asyncio.wrap_future(listener.closes)
+    await asyncio.wait([hook, closes], return_when=asyncio.FIRST_COMPLETED)
 
 
 def _is_coroutine_function(function: OnSettled) -> bool:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from ...ports.notices import Sink, WaitingNotice
+from ..engines.closing import Listener
 from .webhook import NotTakenError
 
 MOST_HANGING = 3
@@ -27,6 +28,7 @@ class SinkTeller:
         self._results: dict[int, str | None] = {}
         self._lock = threading.Lock()
         self._ends = False
+        self._listener = Listener()
 
     @property
     def is_free(self) -> bool:
@@ -56,7 +58,8 @@ class SinkTeller:
     def end(self, wait: float) -> None:
         """Begin with no other notice, and wait `wait` seconds for the one that is being told."""
         self._ends = True
-        if self._thread is not None:
+        waits = self._listener.closes.done()  # for this close
+        if self._thread is not None and not waits:
             self._thread.join(wait)
 
     def results(self) -> Mapping[int, str | None]:
@@ -67,6 +70,7 @@ class SinkTeller:
         return found
 
     def _tell(self, notices: Sequence[WaitingNotice]) -> None:
+        self._listener.is_called()
         for one in notices:
             if self._ends or not self._tell_one(one):
                 return

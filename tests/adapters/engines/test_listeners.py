@@ -23,6 +23,7 @@ from evidence_courier.adapters.engines import aside, notify
 from evidence_courier.adapters.loggers.fan_out import FanOut
 from evidence_courier.adapters.loggers.standard import NAME, StandardLogger
 from evidence_courier.adapters.notices.on_notice import OnNotice
+from evidence_courier.delivery import notices
 from evidence_courier.ports.logger import (
     AttemptEnded,
     AttemptStarted,
@@ -237,6 +238,123 @@ def test_a_logger_that_hangs_holds_its_own_caller_alone_without_a_loop(
         assert len(ends) == 1
         hang.let_go.set()
         first.join()
+
+
+# --- a listener that closes its courier ----------------------------------------------------------
+
+
+class ClosesOnce:
+    """A listener, of any kind, that closes the courier in which it is told of the first thing."""
+
+    def __init__(self, after: threading.Event) -> None:
+        self.after, self.closed, self.called = after, threading.Event(), threading.Event()
+        self.close: Callable[[], object] = lambda: None
+
+    def log(self, event: LogEvent) -> None:
+        if isinstance(event, AttemptEnded):
+            self(event)
+
+    def __call__(self, told: object) -> None:
+        if not self.called.is_set():
+            self.called.set()
+            assert self.after.wait(30)
+            self.close()
+            self.closed.set()
+
+
+CLOSING: Mapping[str, Callable[[ClosesOnce], dict[str, Any]]] = {
+    "a logger": lambda one: {"logger": one},
+    "on_settled": lambda one: {"on_settled": one},
+    "a sink of notices": lambda one: {"notices": [OnNotice(one)]},
+}
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a close gives its listeners is more than these tests have."""
+    monkeypatch.setattr(aside, "LAST_CALLS", 60)
+    monkeypatch.setattr(notices, "LAST_WAIT", 60)
+
+
+async def until_called(closes: ClosesOnce, house: House) -> None:
+    async with asyncio.timeout(30):
+        while not closes.called.is_set():
+            await asyncio.sleep(0.001)
+            house.clock.advance(1)
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["first", "during a close"])
+@pytest.mark.parametrize("listener", CLOSING)
+def test_a_listener_in_a_thread_may_close_the_courier(
+    house: House, patient: None, listener: str, is_closed: bool
+) -> None:
+    house.server.answer = lambda *_: 401 if listener == "a sink of notices" else 200
+    closing = threading.Event()
+    closes = ClosesOnce(closing)
+    courier = house.sync_courier(**CLOSING[listener](closes))
+    closes.close = partial(courier.close, grace=60)
+    courier.start()
+    courier.submit(evidence()).settled(timeout=30)
+    asyncio.run(until_called(closes, house))
+    closer = threading.Thread(target=partial(courier.close, grace=60), daemon=True)
+    if is_closed:
+        closer.start()
+        time.sleep(0.05)  # it waits for the listener by then, or will soon
+    closing.set()
+    assert closes.closed.wait(30)
+    if is_closed:
+        closer.join(30)
+        assert not closer.is_alive()
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["first", "during a close"])
+def test_an_on_settled_that_is_awaited_may_close_the_courier(house: House, is_closed: bool) -> None:
+    closed, called = asyncio.Event(), asyncio.Event()
+
+    async def story() -> None:
+        async def hook(status: UploadStatus) -> None:
+            called.set()
+            if is_closed:
+                await closing.wait()
+            await asyncio.wait_for(courier.close(grace=60), 60)  # in a task of its own
+            closed.set()
+
+        closing = asyncio.Event()
+        courier = house.courier(on_settled=hook)
+        await courier.start()
+        await courier.submit(evidence()).settled(timeout=30)
+        async with asyncio.timeout(30):
+            await called.wait()
+            if is_closed:
+                closer = asyncio.ensure_future(courier.close(grace=60))
+                await asyncio.sleep(0.05)
+                closing.set()
+                await closer
+            await closed.wait()
+
+    asyncio.run(story())
+
+
+def test_what_waits_behind_a_call_that_closes_is_called_after_the_close(house: House) -> None:
+    closing, told = threading.Event(), list[str]()
+    closes = ClosesOnce(closing)
+
+    def hook(status: UploadStatus) -> None:
+        told.append(status.evidence_id)
+        closes(status)
+
+    courier = house.sync_courier(on_settled=hook)
+    closes.close = courier.close
+    courier.start()
+    tickets = [courier.submit(evidence(f"ev-{number}")) for number in range(3)]
+    for ticket in tickets:
+        ticket.settled(timeout=30)
+    closing.set()
+    assert closes.closed.wait(30)
+    until = time.monotonic() + 30
+    while len(told) < 3 and time.monotonic() < until:
+        time.sleep(0.001)
+    assert sorted(told) == ["ev-0", "ev-1", "ev-2"]
 
 
 # --- what a logger in a thread hears -------------------------------------------------------------
