@@ -5,6 +5,7 @@ No example is kept for the next run, so a run never depends on the run before; a
 decorator that repeats it.
 """
 
+import gc
 import os
 import signal
 
@@ -20,3 +21,10 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 settings.register_profile("here", deadline=None, print_blob=True, database=None, derandomize=False)
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_collection_finish() -> None:
+    """Take the thousands of tests, which last as long as the run, out of what the collector of
+    garbage looks through each time: an eighth of the processor's time."""
+    gc.collect()
+    gc.freeze()
