@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from reachable_store import ReachableStore
+from small_disk import Disk, small_disk
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading, room
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
@@ -85,40 +86,10 @@ def test_when_there_is_no_room_the_log_gives_its_own_back(database: str, within:
 # --- a disk of its own ---------------------------------------------------------------------------
 
 
-class Disk:
-    """A small disk with a database."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.database = str(folder / "courier.db")
-        self._junk = folder / "junk"
-
-    def fill(self) -> None:
-        """Leave no byte free."""
-        with self._junk.open("ab", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError:
-                pass
-
-    def clear(self) -> None:
-        """Leave all of it to the database."""
-        self._junk.unlink()
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """One of 12 MiB; skipped where the tests may not make one."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(tmp_path)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("the tests may not mount a disk")
-    try:
-        yield Disk(tmp_path)
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    with small_disk(tmp_path) as disk:
+        yield disk
 
 
 def test_a_disk_that_was_full_takes_outcomes_and_then_more(disk: Disk) -> None:
