@@ -20,6 +20,7 @@ from ...domain.upload.status import UploadStatus
 from .exits import UNDELIVERED, USAGE, end
 from .output import is_terminal, number_of, print_statuses, print_uploads
 from .place import Place
+from .saying import say
 from .see import absent, stranger
 
 _DONE = {
@@ -113,8 +114,8 @@ def _end(result: ActionResult, done: str, as_json: bool) -> NoReturn:
     """Print what came of it and exit: with code 1 if that is nothing."""
     for skipped in result.skipped:
         status = skipped.status
-        click.echo(f"{status.tenant_id}/{status.evidence_id}: {skipped.reason}", err=True)
+        say(f"{status.tenant_id}/{status.evidence_id}: {skipped.reason}")
     print_uploads(result.done, as_json)
     if result.done and is_terminal() and not as_json:
-        click.echo(f"{number_of(len(result.done), 'upload')} {done}", err=True)
+        say(f"{number_of(len(result.done), 'upload')} {done}")
     sys.exit(0 if result.done else UNDELIVERED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -21,6 +21,8 @@ from ...ports.chain import Unlinked
 from .exits import UNDELIVERED, USAGE, end
 from .output import number_of, print_json
 from .place import Place
+from .saying import say
+from .see import meant
 
 _NOTHING = Unlinked(0, ())
 
@@ -35,7 +37,7 @@ def verify(place: Place, tenant: str | None, head_files: tuple[str, ...], as_jso
         waiting = reader.chains()
         tenants = sorted({*waiting, *known}) if tenant is None else [tenant]
         if tenant is not None and tenant not in {*waiting, *known}:
-            end(f"tenant {tenant!r} has no chain in {place.name}", USAGE)
+            end(_no_chain(tenant, place, waiting), USAGE)
         found = [_checked(reader, one, known[one], waiting.get(one, _NOTHING)) for one in tenants]
     checked = _with_uploads(found, unproven(place.database, tenant))
     _print(checked, as_json)
@@ -96,10 +98,10 @@ def _print(found: Sequence[_Checked], as_json: bool) -> None:
     links, faults = sum(one.head.length for one in found), sum(len(one.faults) for one in found)
     wrong = f"{faults} {'thing does' if faults == 1 else 'things do'} not hold"
     tenants = number_of(len(found), "tenant")
-    click.echo(f"{links:,} links of {tenants}: {wrong if faults else 'everything holds'}", err=True)
+    say(f"{links:,} links of {tenants}: {wrong if faults else 'everything holds'}")
     if unlinked := sum(one.unlinked for one in found):
         records = "1 record is" if unlinked == 1 else f"{unlinked:,} records are"
-        click.echo(f"{records} not linked yet: a running courier does that", err=True)
+        say(f"{records} not linked yet: a running courier does that")
 
 
 def export(place: Place, tenant: str | None, head: bool, links: bool) -> None:
@@ -111,13 +113,17 @@ def export(place: Place, tenant: str | None, head: bool, links: bool) -> None:
     with open_for_reading(place.database) as reader:
         heads = reader.heads(tenant)
         if tenant is not None and not heads:
-            end(f"tenant {tenant!r} has no chain in {place.name}", USAGE)
+            end(_no_chain(tenant, place, reader.chains()), USAGE)
         if links and tenant is not None:
             for text in texts_of(reader, tenant):
                 click.echo(text.encode())  # whatever the terminal's encoding is
         else:
             for one in heads:
                 click.echo(canonical(_json_of(one)).encode())
+
+
+def _no_chain(tenant: str, place: Place, known: Iterable[str]) -> str:
+    return f"tenant {tenant!r} has no chain in {place.name}{meant(tenant, known)}"
 
 
 def _json_of(head: Head) -> Mapping[str, str | int | None]:

@@ -15,6 +15,7 @@ from ..tenants import Providers
 from .annotations import print_annotations
 from .output import Columns, is_terminal, print_columns, print_json, print_table
 from .place import Place
+from .saying import say
 from .tenant_files import end_with_problems, tenants_in
 
 _COLUMNS: Columns = {
@@ -51,7 +52,7 @@ def run(
         print_columns(_COLUMNS, rows)
         for tenant_id, integration in loaded.integrations.items():
             for sentence in advice_of(integration, providers, loaded.integrations.values()):
-                click.echo(f"note: tenant {tenant_id}: {sentence}", err=True)
+                say(f"note: tenant {tenant_id}: {sentence}")
         _print_schedules(loaded)
         for tenant_id in loaded.integrations if effective else ():
             _print_settings(tenant_id, settings_of(tenant_id, loaded, providers))
@@ -65,7 +66,7 @@ def _print_schedules(loaded: Loaded) -> None:
         tenants.setdefault(schedule_in_words(integration.retry), []).append(tenant_id)
     for sentence, ids in tenants.items():
         more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-        click.echo(f"retry: {', '.join(ids[:_NAMED])}{more}: {sentence}", err=True)
+        say(f"retry: {', '.join(ids[:_NAMED])}{more}: {sentence}")
 
 
 def _print_settings(tenant_id: str, settings: Sequence[Setting]) -> None:

@@ -9,6 +9,7 @@ import click
 
 from ...adapters.stores.databases import is_postgres, require_postgres
 from .exits import USAGE, end
+from .saying import say
 
 
 def run(source: str, target: str) -> None:
@@ -34,4 +35,4 @@ class _Progress:
     def __call__(self, table: str, rows: int) -> None:
         if sys.stderr.isatty() and time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
-            click.echo(f"copied {rows:,} rows of {table}", err=True)
+            say(f"copied {rows:,} rows of {table}")

@@ -6,8 +6,6 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
-import click
-
 from ...adapters.config import Loaded
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import NotReady, Ready
@@ -16,6 +14,7 @@ from ..wiring import rendering_fault
 from .exits import UNDELIVERED
 from .output import Columns, moment, number_of, print_columns, print_json
 from .place import Place
+from .saying import say
 from .tenant_files import end_with_problems, tenants_in
 
 _WORTH_TELLING = 2.0  # seconds of waiting
@@ -39,7 +38,7 @@ def run(place: Place, as_json: bool) -> None:
     else:
         print_columns(_COLUMNS, rows)
     if fault := rendering_fault():
-        click.echo(f"note: training records cannot be rendered here: {fault}", err=True)
+        say(f"note: training records cannot be rendered here: {fault}")
     end_with_problems(loaded)
     if any(row["verdict"] in _BAD for row in rows):
         sys.exit(UNDELIVERED)
@@ -93,6 +92,4 @@ def _verdict_on(
 
 def _tell_of_waiting(tenant_id: str, until: datetime) -> None:
     if (until - datetime.now(UTC)).total_seconds() >= _WORTH_TELLING:
-        click.echo(
-            f"{tenant_id}: waits for its turn at the provider, until {moment(until)}", err=True
-        )
+        say(f"{tenant_id}: waits for its turn at the provider, until {moment(until)}")

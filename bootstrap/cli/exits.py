@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-import click
-
 from ...domain.errors import ConfigError, CourierError, RecordError, StoreError
+from .saying import say
 from .signals import SIGNALLED
 
 UNDELIVERED, USAGE, STORE = 1, 2, 3
@@ -28,7 +27,7 @@ def errors_as_exits() -> Iterator[None]:
         for problem in error.problems:
             # What is wrong in a file begins with its place, as a compiler says it.
             in_a_file = problem.line or problem.path or (problem.file or "").endswith(_FILES)
-            click.echo(f"{'' if in_a_file else 'evidence-courier: '}{problem}", err=True)
+            say(f"{'' if in_a_file else 'evidence-courier: '}{problem}")
         sys.exit(USAGE)
     except KeyboardInterrupt:
         end("interrupted", SIGNALLED + signal.SIGINT)
@@ -44,5 +43,5 @@ def errors_as_exits() -> Iterator[None]:
 
 def end(message: str, code: int) -> NoReturn:
     """Print a message under the program's name and exit."""
-    click.echo(f"evidence-courier: {message}", err=True)
+    say(f"evidence-courier: {message}")
     sys.exit(code)

@@ -22,6 +22,7 @@ from . import chain
 from .exits import USAGE, end
 from .output import json_row
 from .place import Place
+from .saying import say
 from .see import stranger
 
 _PAGE = 1000
@@ -59,7 +60,7 @@ def run(
             end(unknown, USAGE)
         if kind == "csv":
             click.echo(_HEADER.encode(), nl=False)
-        click.echo("no uploads match", err=True)
+        say("no uploads match")
 
 
 def _rows(records: Records, where: Where) -> Iterator[Mapping[str, object]]:

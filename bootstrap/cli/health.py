@@ -25,6 +25,7 @@ from .output import (
     print_table,
 )
 from .place import Place
+from .saying import say
 
 _TENANTS = 20
 """The most tenants that are listed for a person; `--json` has up to a thousand."""
@@ -78,7 +79,7 @@ def _print(found: RecordsHealth, now: datetime) -> None:
         print_columns(_OF_TENANTS, tenants[:_TENANTS])
     left_out = max(len(tenants) - _TENANTS, 0) + found.tenants_left_out
     if left_out:
-        click.echo(f"{left_out} more tenants; `status --group-by tenant` counts all", err=True)
+        say(f"{left_out} more tenants; `status --group-by tenant` counts all")
 
 
 def _oldest(found: RecordsHealth, now: datetime) -> str:
@@ -125,7 +126,7 @@ def blocks(place: Place, as_json: bool) -> None:
         rows = [attrs.asdict(stop) | {"to_do": to_do(stop)} for stop in found.stops]
         print_json(json_value(rows))
     elif not found.stops:
-        click.echo("nothing is blocked, parked, paused or skipped", err=True)
+        say("nothing is blocked, parked, paused or skipped")
     elif is_terminal():
         for stop in found.stops:
             head = f"since {moment(stop.since)}, {_waiting(stop)}"
@@ -135,7 +136,7 @@ def blocks(place: Place, as_json: bool) -> None:
     else:
         print_columns({**_OF_STOPS, "to do": to_do}, found.stops)
     if found.stops_left_out:
-        click.echo(f"the longest {len(found.stops)}; {found.stops_left_out} more", err=True)
+        say(f"the longest {len(found.stops)}; {found.stops_left_out} more")
 
 
 def _about(stop: Stop) -> Iterator[str]:

@@ -39,6 +39,7 @@ from .exits import STORE, UNDELIVERED, USAGE, end
 from .old_records import OldRecord, read_all
 from .output import number_of, print_json
 from .place import Place
+from .saying import say
 from .signals import SIGNALLED
 from .submit import Conflicts, Interruption, destination_of
 
@@ -83,7 +84,7 @@ def run(
     lanes, refused = _lanes(courier, records, of_refused)
     problems += refused
     for problem in problems:
-        click.echo(str(problem), err=True)
+        say(str(problem))
     if problems and not skip_invalid:
         number = number_of(len(problems), "problem")
         end(f"{number}: nothing was handed in; mend them, or give --skip-invalid", USAGE)
@@ -330,13 +331,12 @@ def _about(left: timedelta | None) -> str:
 
 def _print(work: Import, invalid: int, as_json: bool) -> None:
     for tenant_id, why in work.stopped.items():
-        click.echo(
+        say(
             f"evidence-courier: no more of tenant {tenant_id!r} was handed in: {why}; mend that, "
-            "then give the same command again",
-            err=True,
+            "then give the same command again"
         )
     for error in work.errors:
-        click.echo(f"evidence-courier: {error}", err=True)
+        say(f"evidence-courier: {error}")
     counts = {word: work.by_status[word] for word in sorted(work.by_status)}
     if as_json:
         print_json(
@@ -359,4 +359,4 @@ def _print(work: Import, invalid: int, as_json: bool) -> None:
         if number:
             click.echo(f"{number:,} {what}")
     if open_ones := " or ".join(word for word in _GOES_ON if work.by_status[word]):
-        click.echo(f"what is {open_ones} goes on with any courier on the database", err=True)
+        say(f"what is {open_ones} goes on with any courier on the database")

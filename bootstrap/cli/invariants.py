@@ -12,6 +12,7 @@ from ...domain.secrets.secret import Secret
 from .exits import UNDELIVERED
 from .output import number_of, print_json
 from .place import Place
+from .saying import say
 from .tenant_files import valid_tenants
 
 
@@ -34,13 +35,12 @@ def run(place: Place, as_json: bool) -> None:
             click.echo(str(breach))
         number = len(found.breaches)
         verdict = f"{number} {'thing does' if number == 1 else 'things do'} not hold"
-        click.echo(
+        say(
             f"{number_of(found.uploads, 'upload')} with {number_of(found.attempts, 'attempt')}: "
-            f"{verdict if number else 'everything holds'}",
-            err=True,
+            f"{verdict if number else 'everything holds'}"
         )
         for wait, count in found.waiting.items():
-            click.echo(f"{count:,} waiting for: {wait}", err=True)
+            say(f"{count:,} waiting for: {wait}")
     if found.breaches:
         sys.exit(UNDELIVERED)
 
@@ -55,7 +55,7 @@ class _Progress:
         """As `inspect` calls it."""
         if sys.stderr.isatty() and time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
-            click.echo(f"looked at {done:,} of {of:,} uploads", err=True)
+            say(f"looked at {done:,} of {of:,} uploads")
 
 
 def _secrets(place: Place) -> frozenset[Secret]:

@@ -4,21 +4,20 @@ a program."""
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, TypeAlias
-from unicodedata import combining, east_asian_width
 
 import attrs
 import click
 
 from ...domain.upload.failure import sentence
 from ...domain.upload.status import AttemptRow, UploadDetails, UploadStatus
+from .saying import printable, width_of, wrapped
 
 WIDE = 130
 """Columns of a terminal that shows every column of a list of uploads."""
@@ -200,8 +199,8 @@ def what_happened(status: UploadStatus) -> str:
         notes.append(f"what named a person was removed on {moment(status.erased_at)}")
     if status.pruned_at is not None:
         notes.append(f"its attempts were removed on {moment(status.pruned_at)}")
-    if status.out_of_time:
-        notes.append("given up: its next attempt would have been later than `give_up_after`")
+    if status.out_of_time and "give_up_after" not in (notes[0] or ""):  # its words were erased
+        notes.append("given up: `give_up_after` was over")
     if status.possible_duplicate:
         notes.append("possible duplicate")
     if status.waits_for is not None:
@@ -267,35 +266,11 @@ def _print_in_lines(status: UploadStatus, happened: str) -> None:
 
 def print_in_lines(head: Sequence[str], words: Iterable[str]) -> None:
     """Print what something is, its state last, and under that in words what there is to say."""
-    *about, word = map(_printable, head)
+    *about, word = map(printable, head)
     click.echo("  ".join((*about, click.style(word, fg=STYLES.get(word)))))
     width = max(shutil.get_terminal_size().columns - 4, 20)
     for one in filter(None, words):
-        click.echo("\n".join(f"    {line}" for line in _wrapped(_printable(one), width)))
-
-
-def _wrapped(text: str, width: int) -> Iterator[str]:
-    """Lines of `width` columns at most. A command in backticks stays whole, to be copied."""
-    line = ""
-    for part in re.findall(r"(?:`[^`]*`|\S)+", text):
-        if line and width_of(line) + 1 + width_of(part) > width:
-            yield line
-            line = part
-        else:
-            line = f"{line} {part}" if line else part
-    yield line
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def width_of(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    kinds = (0 if combining(one) else 1 + (east_asian_width(one) in "WF") for one in text)
-    return sum(kinds)
+        click.echo("\n".join(f"    {line}" for line in wrapped(printable(one), width)))
 
 
 def print_details(details: UploadDetails) -> None:

@@ -14,6 +14,7 @@ from ...domain.pacing.paused import Paused, Scope
 from .exits import UNDELIVERED
 from .output import moment, print_json
 from .place import Place
+from .saying import say
 from .see import stranger
 
 
@@ -39,11 +40,11 @@ def run(
         ):
             unknown = tenant and stranger(records, place.name, tenant)
             missing = unknown or f"no upload of {_named(scope)} is in {place.name}"
-            click.echo(f"warning: {missing}. The pause is for what is recorded later", err=True)
+            say(f"warning: {missing}; the pause is for what is recorded later")
     if as_json:
         print_json([] if pause is None else [_row(pause)])
     elif pause is None:
-        click.echo(f"{_named(scope)} is not paused", err=True)
+        say(f"{_named(scope)} is not paused")
     elif word == "pause":
         already = "already " if again else ""
         click.echo(f"{_named(scope)}: {already}{pause.failure.message}")

@@ -48,6 +48,7 @@ from .output import (
     print_table,
 )
 from .place import Place
+from .saying import say
 from .see import stranger
 from .tenant_files import valid_tenants
 
@@ -154,7 +155,7 @@ def _print(counts: _Counts, as_json: bool) -> None:
 
 
 def _end(message: str) -> NoReturn:
-    click.echo(message, err=True)
+    say(message)
     sys.exit(0)
 
 
@@ -248,8 +249,9 @@ def _ask(found: Erasure, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         end(f"{_whose(found)}: look at them with --dry-run, then say --yes", USAGE)
     print_statuses(found.uploads)
+    say(_whose(found))
     many = "" if not found.open else f"abandon {number_of(len(found.open), 'open upload')} and "
-    click.confirm(f"{_whose(found)}. It cannot be undone: {many}erase the person?", abort=True)
+    click.confirm(f"It cannot be undone: {many}erase the person?", abort=True)
 
 
 def _end_erasure(erasure: Erasure, message: str, as_json: bool, code: int) -> NoReturn:
@@ -265,7 +267,7 @@ def _end_erasure(erasure: Erasure, message: str, as_json: bool, code: int) -> No
     else:
         if erasure.removed is None:
             print_statuses(erasure.uploads)
-        click.echo(message, err=True)
+        say(message)
     sys.exit(code)
 
 
@@ -289,10 +291,15 @@ def removals(*, place: Place, tenant_id: str | None, as_json: bool) -> None:
     """List what was removed."""
     with place.records() as records:
         rows = records.removals(tenant_id)
+        unknown = None if rows or tenant_id is None else stranger(records, place.name, tenant_id)
+    if unknown is not None:
+        end(unknown, USAGE)
     if as_json:
         print_json(
             [attrs.asdict(one, value_serializer=lambda *given: plain(given[2])) for one in rows]
         )
+    elif not rows:
+        say("nothing was removed")
     elif is_terminal() and shutil.get_terminal_size().columns < WIDE:
         for row in rows:
             _print_in_lines(row)
@@ -311,4 +318,4 @@ def _print_in_lines(row: RemovalRow) -> None:
 def vacuum(*, place: Place) -> None:
     """Write the database anew, without what was removed."""
     vacuum_database(place.database)
-    click.echo("the database holds nothing of what was removed; backups may", err=True)
+    say("the database holds nothing of what was removed; backups may")

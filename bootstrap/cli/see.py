@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
 from typing import Unpack
-
-import click
 
 from ...domain.health import Count
 from ...domain.upload.find import all_of
@@ -18,6 +16,7 @@ from ..records import Records
 from .exits import USAGE, end
 from .output import json_row, print_details, print_json, print_table, print_uploads
 from .place import Place
+from .saying import say
 
 _PAGE = 1000
 
@@ -42,9 +41,9 @@ def list_uploads(
     if unknown is not None:
         end(unknown, USAGE)
     if not found and not as_json:
-        click.echo("no uploads match", err=True)
+        say("no uploads match")
     elif len(found) > len(shown) and not as_json:
-        click.echo(f"the newest {limit}; --limit shows more", err=True)
+        say(f"the newest {limit}; --limit shows more")
 
 
 def _print_groups(counts: Sequence[Count], group_by: str, limit: int, as_json: bool) -> None:
@@ -68,9 +67,9 @@ def _print_groups(counts: Sequence[Count], group_by: str, limit: int, as_json: b
             (group_by, "status", "uploads"), [[of[0] or "-", of[1], str(n)] for of, n in shown]
         )
     else:
-        click.echo("no uploads match", err=True)
+        say("no uploads match")
     if len(rows) > len(shown):
-        click.echo(f"the largest {limit} of {len(rows)}; --limit shows more", err=True)
+        say(f"the largest {limit} of {len(rows)}; --limit shows more")
 
 
 def stranger(records: Records, where: str, tenant: str) -> str | None:
@@ -78,9 +77,14 @@ def stranger(records: Records, where: str, tenant: str) -> str | None:
     if records.find(tenant_id=tenant, limit=1).uploads:
         return None
     known = {upload.tenant_id for upload in records.find(limit=_PAGE).uploads}
-    near = get_close_matches(tenant, known, 1)
-    suggestion = f"; did you mean {near[0]!r}?" if near else ""
-    return f"tenant {tenant!r} has no upload in {where}{suggestion}"
+    return f"tenant {tenant!r} has no upload in {where}{meant(tenant, known)}"
+
+
+def meant(tenant: str, known: Iterable[str]) -> str:
+    """The known tenant whose id is nearest, in any case, as a question; empty: none is near."""
+    by_form = {one.casefold(): one for one in known}
+    near = get_close_matches(tenant.strip().casefold(), by_form, 1)
+    return f"; did you mean {by_form[near[0]]!r}?" if near else ""
 
 
 def absent(records: Records, place: Place, tenant_id: str, evidence_id: str) -> str:

@@ -31,6 +31,7 @@ from ..wiring import CourierOptions
 from .exits import STORE, UNDELIVERED, USAGE
 from .output import is_terminal, print_uploads
 from .place import Place
+from .saying import say
 from .signals import SIGNALLED
 
 
@@ -81,7 +82,7 @@ def run(
     courier = place.courier(**options)
     for tenant_id in sorted({evidence.tenant_id for evidence in evidences}):
         if destination_of(courier._tenants, tenant_id) is None:
-            click.echo(f"tenant {tenant_id!r} has no integration: nothing was sent", err=True)
+            say(f"tenant {tenant_id!r} has no integration: nothing was sent")
             evidences = [one for one in evidences if one.tenant_id != tenant_id]
     if not evidences:
         print_uploads([], as_json)
@@ -122,14 +123,13 @@ def _exit(
     errors: Sequence[CourierError],
 ) -> None:
     for conflict in conflicts:
-        click.echo(
+        say(
             f"evidence-courier: evidence {conflict.key.evidence_id!r} of tenant "
             f"{conflict.key.tenant_id!r} is known with another document, and this one was not "
-            "sent: give it an evidence id of its own",
-            err=True,
+            "sent: give it an evidence id of its own"
         )
     for error in errors:
-        click.echo(f"evidence-courier: {error}", err=True)
+        say(f"evidence-courier: {error}")
     if any(isinstance(error, StoreError) for error in errors):
         sys.exit(STORE)
     if errors:
@@ -220,11 +220,10 @@ class Interruption:
             _, waiting = await asyncio.wait({stop, *waiting}, return_when=asyncio.FIRST_COMPLETED)
             waiting.discard(stop)
         if waiting:
-            click.echo(
+            say(
                 f"\nevidence-courier: stopping: {so_far()}; what is under way may take 10 seconds "
                 "more (once more Ctrl-C or SIGTERM cuts it off). Give the same command again to go "
-                "on: what was delivered is not sent again",
-                err=True,
+                "on: what was delivered is not sent again"
             )
         for task in (stop, *waiting):
             task.cancel()

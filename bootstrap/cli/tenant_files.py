@@ -15,6 +15,7 @@ from ..tenants import Providers
 from .exits import USAGE
 from .output import is_terminal
 from .place import Place
+from .saying import say
 
 
 def load(
@@ -35,7 +36,7 @@ def valid_tenants(place: Place, *, without_secrets: bool = False) -> Loaded:
     and exit with the code for that."""
     loaded, _ = place.tenants(without_secrets=without_secrets)
     for problem in loaded.problems:
-        click.echo(str(problem), err=True)
+        say(str(problem))
     if loaded.problems:
         sys.exit(USAGE)
     return loaded
@@ -53,6 +54,6 @@ def end_with_problems(loaded: Loaded, *, quiet: bool = False) -> None:
     if is_terminal() and lines and not quiet:
         click.echo(err=True)
     for line in () if quiet else lines:
-        click.echo(line, err=True)
+        say(line)
     if loaded.problems or not tenants_in(loaded):
         sys.exit(USAGE)

@@ -21,6 +21,8 @@ from .output import (
     what_happened,
 )
 from .place import Place
+from .saying import say
+from .see import stranger
 
 _NEWEST = 1000
 _LINES_OF_ONE = 4
@@ -33,6 +35,8 @@ def run(place: Place, tenant: str | None, every: float) -> None:
     """Show them again and again, on a terminal in place; in a pipe print what has changed. Ctrl-C
     ends it."""
     with place.records() as records:
+        if tenant is not None and (unknown := stranger(records, place.name, tenant)):
+            say(f"warning: {unknown}; what is recorded later is shown")
         look = partial(_show, place.name) if is_terminal() else _Changes().tell
         try:
             while True:

@@ -34,6 +34,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import min_len
 
 from ..integration import PARK_LIMIT, OnUnclear, RetryPolicy
+from ..written import shown_duration
 from .backoff import backoff, bounded, floor_of, is_over, later, parked_until
 from .events import (
     Abandoned,
@@ -342,8 +343,11 @@ def _back_off(
     upload: Upload, at: datetime, due: datetime, cause: Failure, tally: Tally, rules: Rules
 ) -> Upload:
     """Wait for the next attempt, unless the budget is used up by number or by time."""
-    if is_over(rules.retry, tally.tried_since, due):
-        return _next(upload, at, Failed(FailedReason.EXHAUSTED, cause), tally)
+    limit = rules.retry.give_up_after
+    if limit is not None and is_over(rules.retry, tally.tried_since, due):
+        why = f"the next attempt would be later than {shown_duration(limit)} after the first"
+        told = f"{cause.message}; given up: {why} (`give_up_after`)"
+        return _next(upload, at, Failed(FailedReason.EXHAUSTED, evolve(cause, message=told)), tally)
     return _wait_or_give_up(upload, at, due, cause, tally, rules)
 
 

@@ -8,8 +8,9 @@ import os
 
 import pytest
 
-from evidence_courier.bootstrap.cli import output
-from evidence_courier.bootstrap.cli.output import print_in_lines, print_table, width_of
+from evidence_courier.bootstrap.cli import exits, output, saying
+from evidence_courier.bootstrap.cli.output import print_in_lines, print_table
+from evidence_courier.bootstrap.cli.saying import say, width_of
 
 
 @pytest.fixture(params=["rich", "without rich"])
@@ -102,3 +103,37 @@ def test_wide_letters_are_wrapped_by_their_width(
 def test_no_letter_steers_the_terminal(terminal: pytest.CaptureFixture[str]) -> None:
     print_in_lines(("ac\x1b[2Jme", "held"), ("a\x1b]0;title\x07b",))
     assert "\x1b" not in terminal.readouterr().out and "\x07" not in terminal.readouterr().out
+
+
+@pytest.fixture
+def standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> pytest.CaptureFixture[str]:
+    monkeypatch.setattr(saying, "_is_terminal", lambda: True)
+    wide(30, monkeypatch)
+    return capsys
+
+
+def test_what_is_said_on_a_terminal_ends_its_lines_between_words(
+    standard_error: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        exits.end("the database is locked by another\x1b process: `stop the courier` first", 3)
+    assert standard_error.readouterr().err.splitlines() == [
+        "evidence-courier: the",
+        "  database is locked by",
+        "  another process:",
+        "  `stop the courier` first",
+    ]
+
+
+def test_what_fits_or_goes_to_a_file_is_said_as_it_is(
+    standard_error: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say("this  fits well")
+    monkeypatch.setattr(saying, "_is_terminal", lambda: False)
+    say("and this is far longer than 30 columns")
+    assert standard_error.readouterr().err.splitlines() == [
+        "this  fits well",
+        "and this is far longer than 30 columns",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from click.testing import CliRunner, Result
 from store_fixtures import Desk, House, evidence
 
 from evidence_courier import Records
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.bootstrap.cli import watch
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.testing import FakeClock
 
@@ -197,3 +200,38 @@ def test_a_reason_that_names_the_person_is_refused(database: str) -> None:
     result = erase(database, "--yes", subject="request")
     assert result.exit_code == 2
     assert "reason names the person who is erased" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("watch", "--every", "0.1"),
+        ("retry", *WHO, "--yes"),
+        ("erase", "--subject", "emp-7", *WHO, "--yes"),
+        ("removals",),
+        ("export",),
+        ("verify",),
+        ("export", "--head"),
+        ("pause", *WHO),
+    ],
+    ids=" ".join,
+)
+def test_each_command_suggests_a_tenant_in_another_case(
+    database: str, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "wait", interrupted)
+    with Records.open(database) as records, closing(SqliteStore(database)) as store:
+        assert records.show("acme", "good") is not None
+        store.link(100, LONG_AGO)
+    result = run(*command, "--db", database, "--tenant", "ACME")
+    assert "did you mean 'acme'?" in result.stderr
+
+
+def test_nothing_that_was_removed_is_said_in_words(database: str) -> None:
+    result = run("removals", "--db", database)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "nothing was removed\n")
+    assert run("removals", "--db", database, "--json").stdout == "[]\n"

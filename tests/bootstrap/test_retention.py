@@ -18,6 +18,7 @@ from evidence_courier.delivery import retention
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.retention import Part
 from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.ports.logger import DutyFailed
 from evidence_courier.ports.removal import Removal, Removed
 from evidence_courier.ports.store import UploadStore
 from evidence_courier.testing import MemoryStore
@@ -293,3 +294,37 @@ def test_a_tenant_whose_records_cannot_be_removed_stops_no_other(house: House) -
     store = Counting("t-7")
     asyncio.run(of_many_tenants(house, store))
     assert {row.tenant_id for row in store.removals()} == {*house.tenants} - {"t-7"}
+
+
+class Together(Counting):
+    """Refuses to remove anything of one tenant, and something of another tenant together with
+    others."""
+
+    def __init__(self, broken: str, alone: str) -> None:
+        super().__init__(broken)
+        self._alone, self._together = alone, False
+
+    @contextmanager
+    def transaction(self, *_: object) -> Iterator[None]:
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+
+    def remove(self, removal: Removal) -> Removed:
+        if self._together and removal.tenant_id == self._alone:
+            raise StoreError("not together with others")
+        return super().remove(removal)
+
+
+def test_a_pass_tells_of_what_a_batch_could_not_remove(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if all of a later batch could be removed, each alone."""
+    monkeypatch.setattr(retention, "REMOVED_AT_ONCE", 3)
+    store = Together("t-0", "t-39")
+    asyncio.run(of_many_tenants(house, store))
+    assert {row.tenant_id for row in store.removals()} == {*house.tenants} - {"t-0"}
+    said = [one.reason for one in house.logger.events if isinstance(one, DutyFailed)]
+    assert said and all("it cannot be removed" in one for one in said)

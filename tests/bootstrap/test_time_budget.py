@@ -159,7 +159,8 @@ def test_attempts_end_it_if_they_are_used_up_first(delivered: Any) -> None:
 
 def test_time_ends_it_if_that_is_over_first(delivered: Any) -> None:
     found = delivered(BOTH)
-    told = "given up: its next attempt would have been later than `give_up_after`"
+    told = "given up: the next attempt would be later than 2h after the first (`give_up_after`)"
+    assert what_happened(found).count("give_up_after") == 1
     assert told in what_happened(found)
     tried = [one.started_at for one in found.history]
     assert (found.status, found.out_of_time) == ("failed", True)
