@@ -7,6 +7,7 @@
 - What was sent again out of a doubt is marked as a possible duplicate.
 - No action reached another tenant's upload.
 - Whether it has succeeded, with what receipt, is what its attempts, look-ups and people say.
+- How it stands otherwise can follow from its last attempt, or from what a person did since.
 """
 
 from __future__ import annotations
@@ -19,10 +20,21 @@ from attrs import frozen
 from ..retention import ERASED
 from .actions import Action
 from .attempt import Attempt
+from .failure import Concern, Failure, FailureKind
 from .status import ActionRow
 from .transitions import receipt_of_attestation
-from .upload import Failed, FailedReason, Sending, Succeeded, Upload
-from .verdict import Delivered, Processing, Receipt, Recovered, Unclear
+from .upload import (
+    Failed,
+    FailedReason,
+    Held,
+    Queued,
+    Sending,
+    Succeeded,
+    Upload,
+    Waiting,
+    cause_of,
+)
+from .verdict import Delivered, Processing, Receipt, Recovered, Rejected, Unclear, word_of
 
 _RESOLVING = ("partly", "refused")
 
@@ -83,6 +95,7 @@ def contradictions(record: Record) -> Iterator[str]:
     """What of the upload's row cannot be so by its attempts, look-ups and actions."""
     yield from _unended(record)
     yield from _unproven(record)
+    yield from _unfollowed(record)
 
 
 def _unended(record: Record) -> Iterator[str]:
@@ -118,9 +131,74 @@ def _unproven(record: Record) -> Iterator[str]:
     proofs += ["a look-up found it"] * was_found + ["a person attested it"] * bool(attested)
     if proofs:
         yield f"{proofs[0]}, and it has not succeeded"
+
+
+def _unfollowed(record: Record) -> Iterator[str]:
+    """What of an upload that has not succeeded does not follow from what came last."""
+    upload, acts = record.upload, record.actions
+    state, tally = upload.state, upload.tally
+    if isinstance(state, Succeeded | Sending):
+        return
     is_abandoned = isinstance(state, Failed) and state.reason is FailedReason.ABANDONED
-    if is_abandoned and all(one.action != Action.ABANDON.value for one in record.actions):
-        yield "it stands as abandoned, and nothing is recorded of who abandoned it"
+    was_abandoned = bool(acts) and acts[-1].action == Action.ABANDON.value
+    if is_abandoned and not was_abandoned:
+        came_last = f"the last action is {acts[-1].action}" if acts else ""
+        what = came_last or "nothing is recorded of who abandoned it"
+        yield f"it stands as abandoned, and {what}"
+    if was_abandoned and not is_abandoned:
+        yield f"the last action is abandon, and it is {upload.status.value}"
+    if isinstance(state, Queued) and tally.spent:
+        yield f"it is queued, and {tally.spent} attempts of its budget are spent"
+    last = next((one for one in record.attempts[::-1] if one.number == tally.attempts), None)
+    if is_abandoned or was_abandoned or (last is None and tally.attempts):
+        return
+    cause = cause_of(state)
+    if last is None:
+        if isinstance(state, Held | Waiting) and cause and cause.kind.concern is Concern.UPLOAD:
+            yield f"it is {upload.status.value} after {cause.kind.value}, and was never tried"
+        if isinstance(state, Failed) and state.reason is FailedReason.EXHAUSTED:
+            yield "it has failed as its attempts were used up, and was never tried"
+    elif not _was_requeued(record, last):
+        yield from _unlike_last(record, last)
+
+
+def _was_requeued(record: Record, last: Attempt) -> bool:
+    """Whether a person or a courier took it up again after that attempt. The moments do not say so
+    if the clock was set back meanwhile."""
+    set_back = record.upload.updated_at < last.ended_at
+    acts = [one for one in record.actions if one.action != Action.ABANDON.value]
+    return any(set_back or one.at >= last.ended_at for one in acts)
+
+
+def _unlike_last(record: Record, last: Attempt) -> Iterator[str]:
+    """What of an upload does not follow from its last attempt, if no one took it up after that."""
+    upload, state, result = record.upload, record.upload.state, last.result
+    if isinstance(result, Receipt):  # see `_unproven`
+        return
+    kind, words = result.kind, {word for _, word in record.look_ups}
+    ended = f"its last attempt, {last.number}, ended {word_of(last.verdict)} ({kind.value})"
+    cause, was_rejected = cause_of(state), isinstance(last.verdict, Rejected)
+    reason = state.reason if isinstance(state, Failed) else None
+    is_rejected = reason is FailedReason.REJECTED
+    its_kind = cause.kind if cause else None
+    of_others = its_kind and its_kind.concern is not Concern.UPLOAD
+    if was_rejected and kind.concern is not Concern.TARGET:
+        if not is_rejected or its_kind is not kind:
+            yield f"{ended}, and it is {upload.status.value}{_for(cause)}"
+    elif is_rejected and its_kind is kind and not (of_others or words & {"refused"}):
+        yield f"{ended}, and it has failed as if it was rejected"
+    elif isinstance(state, Held) and not of_others and not (_doubtful(last) or words):
+        yield f"{ended}, and it is held for a person"
+    elif (
+        (isinstance(state, Waiting) or reason is FailedReason.EXHAUSTED)
+        and its_kind not in (kind, FailureKind.STILL_PROCESSING if words else None)
+        and not of_others
+    ):
+        yield f"{ended}, and it is {upload.status.value}{_for(cause)}"
+
+
+def _for(cause: Failure | None) -> str:
+    return "" if cause is None else f" for {cause.kind.value}"
 
 
 def _unlike(

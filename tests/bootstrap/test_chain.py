@@ -223,6 +223,14 @@ def test_a_field_is_checked_with_openssl_alone(database: str) -> None:
             "evidence 'ev-1' at sprinto: attempt 1 was begun, and nothing is recorded of its end",
         ),
         ("DELETE FROM uploads", "row 1 of attempts belongs to no row of uploads"),
+        (
+            "UPDATE attempts SET verdict = 'rejected', kind = 'refused', message = 'no',"
+            " receipt_reference = NULL, receipt_message = NULL WHERE number = 2;"
+            "UPDATE uploads SET state = 'queued', status = 'pending', due = updated_at, spent = 0,"
+            " receipt_reference = NULL, receipt_message = NULL",
+            "evidence 'ev-1' at sprinto: its last attempt, 2, ended rejected (refused),"
+            " and it is pending",
+        ),
     ],
 )
 def test_a_row_that_its_records_contradict_is_named(
@@ -233,7 +241,7 @@ def test_a_row_that_its_records_contradict_is_named(
     with closing(SqliteStore(path)) as store:
         settled(store, "ev-1")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(statement)
+        connection.executescript(statement)
     result = verified(path)
     assert result.exit_code == 1
     assert said in result.stdout

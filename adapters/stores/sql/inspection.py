@@ -48,7 +48,7 @@ HISTORY = {
 }
 _MOMENT = re.compile(r"; |, (?:until|at) ")
 """Where in the words for a wait its moment begins."""
-_TEXTS = {
+TEXTS = {
     "uploads": "error_message error_detail receipt_reference receipt_message progress settings",
     "attempts": "message detail receipt_reference receipt_message request_id",
     "look_ups": "message",
@@ -265,7 +265,7 @@ def _secrets(database: Inspected, secrets: Collection[Secret]) -> Iterator[str]:
             return any(one in text for one in whole)
         return redactor.text(text) != text
 
-    for table, names in _TEXTS.items():
+    for table, names in TEXTS.items():
         with database.reading() as session:
             last = session.ask(_LAST.format(table))[0]["last"]
         columns = ", ".join(names.split())

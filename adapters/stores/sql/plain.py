@@ -36,7 +36,9 @@ AND not_before IS NULL AND {is_moment("started_at")} AND {is_moment("ended_at")}
     AND COALESCE(said, '') = COALESCE(receipt_message, '')
     OR state = 'failed' AND error_kind IN ({_KINDS})
     AND reason IN ({_words(one.value for one in FailedReason if one is not FailedReason.ABANDONED)})
-    AND delivered = 0)
+    AND delivered = 0 AND EXISTS (SELECT 1 FROM attempts AS last WHERE last.upload_id = uploads.id
+        AND last.number = uploads.attempts AND last.kind = error_kind
+        AND (last.verdict = 'rejected') = (reason = 'rejected')))
 AND status = state AND spent <= attempts AND spent <= budget
 AND plain_ones = attempts AND all_of_them = attempts AND different = attempts
 AND lowest = 1 AND highest = attempts

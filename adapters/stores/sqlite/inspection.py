@@ -9,10 +9,12 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 
+from ....domain.arguments import NO_TEXT
 from ....domain.secrets.secret import Secret
-from ..rows import Row, key_of
+from ..rows import KEY, Row, key_of
 from ..sql.inspection import (
     HISTORY,
+    TEXTS,
     Breach,
     Inspected,
     Inspection,
@@ -20,9 +22,10 @@ from ..sql.inspection import (
     look_through,
     unproven,
 )
+from ..sql.naming import DOCUMENT
 from ..sql.plain import not_plain
 from ..sql.session import Session
-from ..sql.statements import SETTLED
+from ..sql.statements import SETTLED, list_of
 from .database import COURIERS
 from .documents import STILL_WITH_FILE, WITH_FILE, DocumentFolder, names_recorded
 from .liveness import lives
@@ -40,6 +43,11 @@ def _is_moment(name: str) -> str:
     shape = f"{'?' * 10}T{'?' * 8}.{'[0-9]' * 6}Z"
     return f"({name} GLOB '{shape}' AND date({name}, '+0 days') = substr({name}, 1, 10))"
 
+
+_TEXTS = (*KEY, "session_id", "subject", "subject_email", *DOCUMENT[:3], *TEXTS["uploads"].split())
+_NOT_ASCII = f"SELECT {list_of(_TEXTS)} FROM uploads WHERE " + " OR ".join(
+    f"{name} GLOB '*[^ -~]*'" for name in _TEXTS
+)
 
 NOT_PLAIN = not_plain(_is_moment, lambda name: f"date({name}, '+0 days') = {name}")
 
@@ -74,6 +82,7 @@ def _inspected(path: str, busy_timeout: float) -> Iterator[Inspected]:
 def _own(folder: DocumentFolder) -> Callable[[Session], Iterator[Breach]]:
     def found(session: Session) -> Iterator[Breach]:
         yield from (Breach(None, what) for what in _damage(session))
+        yield from _not_texts(session)
         yield from _misplaced(session, folder)
 
     return found
@@ -86,6 +95,14 @@ def _damage(session: Session) -> Iterator[str]:
     for row in session.ask("PRAGMA foreign_key_check"):
         if row["table"] not in HISTORY:  # these are looked at in any database
             yield f"row {row['rowid']} of {row['table']} belongs to no row of {row['parent']}"
+
+
+def _not_texts(session: Session) -> Iterator[Breach]:
+    """What stands for a text of an upload and is none. Letters of ASCII alone are one."""
+    for row in session.ask(_NOT_ASCII):
+        if bad := [name for name in _TEXTS if str(row[name]).startswith(NO_TEXT)]:
+            what = f"these texts of its record are not UTF-8: {', '.join(bad)}"
+            yield Breach(key_of(row), f"{what}: write them anew in the table `uploads`")
 
 
 def _lives_in(folder: str) -> Callable[[Session], Lives]:

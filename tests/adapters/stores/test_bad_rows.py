@@ -12,7 +12,7 @@ import pytest
 from attrs import frozen
 from postgres_server import server
 
-from evidence_courier.adapters.stores.databases import open_store, unproven
+from evidence_courier.adapters.stores.databases import inspect, open_store, unproven
 from evidence_courier.adapters.stores.sql.store import SqlStore
 from evidence_courier.delivery.chain import faults_of
 from evidence_courier.domain.errors import StoreError
@@ -111,6 +111,23 @@ def test_what_is_not_utf8_is_named_and_the_others_go_on(
         said = [*faults, *(str(one) for one in unproven(name, None))]
         assert any("ev-1" in one for one in said)
         assert store.health(AT).counts
+
+
+@pytest.mark.parametrize("column", ["subject", "subject_email", "session_id", "error_message"])
+def test_a_text_that_is_not_utf8_is_named_by_invariants(tmp_path: Path, column: str) -> None:
+    """Also one that is read by nothing else, of a record that is right in all else."""
+    name = str(tmp_path / "courier.db")
+    with closing(open_store(name, clock=FakeClock(AT))) as store:
+        assert isinstance(store, SqlStore)
+        settled(store, "ev-1")
+        settled(store, "ev-2", "globex")
+    with closing(sqlite3.connect(name, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE uploads SET {column} = CAST(x'61ff' AS TEXT) WHERE id = 1")
+        connection.execute("UPDATE uploads SET subject = 'Zo\u00eb' WHERE id = 2")
+    said = [str(one) for one in inspect(name, (), lambda done, of: None).breaches]
+    (named,) = (one for one in said if "UTF-8" in one)
+    assert "ev-1" in named
+    assert f"not UTF-8: {column}" in named
 
 
 def test_a_person_whose_record_cannot_be_read_is_not_erased_in_part(damaged: Damaged) -> None:

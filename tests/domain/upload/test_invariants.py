@@ -17,12 +17,14 @@ from evidence_courier.domain.upload.transitions import Rules, advance
 from evidence_courier.domain.upload.upload import (
     Failed,
     FailedReason,
+    Held,
     Queued,
     Sending,
     Succeeded,
     Tally,
     Upload,
     UploadKey,
+    Waiting,
     new_upload,
 )
 from evidence_courier.domain.upload.verdict import (
@@ -78,6 +80,16 @@ def record(of: Upload, *attempts: Attempt, **more: Any) -> Record:
         budget=more.pop("budget", 5),
         **more,
     )
+
+
+REFUSED = Failure(FailureKind.REFUSED, "no")
+REVIEW = Failure(FailureKind.CHECK_IN_REVIEW, "in review")
+LOCKED = Failure(FailureKind.ACCOUNT_LOCKED, "locked")
+GONE = Failure(FailureKind.DOCUMENT_GONE, "gone")
+
+
+def act(word: str, seconds: float) -> ActionRow:
+    return ActionRow(at=later(seconds), action=word, by="kim", reason="why")
 
 
 TWO = {"attempts": 2, "spent": 2}
@@ -141,6 +153,28 @@ SOUND = {
     "a delivery whose attempts were pruned": record(
         upload(Succeeded(Receipt("7")), **TWO), pruned=True
     ),
+    "what was parked, and waits": record(
+        upload(Waiting(later(999), REVIEW), attempts=1), attempt(1, Rejected, failure=REVIEW)
+    ),
+    "what was rejected, and retried": record(
+        upload(Queued(later(400)), attempts=1),
+        attempt(1, Rejected, failure=REFUSED),
+        actions=[act("retry", 300)],
+    ),
+    "the same after the clock was set back": record(
+        evolve(upload(Queued(later(10)), attempts=1), updated_at=later(10)),
+        attempt(1, Rejected, failure=REFUSED),
+        actions=[act("retry", 10)],
+    ),
+    "what waits after a failure, held by a block": record(
+        upload(Held(LOCKED), attempts=1, spent=1), attempt(1)
+    ),
+    "an unclear one that is held": record(
+        upload(Held(TIMEOUT), attempts=1, spent=1), attempt(1, Unclear)
+    ),
+    "what no longer fits": record(
+        upload(Failed(FailedReason.REJECTED, GONE), attempts=1, spent=1), attempt(1)
+    ),
     "late news while another was under way": record(
         upload(Succeeded(Receipt()), **TWO),
         attempt(1, Recovered),
@@ -158,7 +192,7 @@ def test_a_sound_record_has_no_breach(name: str) -> None:
 UNSOUND = {
     "its courier is gone": record(upload(SENDING_2, **TWO), attempt(1)),
     "attempt 2 delivered it, and it has not succeeded": record(
-        upload(Queued(AT), **TWO), attempt(1), attempt(2, Delivered)
+        upload(Queued(AT), attempts=2), attempt(1), attempt(2, Delivered)
     ),
     "a look-up found it, and it has not succeeded": record(
         upload(**TWO), attempt(1), attempt(2), look_ups=[(later(300), "found")]
@@ -177,6 +211,43 @@ UNSOUND = {
     "it stands as abandoned, and nothing is recorded of who abandoned it": record(
         upload(Failed(FailedReason.ABANDONED, TIMEOUT), **TWO), attempt(1), attempt(2)
     ),
+    "(refused), and it is pending": record(
+        upload(Queued(AT), attempts=1), attempt(1, Rejected, failure=REFUSED)
+    ),
+    "its last attempt, 1, ended rejected (refused), and it is retrying for refused": record(
+        upload(Waiting(AT, REFUSED), attempts=1, spent=1), attempt(1, Rejected, failure=REFUSED)
+    ),
+    "(refused), and it is failed for timeout": record(
+        upload(Failed(FailedReason.REJECTED, TIMEOUT), attempts=1, spent=1),
+        attempt(1, Rejected, failure=REFUSED),
+    ),
+    "(refused), and it is held for refused": record(
+        evolve(upload(Held(REFUSED), attempts=1, spent=1), updated_at=later(110)),
+        attempt(1, Rejected, failure=REFUSED),
+        actions=[act("retry", 50)],
+    ),
+    "ended deferred (timeout), and it has failed as if it was rejected": record(
+        upload(Failed(FailedReason.REJECTED, TIMEOUT), attempts=1, spent=1), attempt(1)
+    ),
+    "ended deferred (timeout), and it is held for a person": record(
+        upload(Held(TIMEOUT), attempts=1, spent=1), attempt(1)
+    ),
+    "ended deferred (timeout), and it is failed for refused": record(
+        upload(Failed(FailedReason.EXHAUSTED, REFUSED), attempts=1, spent=1), attempt(1)
+    ),
+    "it is queued, and 1 attempts of its budget are spent": record(
+        upload(Queued(AT), attempts=1, spent=1), attempt(1)
+    ),
+    "the last action is abandon, and it is pending": record(
+        upload(Queued(AT), attempts=1), attempt(1), actions=[act("abandon", 300)]
+    ),
+    "it stands as abandoned, and the last action is retry": record(
+        upload(Failed(FailedReason.ABANDONED, TIMEOUT), attempts=1, spent=1),
+        attempt(1),
+        actions=[act("abandon", 300), act("retry", 400)],
+    ),
+    "it is held after timeout, and was never tried": record(upload(Held(TIMEOUT))),
+    "its attempts were used up, and was never tried": record(upload()),
     "attempt 3 was begun, and nothing is recorded of its end": record(
         upload(Succeeded(Receipt()), attempts=3, spent=3),
         *(attempt(1), attempt(2, Delivered)),

@@ -45,7 +45,7 @@ SETTLED = {
 }
 ENDS = {
     "succeeded": {"receipt_message": "taken"},
-    "failed": {"reason": "rejected", "error_kind": "server_error", "error_message": "no"},
+    "failed": {"reason": "exhausted", "error_kind": "server_error", "error_message": "no"},
 }
 
 
