@@ -55,6 +55,18 @@ class StoredDocument:
         """Whether this is the document itself, and not what it is made of."""
         return self.path is None and self.media_type != RECORD_TYPE
 
+    def in_words(self, status: Status, *, is_kept: bool) -> str:
+        """Where the document of an upload in this status is, for a person."""
+        what = ", ".join(filter(None, (self.filename, self.media_type, f"{self.size:,} bytes")))
+        if self.source is not None:
+            return f"{what}: in the host's own storage"
+        if self.path is not None:
+            return "not read yet: a file of the host's"
+        if not is_kept:
+            gone = "delivered, and not kept" if status is Status.SUCCEEDED else "removed"
+            return f"{what}: {gone}"
+        return f"{what}: kept" if self.is_made else "kept: the record that it is made of"
+
 
 @frozen(kw_only=True)
 class Dossier:

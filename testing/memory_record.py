@@ -101,7 +101,9 @@ class MemoryRecord:
             for look in self.look_ups
         )
         running = running_attempt(self.upload.state, status, self.courier_id)
-        return details_of(status, self.attempts, actions, look_ups, running)
+        word, is_kept = self.upload.status, self.content is not None
+        document = self.dossier.document.in_words(word, is_kept=is_kept)
+        return details_of(status, document, self.attempts, actions, look_ups, running)
 
     def name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
         """Give it the key with its provider, and what the provider's integration is."""

@@ -41,6 +41,7 @@ _TALLY = tuple(
 )
 _FAILURE = ("message", "http_status", "retry_after", "detail")
 _DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified", "file")
+DOCUMENT = tuple(f"document_{name}" for name in _DOCUMENT)
 CAUSE = ("error_kind", *(f"error_{name}" for name in _FAILURE))
 # What a change writes.
 CHANGING = (
@@ -62,12 +63,12 @@ STATUS = (
 BIRTH = ("digest", "evidence_date", "created_at")
 DOSSIER = (
     *"session_id subject subject_email outcome recorded_at submitted_digest".split(),
-    *(f"document_{name}" for name in _DOCUMENT),
+    *DOCUMENT,
     "settings",
 )
 ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER, "credential")
 # What a document that was made later changes.
-MADE = ("digest", *(f"document_{name}" for name in _DOCUMENT))
+MADE = ("digest", *DOCUMENT)
 # What the beginning of an attempt writes beside the status, which it seldom changes: an index is
 # written anew for each of its columns that a statement names.
 _PLACE_OF_STATUS = CHANGING.index("status")
@@ -338,9 +339,14 @@ def status_of(row: Row, state: State, outlook: Outlook | None) -> UploadStatus:
     )
 
 
+def document_of(row: Row) -> StoredDocument:
+    """The document in the columns of DOCUMENT."""
+    return StoredDocument(**{name: row[f"document_{name}"] for name in _DOCUMENT})
+
+
 def open_upload_of(row: Row) -> Entry:
     """The upload with its dossier in the columns of OPEN."""
-    document = StoredDocument(**{name: row[f"document_{name}"] for name in _DOCUMENT})
+    document = document_of(row)
     dossier = Dossier(
         session_id=row["session_id"],
         subject=row["subject"],

@@ -301,6 +301,7 @@ _FACTS: Columns = {
     **{name: _COLUMNS[name] for name in _FIRST},
     **_COLUMNS,
     "evidence date": lambda details: details.evidence_date.isoformat(),
+    "document": lambda details: details.document,
     "digest": lambda details: details.digest,
     "created": lambda details: moment(details.created_at),
     "updated": lambda details: moment(details.updated_at),

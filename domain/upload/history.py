@@ -21,6 +21,7 @@ from .verdict import word_of
 
 def details_of(
     status: UploadStatus,
+    document: str,
     attempts: Iterable[Attempt],
     actions: Iterable[ActionRow],
     look_ups: Iterable[LookUpRow],
@@ -30,6 +31,7 @@ def details_of(
     which they were recorded."""
     return UploadDetails(
         **{field.name: getattr(status, field.name) for field in fields(UploadStatus)},
+        document=document,
         history=tuple(map(_attempt_row, attempts)),
         actions=tuple(actions),
         look_ups=tuple(look_ups),

@@ -152,8 +152,10 @@ class RunningAttempt:
 
 @frozen(kw_only=True)
 class UploadDetails(UploadStatus):
-    """How one upload stands, and its history; the attempt that is `running`, if there is one."""
+    """How one upload stands, and its history; the attempt that is `running`, if there is one.
+    `document` says in words where the document is."""
 
+    document: str
     running: RunningAttempt | None = None
     history: tuple[AttemptRow, ...]
     actions: tuple[ActionRow, ...]

@@ -21,7 +21,17 @@ from ....domain.upload.upload import Status, UploadKey
 from ....ports.chain import ChainPage, Unlinked
 from ....ports.records import ActedOn, Entry
 from ....ports.removal import NamingTexts, PersonsUpload, RemovalRow, SettledPage
-from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of, state_of
+from ..rows import (
+    Row,
+    action_of,
+    attempt_of,
+    document_of,
+    key_of,
+    look_up_of,
+    moment,
+    open_upload_of,
+    state_of,
+)
 from . import chain, health, lists, naming, pauses, reads, removal
 from .gates import blocks_of
 from .session import Readers, Session
@@ -151,11 +161,11 @@ class SqlReader:
             actions = sorted((*acted, *paused, *removed), key=lambda row: row.at)
             look_ups = [look_up_of(row) for row in session.ask(reads.LOOK_UPS, its)]
             (status,) = reads.statuses_of(session, rows[-1:], now)
-            (courier,) = session.ask(reads.COURIER_OF, its)
-            running = running_attempt(
-                state_of(rows[-1]), status, courier["owner"], _name_of(courier)
-            )
-            return details_of(status, attempts, actions, look_ups, running)
+            (beside,) = session.ask(reads.BESIDE, its)
+            running = running_attempt(state_of(rows[-1]), status, beside["owner"], _name_of(beside))
+            is_kept, word = bool(beside["is_kept"]), Status(status.status)
+            document = document_of(beside).in_words(word, is_kept=is_kept)
+            return details_of(status, document, attempts, actions, look_ups, running)
 
     def fingerprint_key(self) -> bytes:
         with self._readers.reading() as session:

@@ -15,6 +15,7 @@ from ....domain.upload.status import Outlook, UploadStatus
 from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.records import Entry
 from ..rows import (
+    DOCUMENT,
     KEY,
     OPEN,
     STATUS,
@@ -29,7 +30,7 @@ from ..rows import (
 )
 from .gates import lines_of
 from .session import Batch, Each, Session
-from .statements import SELECT_OF_EVIDENCE, SELECT_UPLOADS, list_of
+from .statements import SELECT_OF_EVIDENCE, SELECT_UPLOADS, SETTLED, list_of
 
 EVER_SINCE = moment(datetime.min.replace(tzinfo=UTC))
 
@@ -148,10 +149,13 @@ HISTORY, ACTIONS, LOOK_UPS = (
     for table in ("attempts", "actions", "look_ups")
 )
 
-COURIER_OF = (
-    "SELECT uploads.owner, couriers.host, couriers.pid FROM uploads"
+BESIDE = (
+    f"SELECT uploads.owner, couriers.host, couriers.pid, {list_of(DOCUMENT)},"
+    f" document_file NOT LIKE '{SETTLED}%' OR EXISTS (SELECT 1 FROM documents"
+    " WHERE upload_id = uploads.id) AS is_kept FROM uploads"
     " LEFT JOIN couriers ON couriers.id = uploads.owner WHERE uploads.id = :id"
 )
+"""What is shown of one upload beside its status: its courier and its document."""
 
 
 def recorded(session: Session, keys: Iterable[UploadKey]) -> dict[UploadKey, Entry]:
