@@ -22,6 +22,7 @@ from .sqlite import open_for_reading as open_sqlite
 from .sqlite.documents import DocumentFolder
 from .sqlite.inspection import inspect as inspect_sqlite
 from .sqlite.inspection import unproven_in as unproven_in_sqlite
+from .sqlite.removal import delete_aside as delete_aside_of_sqlite
 from .sqlite.removal import vacuum as vacuum_sqlite
 
 # What is a path in any case.
@@ -134,6 +135,15 @@ def aside_of(database: str) -> Sequence[str]:
     if not os.path.isdir(folder):
         return []
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+
+
+def delete_aside(database: str) -> int:
+    """Delete these, as far as no record names them by now; how many they were.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    return 0 if is_postgres(database) else delete_aside_of_sqlite(database)
 
 
 def vacuum(database: str) -> None:

@@ -95,4 +95,9 @@ VACUUM = _command(
     free space as the database has. Backups hold what was removed until they are deleted.
     """,
     *_RECORDS,
+    _option(
+        "--aside",
+        "Delete the documents, too, that belong to no record and may name anyone.",
+        is_flag=True,
+    ),
 )

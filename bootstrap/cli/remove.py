@@ -16,7 +16,7 @@ from typing import NoReturn
 import attrs
 import click
 
-from ...adapters.stores.databases import aside_of, is_postgres
+from ...adapters.stores.databases import aside_of, delete_aside, is_postgres
 from ...adapters.stores.databases import vacuum as vacuum_database
 from ...delivery.retention import (
     LOOKED_AT,
@@ -279,7 +279,7 @@ def _advice(place: Place) -> str:
         folder, many = os.path.dirname(aside[0]), number_of(len(aside), "document")
         of_no_record = (
             f"; {many} in {folder} may name anyone, since no record says of whom they are: look at "
-            "them and delete them"
+            "them, and say `evidence-courier vacuum --aside`, which deletes them"
         )
     return (
         f"The disk may hold it in {what} until `evidence-courier vacuum` was run; backups hold it "
@@ -315,7 +315,10 @@ def _print_in_lines(row: RemovalRow) -> None:
     )
 
 
-def vacuum(*, place: Place) -> None:
+def vacuum(*, place: Place, aside: bool) -> None:
     """Write the database anew, without what was removed."""
     vacuum_database(place.database)
-    say("the database holds nothing of what was removed; backups may")
+    deleted = ""
+    if aside:
+        deleted = f"; {number_of(delete_aside(place.database), 'document')} of no record deleted"
+    say(f"the database holds nothing of what was removed{deleted}; backups may")

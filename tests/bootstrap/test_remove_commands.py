@@ -18,6 +18,7 @@ from evidence_courier import Records
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli import watch
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.ports.documents import LARGE
 from evidence_courier.testing import FakeClock
 
 LONG_AGO = FakeClock().now() - timedelta(days=4000)
@@ -118,6 +119,27 @@ def test_erase_says_that_documents_of_no_record_are_left(database: str) -> None:
     (aside / "one").write_bytes(b"%PDF")
     result = erase(database, "--yes")
     assert f"1 document in {aside.resolve()} may name anyone" in result.stderr
+    assert "1 document of no record deleted" in run("vacuum", "--db", database, "--aside").stderr
+    assert list(aside.iterdir()) == []
+    assert "anyone" not in erase(database, "--yes").stderr
+
+
+def test_a_document_aside_that_a_record_needs_is_not_deleted(tmp_path: Path) -> None:
+    """As after a backup was put back: the record reads it from there."""
+    house = House(tmp_path / "courier.db")
+
+    async def story() -> None:
+        async with house.courier(keep_documents=True) as courier:
+            await courier.submit(evidence(content=bytes(LARGE + 1))).settled()
+
+    asyncio.run(story())
+    folder = Path(f"{house.database}-documents")
+    (file,) = (one for one in folder.iterdir() if "." not in one.name)
+    (folder / "aside").mkdir()
+    file.rename(folder / "aside" / file.name)
+    result = run("vacuum", "--db", str(house.database), "--aside")
+    assert "; 0 documents of no record deleted" in result.stderr
+    assert [one.name for one in (folder / "aside").iterdir()] == [file.name]
 
 
 def test_erase_says_what_went_and_what_to_do_next(

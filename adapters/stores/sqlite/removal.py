@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import os
+from contextlib import closing, suppress
 
 from ..trouble import RefusedError
+from .documents import DocumentFolder, names_recorded
 from .opening import resolved, writing_connection
+from .readers import SqliteReaders
 from .trouble import trouble
 
 BUSY = 10.0
@@ -23,3 +26,16 @@ def vacuum(path: str) -> None:
                 "it was read all the time, and its log could not be emptied: try again",
                 passing=True,
             )
+
+
+def delete_aside(path: str) -> int:
+    """Delete the documents that were moved aside and that no record needs; how many they were."""
+    folder, deleted = DocumentFolder(resolved(path)).aside, 0
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    with closing(SqliteReaders(path, BUSY)) as readers, readers.reading() as session:
+        needed = names_recorded(session, names)
+    for name in {*names} - needed:
+        with suppress(OSError):
+            os.unlink(os.path.join(folder, name))
+            deleted += 1
+    return deleted
