@@ -169,13 +169,25 @@ class Retention:
 class Names:
     """What a person is called in records: their id and addresses."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        written = (one for name in names if name.strip() for one in as_written(name))
-        self.names = tuple(sorted({_form(one) for one in written}))
+    def __init__(self, names: Iterable[str], of_another: Iterable[str] = ()) -> None:
+        self.names = _forms(names)
+        longer = {
+            one
+            for one in _forms(of_another)
+            if one not in self.names and any(_stands_in(name, one) for name in self.names)
+        }
+        self._longer = longer and re.compile(rf"\b(?:{'|'.join(map(re.escape, longer))})\b")
+
+    def of_another(self, names: Iterable[str]) -> Names:
+        """The same for texts that are about another person, who is called so: jane.doe there is not
+        taken for jane."""
+        return Names(self.names, names)
 
     def stand_in(self, text: str) -> bool:
         """Whether a text names the person: as a word, so that u-1 is not found in u-12."""
         formed = _form(text)
+        if self._longer:
+            formed = self._longer.sub(" ", formed)
         return any(_stands_in(name, formed) for name in self.names)
 
     def are_part_of(self, text: str) -> bool:
@@ -184,6 +196,11 @@ class Names:
             name in _form(text) if len(name) >= _LONG_ENOUGH else self.stand_in(text)
             for name in self.names
         )
+
+
+def _forms(names: Iterable[str]) -> tuple[str, ...]:
+    written = (one for name in names if name.strip() for one in as_written(name))
+    return tuple(sorted({_form(one) for one in written}))
 
 
 def same_name(one: str, other: str) -> bool:

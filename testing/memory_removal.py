@@ -190,7 +190,8 @@ class MemoryRemovals(MemoryInspection):
         return [one for key, one in self._records.items() if tenant_key(key.tenant_id) == whose]
 
 
-def _blank_record(record: MemoryRecord, names: Names) -> int:
+def _blank_record(record: MemoryRecord, called: Names) -> int:
+    names = called.of_another(_names_of(record))
     return _blank_actions(record, names) + _blank(record, names)
 
 

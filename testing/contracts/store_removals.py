@@ -15,7 +15,7 @@ from ...domain.upload.actions import Person
 from ...domain.upload.events import AttemptEnded
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.find import Find
-from ...domain.upload.status import ActionRow
+from ...domain.upload.status import ActionRow, StatusError
 from ...domain.upload.upload import Failed, FailedReason, UploadKey
 from ...domain.upload.verdict import Rejected
 from ...ports.records import Added, Begun, Change, Conflict, Entry, Known, LookUp
@@ -30,6 +30,7 @@ MAIL = "Jane@example.com"
 DPO = Person("data protection", "request 4711")
 ALL = frozenset(Part)
 PERSONAL = frozenset({Part.PERSONAL})
+LONGER = ("jane.doe-1", "no user jane.doe")
 NONE = dict.fromkeys(Part, 0)
 
 
@@ -367,6 +368,16 @@ class RemovalRules(GateRules):
             same(store.remove(evolve(late, texts=found)).texts, 8)
             must(JANE.upper() not in repr(store.show("acme", "ev-2", AT)), "it is named still")
             same(store.remove(evolve(late, texts=found)).texts, 0)
+
+    def test_a_longer_name_of_another_person_is_not_the_persons(self) -> None:
+        with self._store() as store:
+            settled(store, of_jane("jane.doe-1", "jane.doe"), fails="no user jane.doe")
+            settled(store, of_jane("ev-2", "kim"), fails="Jane, or jane.doe, is unknown")
+            store.remove(removal(store, [], names=["jane"]))
+            longer, other = (there(store.show("acme", one, AT)) for one in ("jane.doe-1", "ev-2"))
+            same((longer.evidence_id, a(StatusError, longer.error).message), LONGER)
+            same(a(StatusError, other.error).message, ERASED)
+            same(store.naming("acme", ["jane"], ()).count, 0)
 
     def test_a_person_goes_from_what_people_have_paused(self) -> None:
         with self._store() as store:

@@ -138,3 +138,19 @@ def test_an_erased_id_tells_nothing_and_is_always_the_same() -> None:
     assert "jane" not in made
     others = [(b"other", "acme", "course-jane"), (b"key", "b", "course-jane")]
     assert made not in [erased_id(*other) for other in others]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("no user jane.doe", False),
+        ("Jane.Doe@example.com is unknown", False),
+        ("jane.doe, and jane", True),
+        ("jane.doering", True),
+        ("jane.pdf", True),
+        ("by jane.", True),
+    ],
+)
+def test_what_is_about_another_person_may_have_a_longer_name(text: str, found: bool) -> None:
+    names = Names(["jane"]).of_another(["jane.doe", "jane.doe@example.com", "jane"])
+    assert names.stand_in(text) is found

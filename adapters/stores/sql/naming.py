@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -47,10 +47,15 @@ class Texts:
         is_settled = f" AND {_IS_SETTLED.format('uploads')}" if self.of_settled else ""
         again = Batch(
             (self.identity,),
-            f"SELECT {self.table}.{self.identity} AS id, {columns} FROM given CROSS JOIN"
+            f"SELECT {self.table}.{self.identity} AS id, {self._upload} AS upload, {columns}"
+            " FROM given CROSS JOIN"
             f" {self.table} ON {self.table}.{self.identity} = given.{self.identity}{is_settled}",
         )
         object.__setattr__(self, "again", again)
+
+    @property
+    def _upload(self) -> str:
+        return self.upload if self.upload == "NULL" else f"{self.table}.{self.upload}"
 
     def found(self, patterns: Collection[str]) -> str:
         """The question for those that may hold one of the patterns. SQLite's LIKE takes no notice
@@ -114,6 +119,11 @@ NAMING = (
 
 
 _AT_ONCE = 50
+_PERSONS_OF = Batch(
+    ("id",),
+    "SELECT uploads.id, subject, subject_email FROM given CROSS JOIN uploads"
+    " ON uploads.id = given.id",
+)
 _IDS_OF = Batch(KEY, f"SELECT uploads.id FROM given CROSS JOIN uploads ON {SAME_KEY}")
 
 
@@ -121,17 +131,34 @@ def naming(
     session: Session, tenant_id: str, called: Sequence[str], besides: Collection[UploadKey]
 ) -> NamingTexts:
     """See `RemovalReader.naming`."""
-    names, patterns = Names(called), [*_patterns(called)]
+    patterns = [*_patterns(called)]
     left = {row["id"] for row in session.ask_all(_IDS_OF, map(key_cells, besides))}
-    found = {
-        (number, row["id"]): len(named)
+    rows = {
+        (number, row["id"]): row
         for tenant in sorted(spellings(tenant_id))
         for number, one in enumerate(NAMING)
         for some in _pieces(patterns)
         for row in session.ask(one.found(some), {**some, "tenant_id": tenant})
-        if row["upload"] not in left and (named := one.named(row, names))
+        if row["upload"] not in left
+    }
+    names = names_in(session, Names(called), rows.values())
+    found = {
+        place: len(named)
+        for place, row in rows.items()
+        if (named := NAMING[place[0]].named(row, names(row)))
     }
     return NamingTexts(sum(found.values()), called, [*found])
+
+
+def names_in(session: Session, names: Names, rows: Iterable[Row]) -> Callable[[Row], Names]:
+    """The names of a person, as they are looked for in each of some rows of NAMING: what is about
+    an upload of another person may have that one's names."""
+    ids = dict.fromkeys((row["upload"],) for row in rows if row["upload"] is not None)
+    others = {
+        row["id"]: names.of_another(one for one in (row["subject"], row["subject_email"]) if one)
+        for row in session.ask_all(_PERSONS_OF, ids)
+    }
+    return lambda row: others.get(row["upload"], names)
 
 
 def _pieces(patterns: Sequence[str]) -> Iterator[dict[str, str]]:

@@ -151,7 +151,7 @@ HISTORY, ACTIONS, LOOK_UPS = (
 
 BESIDE = (
     f"SELECT uploads.owner, couriers.host, couriers.pid, {list_of(DOCUMENT)},"
-    f" document_file NOT LIKE '{SETTLED}%' OR EXISTS (SELECT 1 FROM documents"
+    f" substr(document_file, 1, 1) <> '{SETTLED}' OR EXISTS (SELECT 1 FROM documents"
     " WHERE upload_id = uploads.id) AS is_kept FROM uploads"
     " LEFT JOIN couriers ON couriers.id = uploads.owner WHERE uploads.id = :id"
 )

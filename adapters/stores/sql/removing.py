@@ -24,7 +24,7 @@ from ....domain.retention import (
 from ....ports.removal import NamingTexts, Removal, Removed
 from ..rows import KEY, Cell, Row, key_cells, key_of, moment
 from .chain import Gone, letting_go
-from .naming import DOCUMENT, NAMING, RECEIPT, SETTLED_WORDS, Texts
+from .naming import DOCUMENT, NAMING, RECEIPT, SETTLED_WORDS, Texts, names_in
 from .reader import SqlReader
 from .removal import COUNTS, erased_key, names_of
 from .session import Batch, Cells, Database
@@ -233,11 +233,12 @@ class _Remover:
         names, places = Names(found.names), defaultdict[int, list[tuple[int | str]]](list)
         for number, identity in found.places:
             places[number].append((identity,))
-        return sum(
-            self._blank(NAMING[number], row, names)
-            for number, ids in places.items()
-            for row in self._session.ask_all(NAMING[number].again, ids)
-        )
+        many = 0
+        for number, ids in places.items():
+            rows = self._session.ask_all(NAMING[number].again, ids)
+            named = names_in(self._session, names, rows)
+            many += sum(self._blank(NAMING[number], row, named(row)) for row in rows)
+        return many
 
     def _blank(self, texts: Texts, row: Row, names: Names) -> int:
         named = texts.named(row, names)

@@ -1651,6 +1651,12 @@ class CountsThePersonsOwn(MemoryStore):
         return super().naming(tenant_id, names, [])
 
 
+@breaks("a_longer_name_of_another_person_is_not_the_persons")
+class TakesALongerNameForThePersons(MemoryStore):
+    def _search(self, tenant_id: str, called: Sequence[str]) -> int:
+        return super()._search(tenant_id, [*called, "jane.doe"])
+
+
 @breaks("a_person_goes_from_what_people_have_paused")
 class BlanksNoPause(MemoryStore):
     def _search(self, tenant_id: str, called: Sequence[str]) -> int:
