@@ -346,8 +346,8 @@ def _back_off(
     limit = rules.retry.give_up_after
     if limit is not None and is_over(rules.retry, tally.tried_since, due):
         why = f"the next attempt would be later than {shown_duration(limit)} after the first"
-        told = f"{cause.message}; given up: {why} (`give_up_after`)"
-        return _next(upload, at, Failed(FailedReason.EXHAUSTED, evolve(cause, message=told)), tally)
+        over = evolve(cause, message=f"{cause.message}; given up: {why} (`give_up_after`)")
+        return _next(upload, at, Failed(FailedReason.EXHAUSTED, over), tally)
     return _wait_or_give_up(upload, at, due, cause, tally, rules)
 
 
