@@ -48,6 +48,7 @@ KNOWN_AT_ONCE = 500
 
 LOOK_AGAIN = 1.0
 _GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
+_UNTRIED: Sequence[StatusWord] = ("pending", "skipped")
 _SAY_AGAIN = 60
 
 
@@ -175,7 +176,9 @@ class Import:
         for start in range(0, len(records), KNOWN_AT_ONCE):
             some = records[start : start + KNOWN_AT_ONCE]
             ids = [one.evidence_id for one in some]
-            known = await self.courier.statuses(tenant_id, ids)
+            found = await self.courier.statuses(tenant_id, ids)
+            # What the settings excluded is handed in again: perhaps they include it now.
+            known = {one for one, status in found.items() if status.status != Status.SKIPPED.value}
             self.known += len(known)
             self._left[tenant_id] -= len(known)
             fresh = [one for one in some if one.evidence_id not in known]
@@ -265,7 +268,7 @@ class Import:
         if untried and not done:
             found = await self.courier.statuses(tenant_id, [*untried])
             for evidence_id, status in found.items():
-                if status.status != Status.PENDING.value:
+                if status.status not in _UNTRIED:
                     untried.pop(evidence_id).cancel()
                     self._note(tenant_id, status)
 

@@ -155,6 +155,28 @@ def test_what_was_erased_and_pruned_is_not_imported_again(
     assert (again["known"], again["handed_in"], len(sandbox.received)) == (3, {}, 3)
 
 
+def test_what_the_settings_exclude_is_skipped_and_goes_in_later(
+    tenants: Path, sandbox: SprintoSandbox, database: str, tmp_path: Path
+) -> None:
+    """Once the settings include its outcome, and the same command is given again."""
+    acme = tenants / "acme.yaml"
+    block = acme.read_text()
+    acme.write_text(f"{block}    outcomes: [passed]\n")
+    some = rows(tmp_path, 4)
+    for one in some[:2]:
+        one["outcome"] = "exhausted"
+    file = write(tmp_path / "old.csv", some)
+    for known in (0, 2):
+        report = json.loads(imported(tenants, database, file, "--json").stdout)
+        handed_in = {"succeeded": 2} if known == 0 else {}
+        assert report["handed_in"] == {**handed_in, "skipped": 2}
+        assert (report["known"], len(sandbox.received)) == (known, 2)
+    acme.write_text(f"{block}    outcomes: [passed, exhausted]\n")
+    report = json.loads(imported(tenants, database, file, "--json").stdout)
+    assert (report["known"], report["handed_in"]) == (2, {"succeeded": 2})
+    assert len(sandbox.received) == 4
+
+
 def test_a_folder_is_read_with_all_that_is_below_it(
     tenants: Path, sandbox: SprintoSandbox, tmp_path: Path
 ) -> None:
