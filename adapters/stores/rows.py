@@ -391,10 +391,16 @@ def action_of(row: Row) -> ActionRow:
 
 
 def _tally_of(row: Row) -> Tally:
-    cells: dict[str, Any] = {name: row[name] for name in _TALLY}
-    cells |= {name: bool(row[name]) for name in FLAGS}
-    cells |= {name: moment_of(row[name]) for name in ("parked_at", "tried_since")}
-    return Tally(**cells)
+    return Tally(
+        attempts=row["attempts"],
+        spent=row["spent"],
+        doubt=bool(row["doubt"]),
+        possible_duplicate=bool(row["possible_duplicate"]),
+        alone=bool(row["alone"]),
+        progress=row["progress"],
+        parked_at=moment_of(row["parked_at"]),
+        tried_since=moment_of(row["tried_since"]),
+    )
 
 
 def state_of(row: Row) -> State:

@@ -33,7 +33,9 @@ _COUNTED = (
 )
 _LAST = "SELECT COALESCE(MAX(id), 0) AS last FROM {0}"
 _ORPHANS = """
-SELECT id FROM {0} WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.id = {0}.upload_id)
+SELECT id FROM {0} WHERE upload_id IN (
+    SELECT upload_id FROM (SELECT DISTINCT upload_id FROM {0}) AS theirs
+    WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.id = theirs.upload_id))
 LIMIT 10
 """
 _PACES = "SELECT credential, pace_limit, pace_seconds FROM gates WHERE pace_limit IS NOT NULL"
@@ -141,8 +143,10 @@ def look_through(
             (counted,) = session.ask(_COUNTED, given)
             uploads, attempts = uploads + counted["uploads"], attempts + counted["attempts"]
             rows = session.ask(database.not_plain, given)
-            seen += breaches_of(session, rows, lives)
-            readable = [row for row in rows if _is_readable(row)]
+            found = [*breaches_of(session, rows, lives)]
+            seen += found
+            suspects = {breach.key for breach in found}
+            readable = [row for row in rows if key_of(row) not in suspects or _is_readable(row)]
             waits = [one.waits_for for one in statuses_of(session, readable, datetime.now(UTC))]
             waiting.update(_MOMENT.split(wait)[0] for wait in waits if wait)
     progress(last, last)

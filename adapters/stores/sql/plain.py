@@ -18,6 +18,9 @@ def _words(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
+# A sum of n powers of two that has n bits set has each of them once.
+_MOST = 40
+_BIT = "CAST(1 AS bigint)"
 _KINDS = _words(kind.value for kind in FailureKind)
 _CLEAR_KINDS = _words(kind.value for kind in FailureKind if not kind.doubtful)
 
@@ -40,8 +43,8 @@ AND not_before IS NULL AND {is_moment("started_at")} AND {is_moment("ended_at")}
         AND last.number = uploads.attempts AND last.kind = error_kind
         AND (last.verdict = 'rejected') = (reason = 'rejected')))
 AND status = state AND spent <= attempts AND spent <= budget
-AND plain_ones = attempts AND all_of_them = attempts AND different = attempts
-AND lowest = 1 AND highest = attempts
+AND plain_ones = attempts AND all_of_them = attempts
+AND attempts <= {_MOST} AND numbers = ({_BIT} << CAST(attempts + 1 AS integer)) - 2
 AND {is_moment("created_at")} AND {is_moment("updated_at")} AND {is_moment("last_attempt_at")}
 AND {is_date("evidence_date")} AND parked_at IS NULL
 AND (tried_since IS NULL OR {is_moment("tried_since")})
@@ -52,8 +55,9 @@ AND NOT EXISTS (SELECT 1 FROM look_ups WHERE upload_id = uploads.id)
 SELECT {", ".join(dict.fromkeys(("id", *UPLOAD)))}, owner, budget, last_attempt_at, credential,
     pruned_at, erased_at
 FROM uploads LEFT JOIN (
-    SELECT upload_id, COUNT(*) AS all_of_them, COUNT(DISTINCT number) AS different,
-        MIN(number) AS lowest, MAX(number) AS highest,
+    SELECT upload_id, COUNT(*) AS all_of_them,
+        SUM({_BIT} << CAST(number AS integer)) FILTER (WHERE number BETWEEN 1 AND {_MOST})
+            AS numbers,
         COUNT(*) FILTER (WHERE {attempt}) AS plain_ones,
         COUNT(*) FILTER (WHERE verdict = 'delivered') AS delivered,
         MAX(receipt_reference) FILTER (WHERE verdict = 'delivered') AS reference,
