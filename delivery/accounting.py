@@ -34,8 +34,8 @@ from .destinations import Destination, unsendable
 
 
 def beginning_of(active: ActiveUpload, at: datetime) -> Upload | Unfit | Started:
-    """The upload as it is while its next attempt is made; or the event that ends it, where there
-    is none to make any more."""
+    """The upload as it is while its next attempt is made; or the event that ends it, if no attempt
+    may be made any more."""
     dossier, destination = active.dossier, active.destination
     failure = unsendable(dossier, destination)
     if failure is not None:
@@ -93,8 +93,8 @@ def look_up_result_of(
     """What a finding means for a look-up; `end` is the end of its requests, which `opens` the
     target if the upload was sent to a parked one."""
     failure = finding.failure if isinstance(finding, Unreadable | Refused) else None
-    said = finding if isinstance(finding, Processing) else failure
-    message = None if said is None else said.message
+    source = finding if isinstance(finding, Processing) else failure
+    message = None if source is None else source.message
     look_up = LookUp(number, end.at, word_of(finding), message)
     opens = end.opens and isinstance(finding, Found)
     gate = change_of(evolve(end, opens=opens), failure, destination.rules)
@@ -114,25 +114,25 @@ def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptEnded:
 def one_speaks_for_all(verdicts: Sequence[AttemptVerdict]) -> list[AttemptVerdict]:
     """Where all were refused for what is wrong with the whole integration, one upload says so;
     the others are held."""
-    told: list[AttemptVerdict] = []
-    said = False
+    results: list[AttemptVerdict] = []
+    has_spoken = False
     for verdict in verdicts:
         speaks = (
             isinstance(verdict, Rejected) and verdict.failure.kind.concern is Concern.INTEGRATION
         )
-        told.append(
+        results.append(
             Unbundled(verdict.failure)
-            if speaks and said and isinstance(verdict, Rejected)
+            if speaks and has_spoken and isinstance(verdict, Rejected)
             else verdict
         )
-        said = said or speaks
-    return told
+        has_spoken = has_spoken or speaks
+    return results
 
 
 def shared_id(uploads: Sequence[Upload]) -> str:
     """An id for a request that several attempts share, where the provider gave none."""
-    said = "\n".join(f"{upload.key} {upload.version}" for upload in uploads)
-    return f"together-{sha256_of(said.encode('utf-8', 'surrogatepass'))[:16]}"
+    names = "\n".join(f"{upload.key} {upload.version}" for upload in uploads)
+    return f"together-{sha256_of(names.encode('utf-8', 'surrogatepass'))[:16]}"
 
 
 def news_of_gate(key: UploadKey, gate: GateChange, due: datetime | None) -> Iterator[LogEvent]:

@@ -204,10 +204,10 @@ class ActiveUploads:
         """Make an upload active, and settle or plan it."""
         key = active.upload.key
         if key in self._uploads:
-            self.backlog.went(self._uploads[key].line)
+            self.backlog.remove(self._uploads[key].line)
         active.waiters += self.postponed.take_back(key)
         self._uploads[key] = active
-        self.backlog.came(active.line)
+        self.backlog.add(active.line)
         self.go_on(active)
         return active
 
@@ -310,7 +310,7 @@ class ActiveUploads:
             waiter.mark_lost(error)
 
     def _drop(self, key: UploadKey) -> None:
-        self.backlog.went(self._uploads.pop(key).line)
+        self.backlog.remove(self._uploads.pop(key).line)
         self._elsewhere.discard(key)
         self._schedule.forget(key)
 

@@ -17,8 +17,8 @@ up, that waits for its next slot, as all do."""
 MOST = 32
 
 MOST_AGAIN = 10
-"""So many uploads of a tenant may wait to be tried again: what is fresh goes behind them, once they
-are due. Where more do, as the platform is down, no old record is handed in."""
+"""The most uploads of a tenant that wait to be tried again: what is fresh goes behind them, once
+they are due. Where more do, as the platform is down, no old record is handed in."""
 
 
 def room_of(quota: Quota) -> int:
@@ -30,8 +30,8 @@ def room_of(quota: Quota) -> int:
 
 
 def time_for(uploads: Iterable[tuple[Quota, int]]) -> timedelta | None:
-    """How long so many uploads of each quota take at their providers' paces. None if there is no
-    pace: what they take then is not known."""
+    """How long these numbers of uploads take at their providers' paces. None without a pace: what
+    they take then is not known."""
     requests = Counter[str]()
     times: list[timedelta] = []
     for quota, number in uploads:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from attrs import define, field
 
 IN_HAND = 10_000
-"""So many uploads of the backlog are in memory, if there are not too many lines."""
+"""How many uploads of the backlog are in memory, if there are not too many lines."""
 
 MOST_OF_LINE, LEAST_OF_LINE = 1_000, 10
 
@@ -44,11 +44,11 @@ class Backlog:
         """How much more of a line may be taken in hand."""
         return max(self.share - self._in_hand[line], 0)
 
-    def came(self, line: Line) -> None:
+    def add(self, line: Line) -> None:
         """An upload of a line is in hand, from the backlog or new."""
         self._in_hand[line] += 1
 
-    def went(self, line: Line) -> None:
+    def remove(self, line: Line) -> None:
         """It is not in hand any more."""
         self._in_hand[line] -= 1
         if not self._in_hand[line]:

@@ -55,7 +55,7 @@ class Batching(Generic[K]):
 
     def ripe(self, now: datetime) -> list[list[K]]:
         """What leaves now because it has waited long enough. A clock that was set back keeps
-        nobody longer."""
+        no upload longer."""
         over = [
             way
             for way, basket in self._baskets.items()

@@ -30,7 +30,7 @@ _ORIGIN = re.compile(r"(https?)://(\[[^\]]+\]|[^/?#:@\[]+)(?::(\d+))?(?=[/?#]|$)
 UNPACED = Pace(1_000, timedelta(seconds=1))
 """The pace of a credential that only one courier may use, where its provider names none."""
 
-MAX_KEPT = 100 * 1024 * 1024
+MAX_STORED = 100 * 1024 * 1024
 """How many bytes are kept of a document that is handed over in memory and is too large."""
 
 _MAX_PROBLEMS = 500  # characters
@@ -139,10 +139,10 @@ GOES_ON = "it goes on by itself (a BlockingCourier's at the next deliver)"
 
 def invalid_failure(tenant_id: str, problems: Iterable[object]) -> Failure:
     """Why the uploads of a tenant are held whose configuration is invalid."""
-    told = "; ".join(map(str, problems))[:_MAX_PROBLEMS]
+    listed = "; ".join(map(str, problems))[:_MAX_PROBLEMS]
     return Failure(
         FailureKind.INTEGRATION_INVALID,
-        f"the configuration of tenant {tenant_id!r} is invalid ({told}): mend it and reload, "
+        f"the configuration of tenant {tenant_id!r} is invalid ({listed}): mend it and reload, "
         f"then {GOES_ON}",
     )
 
@@ -207,8 +207,8 @@ def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
 _TEXT_OF = json.JSONEncoder(sort_keys=True, default=repr).encode
 
 
-def _fingerprint(key: bytes, said: object) -> str:
-    return hmac.digest(key, _TEXT_OF(said).encode("ascii"), "sha256").hex()[:32]
+def _fingerprint(key: bytes, value: object) -> str:
+    return hmac.digest(key, _TEXT_OF(value).encode("ascii"), "sha256").hex()[:32]
 
 
 def excluded(outcome: Outcome, integration: Integration) -> Failure | None:
@@ -243,9 +243,9 @@ def unfit(document: StoredDocument, destination: Destination) -> Failure | None:
         )
     if own is not None and size > own and (most is None or size <= most):
         advice = "raise `max_bytes` in the tenant's file, and retry the upload"
-        if size > MAX_KEPT and document.path is None and document.source is None:
+        if size > MAX_STORED and document.path is None and document.source is None:
             advice = (
-                f"of a document in memory at most {MAX_KEPT:,} bytes are kept: raise `max_bytes` "
+                f"of a document in memory at most {MAX_STORED:,} bytes are kept: raise `max_bytes` "
                 "in the tenant's file, and submit it under a new evidence id"
             )
         return Failure(

@@ -19,7 +19,7 @@ from .effects import Interrupted, Notify, Turn, perform
 
 @frozen
 class Duty:
-    """What is done every so many seconds, `name` in words. One `step` of it is a turn that is given
+    """What is done every `every` seconds, `name` in words. One `step` of it is a turn that is given
     the time, and says whether there is more to do: then the next step comes with the next
     maintenance, within a few seconds. `end` is the last one, when a courier that works in calls is
     closed."""

@@ -167,7 +167,7 @@ class Token(Effect[AccessToken | Failure]):
 
 @frozen
 class ReadDocument(Effect[bytes | Verdict]):
-    """Read from the host's document source, or a file that the store keeps (`is_kept`), for at
+    """Read from the host's document source, or a file that the store keeps (`is_stored`), for at
     most `timeout`.
 
     `judge` is called where it was read, with the document or the exception, and gives the answer:
@@ -178,7 +178,7 @@ class ReadDocument(Effect[bytes | Verdict]):
     key: str
     timeout: timedelta
     judge: Callable[[object], bytes | Verdict] = field(repr=False)
-    is_kept: bool = False
+    is_stored: bool = False
 
 
 @frozen

@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 SHARE_OF_FREE = 3
 RESERVED = 4
-"""One of so many equal parts of a room is for origins that have nothing in it."""
+"""One of this many equal parts of a room is for origins that have nothing in it."""
 
 Lane: TypeAlias = tuple[Hashable, ...]
 
@@ -68,7 +68,7 @@ class FairShare:
         return 0 if crowded else self._most - aside
 
     def first_admitted(self, origin: Lane, lanes: Iterable[Lane]) -> Lane | None:
-        """The first of some lanes of an origin of which one more may enter now."""
+        """The first of some lanes of an origin that one more upload may enter now."""
         # As `admits` says of each: asked for all that wait, whenever one leaves.
         free, held_by = self.open_to(origin), self._held.get
         for lane in lanes if free > 0 else ():

@@ -30,7 +30,7 @@ class InTurn(Generic[L, T]):
         self._waiting += 1
 
     def take(self, admits: Callable[[L], bool] = lambda lane: True) -> T | None:
-        """The next item of the next lane that is admitted; None if there is none."""
+        """The next item of the next lane that is admitted; None if no lane is."""
         lane = next((lane for lane in self._lanes if admits(lane)), None)
         if lane is None:
             return None

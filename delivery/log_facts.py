@@ -206,8 +206,8 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
     """What a sentence says in other words than the facts do."""
     parts = {"because": "", "next": ""}
     if isinstance(failure := getattr(event, "failure", None), Failure):
-        told = sentence(failure.kind.value, failure.message, failure.http_status)
-        parts["because"] = f": {told}"
+        cause = sentence(failure.kind.value, failure.message, failure.http_status)
+        parts["because"] = f": {cause}"
     if isinstance(next_at := getattr(event, "next_at", None), datetime):
         parts["next"] = f"; next at {_second(next_at)}"
     match event:
@@ -216,10 +216,10 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
             parts["without"] = ", ".join(event.without_integration) or "none"
         case events.ConfigurationRefused():
             parts["all_problems"] = "; ".join(event.problems)
-            kept = "; of these tenants what they had before stays in force, the others are taken"
+            others = "; of these tenants what they had before stays in force, the others are taken"
             parts["refused"] = "configuration not taken, the old one stays in force"
             if event.partly:
-                parts["refused"] = f"not in force, as it is invalid{'' if event.first else kept}"
+                parts["refused"] = f"not in force, as it is invalid{'' if event.first else others}"
         case events.ConfigurationDoubtful():
             parts["all_warnings"] = "; ".join(event.warnings)
         case events.IntegrationBlocked():

@@ -71,12 +71,12 @@ READ_AT_ONCE = 1_000
 POSTPONED_AT_ONCE = 500
 
 RELEASED_AT_ONCE, RELEASES_AT_ONCE = 1_000, 10
-"""So many uploads of an integration are released in one transaction, and so many transactions are
-made, before the rest of the work goes on."""
+"""How many uploads of an integration are released in one transaction, and in how many
+transactions, before the rest of the work goes on."""
 
 RECOVERED_AT_ONCE, RECOVERIES_AT_ONCE = 1_000, 10
-"""So much of what each dead courier was sending is recovered in one transaction, and so many
-transactions are made, before the rest of the work goes on."""
+"""How much of what each dead courier was sending is recovered in one transaction, and in how many
+transactions, before the rest of the work goes on."""
 
 SET_BACK = 1.0
 """A clock that lies this many seconds behind where it should be was set back."""
@@ -96,7 +96,7 @@ class Maintenance:
         self._context = context
         self._clock = context.clock
         self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
-        self._told: set[UploadsWait] = set()
+        self._logged: set[UploadsWait] = set()
         self._invalid = frozenset[str]()
         self._read: Destinations | None = None
         self._strangers: defaultdict[str | None, set[str]] = defaultdict(set)
@@ -125,7 +125,7 @@ class Maintenance:
         yield from self._run(self.adopt_overdue)
 
     def adopt_more(self) -> Turn[None]:
-        """Read what is due soon, and adopt more of the lines of which half a share was sent."""
+        """Read what is due soon, and adopt more of the lines that have sent half of their share."""
         yield from self._run(self._read_postponed, self._adopt_some)
 
     def _run(self, *tasks: Callable[[datetime], Turn[None]]) -> Turn[None]:
@@ -174,16 +174,16 @@ class Maintenance:
             yield from perform(Write(lambda store: store.heartbeat(courier_id, now)))
 
     def tell_invalid(self, now: datetime) -> Turn[None]:
-        """Have the records say of which tenants the configuration is not in force."""
+        """Have the records name the tenants whose configuration is not in force."""
         destinations = self._active.destinations
         valid = frozenset(destinations)
         invalid = frozenset(self._active.broken) - valid
         # After each reload, since another courier may have read the files while one was invalid.
         if destinations is not self._read or invalid != self._invalid:
-            told = InvalidTenants(invalid, valid | self._invalid - invalid, now)
-            yield from perform(Write(lambda store: store.save([told])))
+            change = InvalidTenants(invalid, valid | self._invalid - invalid, now)
+            yield from perform(Write(lambda store: store.save([change])))
             self._invalid, self._read = invalid, destinations
-            self._told = {one for one in self._told if tenant_key(one.tenant_id) not in valid}
+            self._logged = {one for one in self._logged if tenant_key(one.tenant_id) not in valid}
 
     # --- what others left ------------------------------------------------------------------------
 
@@ -310,8 +310,8 @@ class Maintenance:
         elif due is None or now < due + ORPHAN_AFTER:
             wait = wait_for_integration(key.tenant_id, key.provider)
             if (yield from self._tell_of_waiting(key, wait)):
-                told = InvalidTenants((), (), now, gone=[tenant_key(key.tenant_id)])
-                yield from perform(Write(lambda store: store.save([told])))
+                change = InvalidTenants((), (), now, gone=[tenant_key(key.tenant_id)])
+                yield from perform(Write(lambda store: store.save([change])))
             return
         else:
             to = "" if key.provider == UNKNOWN_PROVIDER else f" with {key.provider}"
@@ -326,11 +326,11 @@ class Maintenance:
 
     def _tell_of_waiting(self, key: UploadKey, wait: str) -> Turn[bool]:
         """Log once that uploads wait for what the configuration lacks; whether that was news."""
-        told = UploadsWait(key.tenant_id, key.provider, wait, None)
-        if told in self._told:
+        event = UploadsWait(key.tenant_id, key.provider, wait, None)
+        if event in self._logged:
             return False
-        self._told.add(told)
-        yield from perform(Notify(told))
+        self._logged.add(event)
+        yield from perform(Notify(event))
         return True
 
     # --- what has changed ------------------------------------------------------------------------
@@ -421,7 +421,7 @@ def _get(keys: Sequence[UploadKey], store: UploadStore) -> Mapping[UploadKey, En
 
 
 def recover(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Sequence[ActiveUpload]]:
-    """Write down that attempts of a dead courier may have been received; of which that was news."""
+    """Write down that attempts of a dead courier may have been received; those that changed."""
     steps = []
     for active in uploads:
         sending = active.upload.state

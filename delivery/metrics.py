@@ -98,7 +98,7 @@ OLDEST_OPEN_AGE = Metric(
     "evidence_courier_oldest_open_age_seconds",
     "gauge",
     (),
-    "The age of the oldest open upload that is neither parked nor paused; 0 if there is none.",
+    "The age of the oldest open upload that is neither parked nor paused, or 0.",
     "s",
 )
 STOPS = Metric(

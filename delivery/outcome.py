@@ -71,7 +71,7 @@ def document_of(
     tenant_id, document = upload.key.tenant_id, dossier.document
     if document.file is not None:
         judge = partial(_judged_file, upload, dossier)
-        return ReadDocument(tenant_id, document.file, timeout, judge, is_kept=True)
+        return ReadDocument(tenant_id, document.file, timeout, judge, is_stored=True)
     if document.source is None:
         return _gone(
             f"the document of {upload.key} was not kept: submit it again under a new evidence id"

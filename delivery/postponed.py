@@ -28,7 +28,7 @@ AHEAD = timedelta(seconds=30)
 """So long before it is due it is read again."""
 
 SPAN = 30
-"""What is due within so many seconds is read together."""
+"""What is due within this number of seconds is read together."""
 
 
 class Waiter(Protocol):

@@ -9,7 +9,7 @@ from ..domain.secrets.secret import Secret
 from .destinations import Destination
 
 MOST = 256
-"""So many are kept; tokens come and go."""
+"""The most that are kept; tokens come and go."""
 
 
 @define

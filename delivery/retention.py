@@ -30,13 +30,13 @@ from .effects import Read, Turn, Write, perform
 T = TypeVar("T")
 
 LOOKED_AT = 500
-"""So many records are looked at in one step."""
+"""How many records are looked at in one step."""
 
 REMOVED_AT_ONCE = 100
-"""Of so many uploads something is removed in one transaction: others wait for that."""
+"""From how many uploads something is removed in one transaction: others wait for that."""
 
 PAGES_AT_ONCE, FOUND_AT_ONCE = 10, 2_000
-"""Something is removed as soon as so many steps were made, or so many uploads were found: the more
+"""After how many steps, or found uploads, something is removed: the more
 of a tenant's uploads are removed together, the fewer rows say so."""
 
 RETAIN_EVERY = 3600.0
@@ -131,8 +131,8 @@ def _remove(removal: Removal, store: UploadStore) -> Removed:
 
 def parts_over(one: Settled, rules: Rules, now: datetime) -> frozenset[Part]:
     """What of an upload is to be removed."""
-    succeeded, said = one.status is Status.SUCCEEDED, rules.of(one.key.tenant_id)
-    over = said.over_by(one.at, now, succeeded=succeeded)
+    succeeded, own = one.status is Status.SUCCEEDED, rules.of(one.key.tenant_id)
+    over = own.over_by(one.at, now, succeeded=succeeded)
     if Part.PERSONAL in over:  # the document names the person, too
         over |= {Part.DOCUMENT}
     return over & one.parts

@@ -28,7 +28,7 @@ from ..domain.upload.backoff import later
 from .fair_share import FairShare, Lane, parts_of
 
 PROBES = 2
-"""So many uploads are under way to an origin that is silent, beside those that have waited."""
+"""How many uploads are under way to an origin that is silent, beside those that have waited."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -157,7 +157,7 @@ class Schedule(Generic[K]):
         return {key: number for number, key in enumerate(waiting)}
 
     def waits_for(self, lane: Lane, size: int) -> str:
-        """What the next document of a lane, of so many bytes, waits for."""
+        """What the next document of a lane waits for; it has `size` bytes."""
         origin, held = lane[0], self._places.held(lane[:1])
         if origin in self.silent and held >= PROBES:
             return f"an answer of {origin}: it is silent, and uploads probe it"
@@ -260,8 +260,8 @@ class Schedule(Generic[K]):
         return ready
 
     def _part_beyond(self, lane: Lane) -> int | None:
-        """For the sake of which part of the lane, the innermost first, one document may go beyond
-        the bytes now."""
+        """The part of the lane, the innermost first, for whose sake one document may go beyond the
+        bytes now."""
         parts = [*enumerate(parts_of(lane))]
         for number, part in reversed(parts):
             if number not in self._beyond and not self._places.held(part):

@@ -34,7 +34,7 @@ MAX_STEPS = 250
 """A dialogue that asks for more requests, bookmarks and tokens than this does not end by itself."""
 
 MAX_WIRE_TIME = 10
-"""An attempt's requests together may take so many times what a single one may take."""
+"""An attempt's requests together may take this many times what a single one may take."""
 
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 _NOT_TAKEN = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
@@ -70,7 +70,7 @@ class Sender:
     `no_room_before`: the last request was given up for the pace until then, and no request is lost
     by that, because none had left since the last bookmark. `answered`: the last request was
     answered, if it was not a token's; False: it has timed out; None: neither. `blocked`: a request
-    was not sent because the integration is blocked. `waited`: for so many seconds its requests
+    was not sent because the integration is blocked. `waited`: how many seconds its requests
     have waited at the gate. `brief`: its requests have little time, as
     those for a token have in any case.
     """
@@ -136,7 +136,7 @@ class Sender:
             raise OvertimeError(f"its requests took more than {MAX_WIRE_TIME * timeout:.0f} s")
         sent_before = self.sent
         try:
-            reply = yield from self._send_when_there_is_room(request)
+            reply = yield from self._send_in_its_slot(request)
         except ValueError:
             self._not_taken(sent_before)  # refused before a byte left: it was no request
             raise
@@ -155,9 +155,7 @@ class Sender:
             self._unanswered = self._unanswered or self._under_way
         return reply
 
-    def _send_when_there_is_room(
-        self, request: HttpRequest
-    ) -> Turn[HttpResponse | TransportFailure]:
+    def _send_in_its_slot(self, request: HttpRequest) -> Turn[HttpResponse | TransportFailure]:
         brief = self.brief or self._minting
         send = Send(self.destination, partial(self._leave, request), brief)
         reply: HttpResponse | TransportFailure | NotBefore = yield send

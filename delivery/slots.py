@@ -36,7 +36,7 @@ class Blocks:
         self._known[address] = blocked
 
     @contextmanager
-    def told(self, *addresses: tuple[str, Failure]) -> Iterator[None]:
+    def while_written(self, *addresses: tuple[str, Failure]) -> Iterator[None]:
         """Note blocks that are written meanwhile."""
         for address, failure in addresses:
             self._known[address] = Blocked(failure)
@@ -82,7 +82,7 @@ class Slots:
         self._covered = acquired.slot is not None or self.quota.pace is None
 
     def reserve(self) -> Turn[Refusal | None]:
-        """Take a slot for the next request if it has none; or why there is none now."""
+        """Take a slot for the next request if it has none; or why none is free now."""
         if self._covered:
             return None
         ended = self._ended

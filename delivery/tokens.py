@@ -15,7 +15,7 @@ where that is less."""
 
 
 @define
-class KeptToken:
+class StoredToken:
     """What is kept under one key. One caller at a time may look into it and mint.
 
     `minted` counts the mints that have ended; `outcome` is the last one's.
@@ -31,7 +31,7 @@ class KeptToken:
         if since != self.lease_since:
             self.outcome, self.lease_since = None, since
 
-    def kept(self, wish: Access, minted: int, now: float) -> AccessToken | Failure | None:
+    def valid(self, wish: Access, minted: int, now: float) -> AccessToken | Failure | None:
         """What serves a wish that was made when `minted` mints had ended; None: mint a new one,
         which is the caller's to do now.
 

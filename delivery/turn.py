@@ -149,7 +149,7 @@ class AttemptTurn:
                 if not self._begun or answer.acquired != Acquired():
                     self._slots.begun(answer.acquired)
                 started = self._go_on(active, start, answer.content, None)
-                if self._context.told.wants(started):
+                if self._context.wait_log.wants(started):
                     yield from self._tell(started)
             else:
                 yield from self._go_on_anyhow(active, start, answer)
@@ -227,7 +227,7 @@ class AttemptTurn:
 
     def talk(self) -> Turn[None]:
         """Send what has begun; each attempt has a verdict after that."""
-        sender = self._context.told.sender(self._destination, self._slots)
+        sender = self._context.wait_log.sender(self._destination, self._slots)
         rest: AttemptVerdict | None = None
         try:
             if self._cut is None:
@@ -327,13 +327,13 @@ class AttemptTurn:
                 continue
             key, due = one.upload.key, due_of(one.upload.state)
             ended = AttemptEnded.of(key, result.attempt, due, self._waited)
-            if self._context.told.wants(ended):
+            if self._context.wait_log.wants(ended):
                 yield from self._tell(ended)
             if result.gate.says_nothing:
                 continue
             began = one.sending.started_at
             try:
-                yield from self._context.told.tell_of_gate(key, result.gate, due, began)
+                yield from self._context.wait_log.tell_of_gate(key, result.gate, due, began)
             except Interrupted as cut:
                 self._cut = self._cut or cut
             if result.gate.block is not None:
@@ -402,7 +402,7 @@ def take_turn(
             yield from _fail(context, active, error)
     destination = uploads[0].destination
     if isinstance(refused, NotBefore):
-        return (yield from context.told.tell(destination, refused, context.clock.now()))
+        return (yield from context.wait_log.tell(destination, refused, context.clock.now()))
     if refused is None or stop is None:
         return refused
     yield from stop(destination, refused)
@@ -423,7 +423,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     refused = yield from slots.reserve()
     if isinstance(refused, NotBefore):
         return refused
-    sender = context.told.sender(destination, slots)
+    sender = context.wait_log.sender(destination, slots)
     finding = None
     if refused is None:
         finding = yield from _finding(context, active, sender)
@@ -440,7 +440,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
     yield from perform(Notify(ended))
-    yield from context.told.tell_of_gate(key, result.gate, due, began)
+    yield from context.wait_log.tell_of_gate(key, result.gate, due, began)
     block = result.gate.block
     return None if block is None else GateBlocked(block)
 

@@ -34,7 +34,7 @@ class TurnContext:
     interruption_of: Callable[[BaseException], Interrupted | None]
     redactors: Redactors = field(factory=Redactors)
     waits: bool = True
-    told: WaitLog = field(factory=WaitLog)
+    wait_log: WaitLog = field(factory=WaitLog)
     blocks: Blocks = field(factory=Blocks, init=False)
 
 
@@ -46,17 +46,17 @@ def slots_of(context: TurnContext, destination: Destination, key: UploadKey) -> 
 def settled(context: TurnContext, *steps: Step) -> Turn[None]:
     """Write what turns came to. No request leaves for an integration that they show to be broken,
     from now on."""
-    told = [
+    blocks = [
         (step.gate.quota.address, step.gate.block)
         for step in steps
         if step.gate is not None
         and step.gate.block is not None
         and step.gate.block.kind.concern is Concern.INTEGRATION
     ]
-    if not told:
+    if not blocks:
         yield from apply(*steps)
         return
-    with context.blocks.told(*told):
+    with context.blocks.while_written(*blocks):
         yield from apply(*steps)
 
 

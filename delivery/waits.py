@@ -25,7 +25,7 @@ from .effects import Notify, Turn, perform
 from .sender import Sender, wait_out
 from .slots import Slots
 
-SAID_ANEW = timedelta(minutes=10)
+LOG_AGAIN_AFTER = timedelta(minutes=10)
 """A lane that has not waited for so long since is said to wait again."""
 
 
@@ -61,7 +61,7 @@ class WaitLog:
     be logged."""
 
     wants: Callable[[LogEvent], bool] = lambda event: True
-    _told: dict[tuple[Hashable, WaitReason], datetime] = field(factory=dict, init=False)
+    _waits: dict[tuple[Hashable, WaitReason], datetime] = field(factory=dict, init=False)
     _blocks: dict[str, datetime] = field(factory=dict, init=False)
 
     def sender(self, destination: Destination, slots: Slots) -> Sender:
@@ -79,12 +79,12 @@ class WaitLog:
         if refused is None:
             return None
         lane = (destination.lane, refused.reason)
-        before, self._told[lane] = self._told.get(lane), max(now, refused.at)
-        if before is None or now > later(before, SAID_ANEW):
+        before, self._waits[lane] = self._waits.get(lane), max(now, refused.at)
+        if before is None or now > later(before, LOG_AGAIN_AFTER):
             integration, pace = destination.integration, destination.quota.pace
             words = wait_in_words(refused.reason, integration.provider, pace, refused.at, now)
-            said = UploadsWait(integration.tenant_id, integration.provider, words, refused.at)
-            yield from perform(Notify(said))
+            event = UploadsWait(integration.tenant_id, integration.provider, words, refused.at)
+            yield from perform(Notify(event))
         return refused
 
     def tell_of_gate(
@@ -92,9 +92,9 @@ class WaitLog:
     ) -> Turn[None]:
         """Log what an attempt or a look-up that began at `began` means for its gate. What began
         before a block or a park was told says nothing new of it."""
-        told = self._blocks.get(gate.quota.address)
+        logged_at = self._blocks.get(gate.quota.address)
         if gate.block is not None:
-            if told is not None and began <= told <= gate.at:
+            if logged_at is not None and began <= logged_at <= gate.at:
                 return
             self._blocks[gate.quota.address] = gate.at
         for news in news_of_gate(key, gate, due):

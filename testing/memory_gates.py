@@ -48,7 +48,7 @@ class _Block:
 
 
 @define
-class _Kept:
+class _State:
     """What is kept of one credential."""
 
     quota: Quota
@@ -68,7 +68,7 @@ class MemoryGates:
     before: LineBefore
     head: Head
     blocks: dict[str, _Block] = field(factory=dict)
-    kept: dict[str, _Kept] = field(factory=dict)
+    states: dict[str, _State] = field(factory=dict)
     numbers: count[int] = field(factory=lambda: count(1))
     pauses: list[Paused | Resumed] = field(factory=list)
 
@@ -91,12 +91,12 @@ class MemoryGates:
     def change(self, change: GateChange, tenant_id: str, provider: str) -> None:
         """Take note of what an end means."""
         self._end(change.quota, change.slots, change.at)
-        kept = self._of(change.quota)
+        state = self._of(change.quota)
         if change.turn is not None:
-            kept.turns.pop(change.turn, None)
+            state.turns.pop(change.turn, None)
         until = change.cooldown_until
-        if until is not None and (kept.cooldown is None or kept.cooldown.until < until):
-            kept.cooldown = Cooldown(change.at, until)
+        if until is not None and (state.cooldown is None or state.cooldown.until < until):
+            state.cooldown = Cooldown(change.at, until)
         address = change.quota.address
         before = self.block_of(address)
         if change.block is not None:
@@ -107,8 +107,8 @@ class MemoryGates:
 
     def block_of(self, address: str) -> Block | None:
         """The block of an integration."""
-        kept = self.blocks.get(address)
-        return None if kept is None else kept.block
+        found = self.blocks.get(address)
+        return None if found is None else found.block
 
     def unblock(self, tenant_id: str, provider: str) -> None:
         """Forget the blocks of an integration."""
@@ -134,52 +134,52 @@ class MemoryGates:
 
     def let_go(self, courier_id: int) -> None:
         """A courier has ended: its leases and its turns are over."""
-        for kept in self.kept.values():
-            if kept.lease is not None and kept.lease.holder == courier_id:
-                kept.lease = None
-            kept.turns = {n: t for n, t in kept.turns.items() if t.courier_id != courier_id}
+        for state in self.states.values():
+            if state.lease is not None and state.lease.holder == courier_id:
+                state.lease = None
+            state.turns = {n: t for n, t in state.turns.items() if t.courier_id != courier_id}
 
     @property
     def under_way(self) -> int:
         """How many requests count as under way."""
         return sum(
-            slot.at == _UNDER_WAY for kept in self.kept.values() for slot in kept.slots.values()
+            slot.at == _UNDER_WAY for state in self.states.values() for slot in state.slots.values()
         )
 
     def line_of(self, credential: str | None, now: datetime) -> Line:
         """What an estimate needs to know of a credential's line."""
-        kept = self.kept.get(credential or "")
-        if kept is None:
+        state = self.states.get(credential or "")
+        if state is None:
             return Line()
-        quota, pace, lease = kept.quota, kept.quota.pace, kept.lease
+        quota, pace, lease = state.quota, state.quota.pace, state.lease
         if pace is None:
-            return Line(cooldown=kept.cooldown)
-        used = _used(kept, pace, now)[: pace.limit]
+            return Line(cooldown=state.cooldown)
+        used = _used(state, pace, now)[: pace.limit]
         contended = lease is not None and lease.is_wanted(now)
-        return Line(pace, quota.cost, quota.together, used, kept.cooldown, contended)
+        return Line(pace, quota.cost, quota.together, used, state.cooldown, contended)
 
     def asks(self, credential: str | None, key: UploadKey) -> bool:
         """Whether an upload's turn waits for a slot."""
-        kept = self.kept.get(credential or "")
-        return kept is not None and any(
-            turn.waits and kept.keys.get(number) == key for number, turn in kept.turns.items()
+        state = self.states.get(credential or "")
+        return state is not None and any(
+            turn.waits and state.keys.get(number) == key for number, turn in state.turns.items()
         )
 
-    def _of(self, quota: Quota) -> _Kept:
-        return self.kept.setdefault(quota.credential, _Kept(evolve(quota, pace=None)))
+    def _of(self, quota: Quota) -> _State:
+        return self.states.setdefault(quota.credential, _State(evolve(quota, pace=None)))
 
     def _end(self, quota: Quota, slots: Sequence[int], at: datetime) -> None:
-        kept = self._of(quota)
+        state = self._of(quota)
         for number in slots:
-            if number in kept.slots and kept.slots[number].at == _UNDER_WAY:
-                kept.slots[number].at = at
+            if number in state.slots and state.slots[number].at == _UNDER_WAY:
+                state.slots[number].at = at
 
     def gate(self, quota: Quota, now: datetime, key: UploadKey | None = None) -> MemoryGate:
         """The gate of a credential as of one moment, for an upload that asks."""
-        kept = self._of(quota)
+        state = self._of(quota)
         if quota.pace is not None:
-            kept.quota = quota
-        gate = MemoryGate(self, kept, quota, now, key)
+            state.quota = quota
+        gate = MemoryGate(self, state, quota, now, key)
         gate.tidy()
         return gate
 
@@ -189,7 +189,7 @@ class MemoryGate:
     """One credential's gate as of one moment: a `GateStore`."""
 
     gates: MemoryGates
-    kept: _Kept
+    state: _State
     quota: Quota
     now: datetime
     key: UploadKey | None = None
@@ -203,10 +203,10 @@ class MemoryGate:
         """What is over by now ends, and what lies far in the future is now."""
         if self.quota.pace is None:
             return
-        kept, now, period = self.kept, self.now, self._pace.period
+        state, now, period = self.state, self.now, self._pace.period
         latest, forgotten = later(now, self.quota.timeout), earlier(now, 2 * period)
         over = earlier(now, period)
-        for number, slot in list(kept.slots.items()):
+        for number, slot in list(state.slots.items()):
             if slot.at == _UNDER_WAY and slot.until <= now:
                 slot.at = slot.until
             if slot.at == _UNDER_WAY:
@@ -214,10 +214,10 @@ class MemoryGate:
             elif is_set_back(now, slot.at):
                 slot.at = now
             if slot.at <= forgotten:
-                del kept.slots[number]
-        kept.turns = {
+                del state.slots[number]
+        state.turns = {
             number: evolve(turn, until=latest) if is_set_back(latest, turn.until) else turn
-            for number, turn in kept.turns.items()
+            for number, turn in state.turns.items()
             if turn.until > over
         }
 
@@ -229,19 +229,19 @@ class MemoryGate:
         blocks[address] = evolve(blocks[address], block=block)
 
     def cooldown(self) -> Cooldown | None:
-        if self.kept.cooldown is not None:
-            self.kept.cooldown = self.kept.cooldown.as_of(self.now)
-        return self.kept.cooldown
+        if self.state.cooldown is not None:
+            self.state.cooldown = self.state.cooldown.as_of(self.now)
+        return self.state.cooldown
 
     def free(self) -> int:
-        return self._pace.limit - len(_used(self.kept, self._pace, self.now))
+        return self._pace.limit - len(_used(self.state, self._pace, self.now))
 
     def free_at(self, slots: int) -> datetime:
-        used = _used(self.kept, self._pace, self.now)[: self._pace.limit]
+        used = _used(self.state, self._pace, self.now)[: self._pace.limit]
         return rules.free_at(used, self._pace, slots, self.now)
 
     def turns(self) -> Sequence[Turn]:
-        return tuple(self.kept.turns.values())
+        return tuple(self.state.turns.values())
 
     def ahead(self, most: int) -> int:
         assert self.key is not None
@@ -250,40 +250,40 @@ class MemoryGate:
     def head_since(self) -> datetime:
         head = self.gates.head(self.quota.credential)
         if (
-            self.kept.head is None
-            or self.kept.head[0] != head
-            or is_set_back(self.now, self.kept.head[1])
+            self.state.head is None
+            or self.state.head[0] != head
+            or is_set_back(self.now, self.state.head[1])
         ):
-            self.kept.head = (head, self.now)
-        return self.kept.head[1]
+            self.state.head = (head, self.now)
+        return self.state.head[1]
 
     def head_asks(self, noted_before: datetime) -> None:
-        head = self.kept.head
+        head = self.state.head
         if head is not None and head[0] == self.key and head[1] < noted_before:
-            self.kept.head = (self.key, self.now)
+            self.state.head = (self.key, self.now)
 
     def lease(self) -> Lease | None:
-        return self.kept.lease
+        return self.state.lease
 
     def hold(self, lease: Lease) -> None:
-        self.kept.lease = lease
+        self.state.lease = lease
 
     def take(self) -> int:
         number = next(self.gates.numbers)
-        self.kept.slots[number] = _Slot(_UNDER_WAY, later(self.now, self.quota.timeout))
+        self.state.slots[number] = _Slot(_UNDER_WAY, later(self.now, self.quota.timeout))
         return number
 
     def open(self, courier_id: int, owed: int) -> int:
         number = next(self.gates.numbers)
         until = later(self.now, self.quota.timeout)
-        self.kept.turns[number] = Turn(number, courier_id, owed, False, until)
-        self.kept.keys[number] = self.key
+        self.state.turns[number] = Turn(number, courier_id, owed, False, until)
+        self.state.keys[number] = self.key
         return number
 
     def put(self, turn: Turn) -> None:
-        self.kept.turns[turn.id] = turn
+        self.state.turns[turn.id] = turn
 
 
-def _used(kept: _Kept, pace: Pace, now: datetime) -> list[datetime]:
+def _used(state: _State, pace: Pace, now: datetime) -> list[datetime]:
     since = earlier(now, pace.period)
-    return sorted((slot.at for slot in kept.slots.values() if slot.at > since), reverse=True)
+    return sorted((slot.at for slot in state.slots.values() if slot.at > since), reverse=True)

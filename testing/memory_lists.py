@@ -104,13 +104,13 @@ def health_in(
     return health_of(counts_of(oldest_first), oldest, first, stops, most)
 
 
-def invalid_after(invalid: Invalid, told: InvalidTenants) -> Invalid:
+def invalid_after(invalid: Invalid, change: InvalidTenants) -> Invalid:
     """Whose configuration is not valid, and since when, after this is told."""
-    kept = {one: why for one, why in invalid.items() if one not in told.valid}
-    for one, cause in told.causes.items():
-        if one not in kept or kept[one][0] is not cause:
-            kept[one] = (cause, told.at)
-    return kept
+    after = {one: why for one, why in invalid.items() if one not in change.valid}
+    for one, cause in change.causes.items():
+        if one not in after or after[one][0] is not cause:
+            after[one] = (cause, change.at)
+    return after
 
 
 def freed_of(

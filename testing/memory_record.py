@@ -69,7 +69,7 @@ class MemoryRecord:
             last_attempt_at=self.last_attempt_at,
         )
 
-    def told(self, status: UploadStatus) -> UploadStatus:
+    def with_removals(self, status: UploadStatus) -> UploadStatus:
         """The status with what was removed, and whether its time was over."""
         state, tally = self.upload.state, self.upload.tally
         return evolve(
@@ -141,7 +141,7 @@ class MemoryRecord:
 
 
 def without_texts(upload: Upload) -> Upload:
-    """An upload of which no one's words are left."""
+    """An upload without anyone's words."""
     state: Any = upload.state
     if isinstance(state, Succeeded):
         state = Succeeded(Receipt())
@@ -151,7 +151,7 @@ def without_texts(upload: Upload) -> Upload:
 
 
 def silent(verdict: AttemptVerdict) -> AttemptVerdict:
-    """A verdict of which no one's words are left."""
+    """A verdict without anyone's words."""
     match verdict:
         case Delivered():
             return Delivered(Receipt())
@@ -161,6 +161,6 @@ def silent(verdict: AttemptVerdict) -> AttemptVerdict:
 
 
 def silent_failure(failure: Failure) -> Failure:
-    """A failure of which no one's words are left."""
+    """A failure without anyone's words."""
     gone = failure.kind is FailureKind.DOCUMENT_GONE
     return evolve(failure, message=DOCUMENT_ERASED if gone else ERASED, detail=None)

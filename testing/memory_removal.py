@@ -197,12 +197,12 @@ def _blank_record(record: MemoryRecord, called: Names) -> int:
 
 def _settled(record: MemoryRecord) -> Settled:
     upload = record.upload
-    there = (
+    parts_of = (
         (Part.ATTEMPTS, record.attempts or record.look_ups),
         (Part.PERSONAL, record.erased_at is None),
         (Part.DOCUMENT, record.content is not None),
     )
-    parts = frozenset(part for part, is_there in there if is_there)
+    parts = frozenset(part for part, exists in parts_of if exists)
     return Settled(upload.key, upload.version, upload.status, upload.updated_at, parts)
 
 
@@ -247,9 +247,9 @@ def _blank(record: MemoryRecord, names: Names) -> int:
             record.look_ups[number] = evolve(look_up, message=ERASED)
             found += 1
     state: Any = record.upload.state
-    told = state.receipt if isinstance(state, Succeeded) else cause_of(state)
-    if told is not None:
-        result, count = _without(told, names)
+    shown = state.receipt if isinstance(state, Succeeded) else cause_of(state)
+    if shown is not None:
+        result, count = _without(shown, names)
         name = "receipt" if isinstance(state, Succeeded) else "cause"
         if count:
             state, version = evolve(state, **{name: result}), record.upload.version + 1

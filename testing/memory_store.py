@@ -277,13 +277,13 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
     def _add(self, entry: Entry) -> AddAnswer:
         key = entry.upload.key
         if key.provider == UNKNOWN_PROVIDER:
-            there = self._newest(key.tenant_id, key.evidence_id)
+            known = self._newest(key.tenant_id, key.evidence_id)
         else:
             self._name(key, entry.credential, entry.dossier.settings)
-            there = self._records.get(key)
-        there = there or self._erased(*key)
-        if there is not None:
-            return Known(there.upload, there.dossier.submitted_digest)
+            known = self._records.get(key)
+        known = known or self._erased(*key)
+        if known is not None:
+            return Known(known.upload, known.dossier.submitted_digest)
         self._records[key] = MemoryRecord(
             next(self._arrivals), entry.upload, entry.dossier, entry.content, entry.credential
         )
@@ -354,10 +354,10 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
             state, provider, alone = upload.state, upload.key.provider, not self._couriers
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
         tenant_id = upload.key.tenant_id
-        told = self._invalid.get(tenant_key(tenant_id))
-        if told is not None and due_of(upload.state) is not None:
-            outlook = outlook_without(told[0], tenant_id, upload.key.provider, outlook)
-        return record.told(status_of_upload(upload, record.last_attempt_at, outlook))
+        invalid = self._invalid.get(tenant_key(tenant_id))
+        if invalid is not None and due_of(upload.state) is not None:
+            outlook = outlook_without(invalid[0], tenant_id, upload.key.provider, outlook)
+        return record.with_removals(status_of_upload(upload, record.last_attempt_at, outlook))
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
         keys = (key for key in self._records if key.evidence == (tenant_id, evidence_id))

@@ -75,8 +75,8 @@ _BLANK: Final = new_upload(UploadKey("tenant", "evidence", "provider"), "0" * 64
 _CAUSE: Final = Failure(FailureKind.TIMEOUT, "something went wrong with this upload")
 _BROKEN: Final = Failure(FailureKind.UNAUTHORIZED, "the integration does not work")
 _CLOSED: Final = Failure(FailureKind.CHECK_IN_REVIEW, "the target takes nothing now")
-_UNKNOWN: Final = Failure(FailureKind.UNKNOWN_STATUS, "a status word that nobody knows")
-_UNRECOGNISED: Final = Failure(FailureKind.UNRECOGNISED_REPLY, "a reply that nobody knows")
+_UNKNOWN: Final = Failure(FailureKind.UNKNOWN_STATUS, "a status word that no one knows")
+_UNRECOGNISED: Final = Failure(FailureKind.UNRECOGNISED_REPLY, "a reply that no one knows")
 _EXCLUDED: Final = Failure(FailureKind.OUTCOME_EXCLUDED, "the settings exclude it")
 _RECEIPT: Final = Receipt()
 _BOOKMARK: Final = "bookmark"
@@ -143,7 +143,7 @@ class Shape:
             ("a", tally.alone),
             ("p", tally.parked_at),
         )
-        return "".join(letter if there else "-" for letter, there in marks)
+        return "".join(letter if applies else "-" for letter, applies in marks)
 
     def __str__(self) -> str:
         return f"{self.name}, {self.tally.spent} spent, {self.marks}"

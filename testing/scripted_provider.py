@@ -145,8 +145,8 @@ class ReadableScriptedProvider(ScriptedProvider):
             unreadable = _unreadable(reply)
             if unreadable is not None:
                 return unreadable
-        there = self.copies(parcel.sha256) > 0
-        return next(self._findings, Found(Receipt()) if there else Absent())
+        exists = self.copies(parcel.sha256) > 0
+        return next(self._findings, Found(Receipt()) if exists else Absent())
 
 
 def _unreadable(reply: HttpResponse | TransportFailure) -> Unreadable | None:

@@ -124,7 +124,7 @@ class Outside:
 
     def readers_of(self, wanted: ReadDocument) -> Readers:
         """Who reads such a document."""
-        return self.files if wanted.is_kept and self.files is not None else self.readers
+        return self.files if wanted.is_stored and self.files is not None else self.readers
 
 
 @define

@@ -91,7 +91,7 @@ class AsyncEngine:
         self._recorder = Recorder(driver, self.active, self._wake)
         self._turns = Turns(driver, self._turn_ended, self._wake)
         self._context = TurnContext(
-            0, driver.clock, jitter, interruption_of, told=WaitLog(driver.notifier.wants)
+            0, driver.clock, jitter, interruption_of, wait_log=WaitLog(driver.notifier.wants)
         )
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at, self._adopt_at = driver.clock.monotonic(), inf

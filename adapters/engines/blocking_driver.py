@@ -142,7 +142,7 @@ class BlockingDriver(Driver):
 
     def _read_document(self, wanted: ReadDocument) -> bytes | Verdict:
         outside = self.worker.outside
-        source = outside.preparer.documents if wanted.is_kept else outside.source
+        source = outside.preparer.documents if wanted.is_stored else outside.source
         read: object
         try:
             read = NoSourceError() if source is None else source.read(wanted.tenant_id, wanted.key)

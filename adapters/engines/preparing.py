@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from attrs import evolve, frozen
 
-from ...delivery.destinations import MAX_KEPT, Destination, excluded, unfit
+from ...delivery.destinations import MAX_STORED, Destination, excluded, unfit
 from ...delivery.effects import MakeDocument
 from ...delivery.outcome import broken
 from ...domain.errors import CourierError, StoreError
@@ -136,7 +136,7 @@ class Preparer:
         if stored.path is not None:
             return self._read(stored, destination)
         failure = _unfit(stored, destination)
-        kept = failure is None or stored.size <= MAX_KEPT
+        kept = failure is None or stored.size <= MAX_STORED
         return _Prepared(stored, document.content if kept else None, failure)
 
     def _read(self, document: StoredDocument, destination: Destination) -> _Prepared:
@@ -239,7 +239,7 @@ def _unprepared(evidence: Evidence, error: BaseException) -> _Prepared:
     if isinstance(document, TrainingRecord):
         return _unrendered(document, Failure(FailureKind.UNFIT_RENDER, message))
     stored, content = _as_given(document), document.content
-    kept = content if stored.size <= MAX_KEPT else None
+    kept = content if stored.size <= MAX_STORED else None
     return _Prepared(stored, kept, _gone(message))
 
 

@@ -216,7 +216,7 @@ class Readers:
     def read(self, wanted: ReadDocument, then: Then) -> Run:
         """Read a document of the source: `then` is told of it, in a later turn of the loop."""
         source, loop = self.source, asyncio.get_running_loop()
-        what = "the folder of documents" if wanted.is_kept else "the document source"
+        what = "the folder of documents" if wanted.is_stored else "the document source"
         reading = Reading(wanted.tenant_id, what, wanted.timeout.total_seconds())
         if source is None:
             run = Run(reading, partial(wanted.judge, NoSourceError()), then)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from attrs import define, field
 
-from ...delivery.tokens import KeptToken
+from ...delivery.tokens import StoredToken
 from ...domain.upload.failure import Failure
 from ...ports.dialogue import Access, AccessToken, MintedToken
 
@@ -36,7 +36,7 @@ class TokenCache:
     """Belongs to one event loop. `monotonic` gives seconds on a clock that never goes back."""
 
     monotonic: Callable[[], float]
-    _tokens: dict[str, tuple[AbstractAsyncContextManager[None], KeptToken]] = field(
+    _tokens: dict[str, tuple[AbstractAsyncContextManager[None], StoredToken]] = field(
         factory=dict, init=False, repr=False
     )
 
@@ -49,13 +49,13 @@ class TokenCache:
         that mints must not ask for its own key.
         """
         # One step, so that two threads never make an entry each.
-        lock, token = self._tokens.setdefault(wish.key, (self._lock(), KeptToken()))
+        lock, token = self._tokens.setdefault(wish.key, (self._lock(), StoredToken()))
         minted = token.minted
         async with lock:
             asked_at = self.monotonic()
             token.begin_lease(lease_since)
-            kept = token.kept(wish, minted, asked_at)
-            return kept if kept is not None else token.keep(await mint(), asked_at)
+            found = token.valid(wish, minted, asked_at)
+            return found if found is not None else token.keep(await mint(), asked_at)
 
     def _lock(self) -> AbstractAsyncContextManager[None]:
         return asyncio.Lock()

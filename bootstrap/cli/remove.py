@@ -94,7 +94,7 @@ def _prune(
             _end("nothing is kept longer than the rules say")
         if as_json or not sys.stdin.isatty():
             _end("nothing was removed: this is what would be; say --yes to remove it")
-        click.confirm("remove it from so many uploads? It cannot be undone", abort=True)
+        click.confirm("remove it from these uploads? It cannot be undone", abort=True)
     removed, left = defaultdict[str, Counter[Part]](Counter), 0
     for page in _pages(records):
         for some in batches_of(page.uploads, rules, now, person):

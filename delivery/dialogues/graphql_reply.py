@@ -81,12 +81,12 @@ class GraphQLReply:
         """What the first three errors say, for a person."""
         listed = self.errors[:_LISTED]
         each = _QUOTE_LIMIT // max(len(listed), 1)
-        said = [
+        messages = [
             (error.message or next(iter(error.codes), "an error without words"))[:each]
             for error in listed
         ]
-        more = len(self.errors) - len(said)
-        return "; ".join(said + ([f"and {more} more"] if more else []))
+        more = len(self.errors) - len(messages)
+        return "; ".join(messages + ([f"and {more} more"] if more else []))
 
 
 def read_graphql(body: bytes) -> GraphQLReply:

@@ -113,8 +113,8 @@ def classify(
         case 4:
             return _refused(reply, hints, quote, purpose)
         case 5:
-            said = f"{hints.provider} had an error of its own (HTTP {reply.status}){purpose.doubt}"
-            return Unclear(_failure(reply, FailureKind.SERVER_ERROR, said))
+            text = f"{hints.provider} had an error of its own (HTTP {reply.status}){purpose.doubt}"
+            return Unclear(_failure(reply, FailureKind.SERVER_ERROR, text))
     what = f"has the status {reply.status}, which is none of HTTP's final ones"
     return broken_reply(reply, hints, what, purpose)
 
@@ -177,31 +177,31 @@ def _refused(
 ) -> NotDelivered:
     match reply.status:
         case 401:
-            kind, said, do = FailureKind.UNAUTHORIZED, "refused the credentials", hints.unauthorized
+            kind, what, do = FailureKind.UNAUTHORIZED, "refused the credentials", hints.unauthorized
         case 403:
-            kind, said, do = FailureKind.FORBIDDEN, f"forbids {purpose.what}", hints.forbidden
+            kind, what, do = FailureKind.FORBIDDEN, f"forbids {purpose.what}", hints.forbidden
         case 404:
             kind = FailureKind.TARGET_NOT_FOUND if hints.target_gone else FailureKind.NOT_FOUND
-            said, do = "found nothing at this address", hints.not_found
+            what, do = "found nothing at this address", hints.not_found
         case 408 | 425:
-            said = f"{hints.provider} asked to be sent {purpose.what} again later"
-            message = f"{said} (HTTP {reply.status}){_say(quote)}"
+            what = f"{hints.provider} asked to be sent {purpose.what} again later"
+            message = f"{what} (HTTP {reply.status}){_say(quote)}"
             return Deferred(_failure(reply, FailureKind.TOLD_TO_WAIT, message))
         case 413:
-            kind, said, do = FailureKind.TOO_LARGE, "finds the document too large", hints.too_large
+            kind, what, do = FailureKind.TOO_LARGE, "finds the document too large", hints.too_large
         case 415:
-            kind, said = FailureKind.UNSUPPORTED_TYPE, "does not take this type of document"
+            kind, what = FailureKind.UNSUPPORTED_TYPE, "does not take this type of document"
             do = hints.unsupported_type
         case 423:
-            kind, said = FailureKind.ACCOUNT_LOCKED, "has locked the account"
+            kind, what = FailureKind.ACCOUNT_LOCKED, "has locked the account"
             do = f"ask the {hints.provider} admin to have it unlocked, then release what is held"
         case 429:
             return throttled(reply, hints, quote)
         case status:
             kind = FailureKind.BAD_REQUEST if status in (400, 422) else FailureKind.REFUSED
-            said = f"refused {purpose.what}"
+            what = f"refused {purpose.what}"
             do = f"see the detail for its reply and mend what it names{purpose.mended}"
-    return refusal(reply, kind, f"{hints.provider} {said} (HTTP {reply.status}){_say(quote)}: {do}")
+    return refusal(reply, kind, f"{hints.provider} {what} (HTTP {reply.status}){_say(quote)}: {do}")
 
 
 def _redirected(reply: HttpResponse, hints: ErrorHints) -> Rejected:

@@ -92,8 +92,8 @@ def quote_of(reply: Reply) -> str | None:
         *(message, body.get("error_description"), mapping(error).get("message"), error),
         *(mapping(first).get("message"), first),
     )
-    said = next((words for place in places if (words := text(place))), "")
-    return " ".join(said.split())[:QUOTE_LIMIT] or None
+    quote = next((words for place in places if (words := text(place))), "")
+    return " ".join(quote.split())[:QUOTE_LIMIT] or None
 
 
 def success_body(
@@ -154,14 +154,14 @@ _STRICT, _LENIENT = _decoder(_refuse), _decoder(_pass_over)
 
 def _without_depths(document: str) -> str:
     """The document with null in the place of what is nested more than 100 deep."""
-    kept, depth, end = [], 0, 0
+    parts, depth, end = [], 0, 0
     for found in _STRING_OR_BRACKET.finditer(document):
         if found[0] in "[{":
             depth += 1
             if depth == _MAX_DEPTH + 1:
-                kept += [document[end : found.start()], "null"]
+                parts += [document[end : found.start()], "null"]
         elif found[0] in "]}":
             depth -= 1
             if depth == _MAX_DEPTH:
                 end = found.end()
-    return "".join(kept) + document[end:] if depth <= _MAX_DEPTH else document
+    return "".join(parts) + document[end:] if depth <= _MAX_DEPTH else document

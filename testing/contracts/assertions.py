@@ -80,9 +80,9 @@ def a(kind: type[T], thing: object) -> T:
     return thing
 
 
-def there(thing: T | None) -> T:
+def some(thing: T | None) -> T:
     """The thing, which must not be None."""
     __tracebackhide__ = True
     if thing is None:
-        raise AssertionError("nothing is there")
+        raise AssertionError("it is missing")
     return thing

@@ -146,7 +146,7 @@ class ClockContract(ABC):
         await self.let_pass(clock, BLINK * 2)
 
     @_on_a_loop
-    async def test_nobody_sleeps_longer_because_the_clock_is_set_back(self) -> None:
+    async def test_no_one_sleeps_longer_because_the_clock_is_set_back(self) -> None:
         clock = self.clock()
         sleeper = asyncio.ensure_future(clock.sleep_until(clock.now() + timedelta(seconds=BLINK)))
         await asyncio.sleep(0)

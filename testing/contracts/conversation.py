@@ -61,7 +61,7 @@ class Conversation:
     dialogue: Dialogue[Any]
     answer: Answer
     fault: Fault | None = None
-    kept: Secret | None = None
+    token: Secret | None = None
     minting: bool = False
     requests: list[HttpRequest] = field(init=False, factory=list)
     replies: list[Reply] = field(init=False, factory=list)
@@ -74,19 +74,19 @@ class Conversation:
     ended: bool = field(init=False, default=False)
     result: Any = field(init=False, default=None)
     error: Exception | None = field(init=False, default=None)
-    _told: Any = field(init=False, default=None)
+    _reply: Any = field(init=False, default=None)
 
     def go_on(self) -> None:
         """One step, and what it is answered."""
         try:
-            step = self.dialogue.send(self._told)
+            step = self.dialogue.send(self._reply)
         except StopIteration as end:
             self.ended, self.result = True, end.value
         except Exception as error:
             self._fail(error)
         else:
             self.steps += 1
-            self._told = self._come_by(step)
+            self._reply = self._come_by(step)
             if self.steps > _MOST_STEPS:
                 self._fail(RecursionError(f"it takes more than {_MOST_STEPS} steps"))
 
@@ -98,7 +98,7 @@ class Conversation:
         return self
 
     @property
-    def said(self) -> str:
+    def outcome(self) -> str:
         """What it came to, in words."""
         return f"raised {self.error!r}" if self.error is not None else f"came to {self.result!r}"
 
@@ -127,8 +127,8 @@ class Conversation:
         self.ended, self.error = True, error
 
     def _token(self, wish: Access) -> AccessToken | Failure | None:
-        if self.kept is not None and (wish.refused is None or wish.refused.value != self.kept):
-            return AccessToken(self.kept, fresh=False)
+        if self.token is not None and (wish.refused is None or wish.refused.value != self.token):
+            return AccessToken(self.token, fresh=False)
         mint = Conversation(wish.mint(), self.answer, self.fault, minting=True).through()
         self.mint_requests += mint.requests
         self.mint_replies += mint.replies
@@ -137,9 +137,9 @@ class Conversation:
             self._fail(mint.error)
             return None
         if isinstance(mint.result, MintedToken):
-            self.kept = mint.result.value
-            self.tokens.append(self.kept.reveal())
-            return AccessToken(self.kept, fresh=True)
+            self.token = mint.result.value
+            self.tokens.append(self.token.reveal())
+            return AccessToken(self.token, fresh=True)
         if not isinstance(mint.result, Failure):
             self._fail(TypeError(f"a mint came to {mint.result!r}"))
             return None

@@ -3,7 +3,7 @@
 class TestMyLogger(LoggerContract):
     def harness(self) -> LoggerHarness:
         lines: list[str] = []
-        return LoggerHarness(MyLogger(lines.append), told=lambda: lines)
+        return LoggerHarness(MyLogger(lines.append), output=lambda: lines)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LoggerHarness:
     """
 
     logger: Logger
-    told: Callable[[], Sequence[str]]
+    output: Callable[[], Sequence[str]]
 
 
 class LoggerContract(ABC):
@@ -40,11 +40,11 @@ class LoggerContract(ABC):
     def harness(self) -> LoggerHarness:
         """The logger, and where its reader looks."""
 
-    def test_every_event_is_told(self) -> None:
+    def test_every_event_is_logged(self) -> None:
         for event in one_of_each():
             harness = self.harness()
             harness.logger.log(event)
-            must(harness.told(), f"of {type(event).__name__} nothing is told")
+            must(harness.output(), f"of {type(event).__name__} nothing is written")
 
     def test_who_reads_it_sees_which_evidence_of_which_tenant(self) -> None:
         for event in one_of_each():
@@ -53,9 +53,9 @@ class LoggerContract(ABC):
                 continue
             harness = self.harness()
             harness.logger.log(event)
-            text = "\n".join(harness.told())
+            text = "\n".join(harness.output())
             for word in (key.tenant_id, key.evidence_id):
-                must(word in text, f"{type(event).__name__} is told without {word}")
+                must(word in text, f"{type(event).__name__} is written without {word}")
 
     def test_one_event_is_one_thing_to_its_reader(self) -> None:
         for odd in ("", HOSTILE):
@@ -63,10 +63,10 @@ class LoggerContract(ABC):
             events = one_of_each(odd)
             for event in events:
                 harness.logger.log(event)
-            told = len(harness.told())
+            number = len(harness.output())
             must(
-                told == len(events),
-                f"of {len(events)} events {told} things are told: a text forges or hides one",
+                number == len(events),
+                f"of {len(events)} events {number} things are written: a text forges or hides one",
             )
 
     def test_no_text_makes_it_raise(self) -> None:
@@ -83,13 +83,13 @@ class LoggerContract(ABC):
         harness = self.harness()
         for event in one_of_each(HOSTILE):
             harness.logger.log(event)
-        for text in harness.told():
+        for text in harness.output():
             must(
                 "\x1b" not in text and "\x9b" not in text,
-                f"an escape of a terminal is told as it is: {text[:80]!r}",
+                f"an escape of a terminal is written as it is: {text[:80]!r}",
             )
 
-    def test_it_may_be_told_from_several_threads(self) -> None:
+    def test_it_may_be_called_from_several_threads(self) -> None:
         harness, events = self.harness(), one_of_each()
         errors: list[Exception] = []
 
@@ -107,6 +107,6 @@ class LoggerContract(ABC):
             thread.join()
         must(not errors, f"it raised {errors!r}")
         must(
-            len(harness.told()) == 4 * len(events),
-            f"of {4 * len(events)} events {len(harness.told())} are told",
+            len(harness.output()) == 4 * len(events),
+            f"of {4 * len(events)} events {len(harness.output())} are written",
         )

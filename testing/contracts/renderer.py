@@ -105,15 +105,15 @@ class RendererContract(ABC):
                     questions=(Question(text=text, answer=text, score=1.0),),
                 )
                 try:
-                    came = renderer.render(sample_record(modules=(module,)))
+                    result = renderer.render(sample_record(modules=(module,)))
                 except Exception as error:
                     raise AssertionError(
                         f"a record that says {text[:40]!r} makes it raise {error!r}"
                     ) from error
                 must(
-                    isinstance(came, Document)
-                    or (isinstance(came, Failure) and came.kind is FailureKind.UNFIT_RENDER),
-                    f"a record that says {text[:40]!r} came to {came!r}, which is neither a "
+                    isinstance(result, Document)
+                    or (isinstance(result, Failure) and result.kind is FailureKind.UNFIT_RENDER),
+                    f"a record that says {text[:40]!r} came to {result!r}, which is neither a "
                     "document nor UNFIT_RENDER",
                 )
 
@@ -133,10 +133,10 @@ class RendererContract(ABC):
 
 
 def _content(renderer: Renderer, record: TrainingRecord) -> bytes | None:
-    came = renderer.render(record)
-    if isinstance(came, Failure):
-        raise AssertionError(f"a plain record came to {came!r}")
-    return came.content
+    result = renderer.render(record)
+    if isinstance(result, Failure):
+        raise AssertionError(f"a plain record came to {result!r}")
+    return result.content
 
 
 def _others() -> Iterator[tuple[str, TrainingRecord]]:

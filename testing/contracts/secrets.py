@@ -48,7 +48,7 @@ class SecretsContract(ABC):
 
     def test_what_is_not_known_is_none(self) -> None:
         secrets = self.secrets(_VALUES)
-        for name in ("NOBODY", "PLAI", "PLAINER", "plain", "LOWER", "_", "N" * 255):
+        for name in ("UNKNOWN", "PLAI", "PLAINER", "plain", "LOWER", "_", "N" * 255):
             found = secrets.resolve(name)
             must(found is None, f"{name}, which is not known, is given as {found!r}")
 

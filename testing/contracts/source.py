@@ -47,7 +47,7 @@ class DocumentSourceContract(ABC):
         source = self.source(_DOCUMENTS)
         for tenant_id, key in (
             ("acme", "nothing"),
-            ("nobody", "report.pdf"),
+            ("unknown", "report.pdf"),
             ("acme", "report"),
             ("acme", "REPORT.PDF"),
         ):
@@ -61,7 +61,7 @@ class DocumentSourceContract(ABC):
             ("acme", "../globex/theirs"),
             ("", "globex/theirs"),
         ):
-            _kept_back(source, tenant_id, key)
+            _refused(source, tenant_id, key)
 
     def test_no_key_leads_out_of_the_source(self) -> None:
         source = self.source(_DOCUMENTS)
@@ -75,7 +75,7 @@ class DocumentSourceContract(ABC):
             "*",
             "%",
         ):
-            _kept_back(source, "acme", key)
+            _refused(source, "acme", key)
 
     def test_it_may_be_read_from_several_threads(self) -> None:
         source = self.source(_DOCUMENTS)
@@ -107,7 +107,7 @@ def _gone(source: DocumentSource, tenant_id: str, key: str) -> None:
     raise AssertionError(f"{key!r} of {tenant_id!r}, which is gone, is given all the same")
 
 
-def _kept_back(source: DocumentSource, tenant_id: str, key: str) -> None:
+def _refused(source: DocumentSource, tenant_id: str, key: str) -> None:
     try:
         source.read(tenant_id, key)
     except Exception:

@@ -41,7 +41,7 @@ from ...ports.records import (
 )
 from ...ports.store import UploadStore
 from ...ports.writer import Transactional
-from .assertions import a, must, raises, same, there
+from .assertions import a, must, raises, same, some
 from .hostile_inputs import HALF_A_CHARACTER, NAMES, TEXTS
 from .store_chain import ChainRules
 from .store_lists import ListRules
@@ -90,7 +90,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             same(store.get([]), {})
             same(store.statuses("acme", [], AT), {})
 
-    def test_a_known_upload_is_told_as_it_stands_and_stays_as_it_was(self) -> None:
+    def test_a_known_upload_is_returned_as_it_stands_and_stays_as_it_was(self) -> None:
         with self._store() as store:
             first = entry(content=b"one")
             store.add([first])
@@ -138,7 +138,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
 
     def test_a_document_that_is_made_later_replaces_what_it_was_made_of(self) -> None:
         with self._store() as store:
-            kept = StoredDocument(
+            raw = StoredDocument(
                 sha256="",
                 size=3,
                 media_type="application/pdf",
@@ -147,7 +147,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
                 modified=7,
             )
             unread, other = entry("ev-1", content=b"a record"), entry("ev-2")
-            dossier = evolve(unread.dossier, document=kept, submitted_digest="")
+            dossier = evolve(unread.dossier, document=raw, submitted_digest="")
             unread = evolve(unread, upload=evolve(unread.upload, digest=""), dossier=dossier)
             store.add([unread, other])
             key = unread.upload.key
@@ -252,7 +252,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
                 ("pending", 1, AT + MINUTE),
             )
 
-    def test_a_change_of_an_older_version_is_told_what_is_there_now(self) -> None:
+    def test_a_change_of_an_older_version_is_answered_with_what_is_stored(self) -> None:
         with self._store() as store:
             new = entry()
             store.add([new])
@@ -289,7 +289,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
                 store.save([Change(begin.upload), end, Change(begin.upload)]),
                 [Saved(), Saved(), Conflict(end.upload)],
             )
-            details = there(store.show("acme", "ev-1", AT))
+            details = some(store.show("acme", "ev-1", AT))
             same((details.status, len(details.history)), ("retrying", 1))
 
     def test_the_history_holds_every_attempt_in_the_order_in_which_they_ended(self) -> None:
@@ -300,7 +300,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             begin = started(waiting, AT + 5 * MINUTE)
             begin_each(store, [begin])
             store.save([delivered(begin.upload, AT + 6 * MINUTE)])
-            details = there(store.show("acme", "ev-1", AT))
+            details = some(store.show("acme", "ev-1", AT))
             same(
                 [
                     (a.number, a.verdict, a.kind, a.message, a.http_status, a.retry_after)
@@ -331,7 +331,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             store.save([Change(recovered, Attempt(1, AT, AT, Recovered(silence)))])
             found = advance(recovered, AttemptEnded(AT, 1, Delivered(Receipt()), 0.0), RULES)
             store.save([Change(found, Attempt(1, AT, AT, Delivered(Receipt()), "req-9"))])
-            details = there(store.show("acme", "ev-1", AT))
+            details = some(store.show("acme", "ev-1", AT))
             same(
                 [(a.number, a.verdict, a.request_id) for a in details.history],
                 [(1, "recovered", None), (1, "delivered", "req-9")],
@@ -356,7 +356,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             seen = LookedUp(AT + 5 * MINUTE, 1, Refused(BUSY_PROVIDER))
             look = LookUp(1, seen.at, word_of(seen.finding), BUSY_PROVIDER.message)
             store.save([Change(advance(undecided, seen, rules), look_up=look)])
-            details = there(store.show("acme", "ev-1", AT))
+            details = some(store.show("acme", "ev-1", AT))
             same(
                 [(row.verdict, row.kind, row.message) for row in details.history],
                 [("processing", None, "in review")],
@@ -364,16 +364,16 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             )
             same(details.status, "failed", "what was refused")
 
-    def test_an_attempt_is_not_kept_of_a_change_that_was_refused(self) -> None:
+    def test_an_attempt_is_not_stored_of_a_change_that_was_refused(self) -> None:
         with self._store() as store:
             new = entry()
             store.add([new])
             stale = delivered(started(new.upload).upload)
             same(store.save([stale]), [Conflict(new.upload)])
-            details = there(store.show("acme", "ev-1", AT))
+            details = some(store.show("acme", "ev-1", AT))
             same(details.history, ())
 
-    def test_success_removes_the_document_unless_documents_are_kept(self) -> None:
+    def test_success_removes_the_document_unless_keep_documents_is_set(self) -> None:
         for keep_documents, left in ((False, None), (True, b"a document")):
             with self._store(keep_documents) as store:
                 new = entry()
@@ -409,7 +409,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             excluded = Unfit(AT, Failure(FailureKind.OUTCOME_EXCLUDED, "only passed is sent"))
             skipped = advance(new.upload, excluded, RULES)
             store.add([evolve(new, upload=skipped)])
-            status = there(store.show("acme", "ev-1", AT))
+            status = some(store.show("acme", "ev-1", AT))
             same((status.status, status.error), ("skipped", StatusError.of(excluded.failure)))
             same(due(store, AT), [], "what is due")
             queued = advance(skipped, Unblocked(AT), RULES)
@@ -491,7 +491,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             store.add([entry("ev-1")])
             same(store.statuses("acme", ["ev-1\x00", "ev-", "EV-1", "\ud800"], AT), {})
 
-    def test_thousands_of_statuses_are_told_in_one_call(self) -> None:
+    def test_thousands_of_statuses_are_read_in_one_call(self) -> None:
         with self._store() as store:
             entries = [entry(f"ev-{number}", content=None) for number in range(200)]
             store.add(entries)
@@ -508,7 +508,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
                         [entry(provider=provider, at=AT + MINUTE if provider == newest else AT)]
                     )
                 same(
-                    there(store.show("acme", "ev-1", AT)).provider,
+                    some(store.show("acme", "ev-1", AT)).provider,
                     newest,
                     "whose details are shown",
                 )
@@ -542,7 +542,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             same(found(Find(since=AT + MINUTE)), "dcb")
             same(found(Find(tenant_id="acme", statuses=[Status.RETRYING], since=AT + MINUTE)), "d")
             same(found(Find(tenant_id="acme", statuses=[Status.HELD])), "")
-            same(found(Find(tenant_id="nobody")), "")
+            same(found(Find(tenant_id="unknown")), "")
 
     def test_pages_show_each_upload_once_though_others_arrive(self) -> None:
         """Some uploads share a moment."""
@@ -630,7 +630,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
                 store.save([end])
                 same(store.get([key])[key].upload, end.upload, "what is read back after an attempt")
                 same(
-                    there(store.show(key.tenant_id, key.evidence_id, AT)).history[0].message,
+                    some(store.show(key.tenant_id, key.evidence_id, AT)).history[0].message,
                     text,
                     "a message",
                 )
@@ -661,7 +661,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
 
     # --- what people do, and what was looked up --------------------------------------------------
 
-    def test_what_people_do_stands_in_the_history_and_is_told_from_a_mark_on(self) -> None:
+    def test_what_people_do_stands_in_the_history_and_is_listed_from_a_mark(self) -> None:
         with self._store() as store:
             new, other = entry("ev-1"), entry("ev-2")
             store.add([new, other])
@@ -676,11 +676,11 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
                     )
                 ]
             )
-            told = store.acted_on(mark)
-            same(list(told.keys), [new.upload.key], "whose uploads people did something to")
-            same(list(store.acted_on(told.mark).keys), [], "what was done since")
-            same(there(store.show("acme", "ev-1", AT)).actions, (row,), "the actions of an upload")
-            same(there(store.show("acme", "ev-2", AT)).actions, (), "the actions of another one")
+            acted_on = store.acted_on(mark)
+            same(list(acted_on.keys), [new.upload.key], "whose uploads people did something to")
+            same(list(store.acted_on(acted_on.mark).keys), [], "what was done since")
+            same(some(store.show("acme", "ev-1", AT)).actions, (row,), "the actions of an upload")
+            same(some(store.show("acme", "ev-2", AT)).actions, (), "the actions of another one")
 
     def test_look_ups_stand_in_the_history(self) -> None:
         with self._store() as store:
@@ -689,7 +689,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             waiting = tried(store, new.upload, 1)
             look = LookUp(1, AT, "absent", "not there")
             store.save([Change(evolve(waiting, version=waiting.version + 1), look_up=look)])
-            (row,) = there(store.show("acme", "ev-1", AT)).look_ups
+            (row,) = some(store.show("acme", "ev-1", AT)).look_ups
             same((row.at, row.finding, row.message), (AT, "absent", "not there"), "a look-up")
 
     def test_what_waits_beyond_a_clock_that_was_set_back_is_found(self) -> None:
@@ -704,7 +704,7 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
     def test_details_are_of_the_tenant_and_the_evidence_that_are_asked_about(self) -> None:
         with self._store() as store:
             store.add([entry()])
-            same(there(store.show("acme", "ev-1", AT)).evidence_id, "ev-1", "what is shown")
+            same(some(store.show("acme", "ev-1", AT)).evidence_id, "ev-1", "what is shown")
             same(store.show("globex", "ev-1", AT), None, "what another tenant is shown")
             same(store.show("acme", "ev-2", AT), None, "what is shown of another evidence")
 

@@ -22,7 +22,7 @@ from ...domain.upload.status import wait_for_integration, wait_for_valid
 from ...domain.upload.upload import Failed, FailedReason, Held, Sending, Status, Waiting
 from ...ports.records import Begun, Change, Conflict, Entry, InvalidTenants, Saved, Start
 from ...ports.store import UploadStore
-from .assertions import a, must, same, there
+from .assertions import a, must, same, some
 from .stored import AT, acquire, begin_each, begin_together, deferred, entry, started, unblock
 
 MINUTE = timedelta(minutes=1)
@@ -92,7 +92,7 @@ class GateRules(ABC):
                 "a third attempt may ask again at once, where a minute holds two",
             )
             ended = [
-                evolve(deferred(start.upload, AT), gate=GateChange(PACED, AT, (there(one),)))
+                evolve(deferred(start.upload, AT), gate=GateChange(PACED, AT, (some(one),)))
                 for start, one in zip((first, second), slots, strict=True)
             ]
             store.save(ended)
@@ -110,9 +110,7 @@ class GateRules(ABC):
                 [
                     evolve(
                         change,
-                        gate=GateChange(
-                            first.quota, over, (there(a(Begun, answer).acquired.slot),)
-                        ),
+                        gate=GateChange(first.quota, over, (some(a(Begun, answer).acquired.slot),)),
                     )
                 ]
             )
@@ -201,7 +199,7 @@ class GateRules(ABC):
                 Acquired(),
             )
 
-    def test_whoever_shares_a_credential_shares_its_pace_and_nobody_else_does(self) -> None:
+    def test_integrations_of_one_credential_share_its_pace_and_no_others_do(self) -> None:
         with self._store() as store:
             shared, other = (
                 evolve(PACED, address="another tenant's"),
@@ -240,7 +238,7 @@ class GateRules(ABC):
     def test_a_clock_that_is_set_back_costs_one_period_at_most(self) -> None:
         with self._store() as store:
             one = evolve(PACED, pace=Pace(1, MINUTE))
-            store.save([GateChange(one, AT, (there(a(Acquired, acquire(store, one)).slot),))])
+            store.save([GateChange(one, AT, (some(a(Acquired, acquire(store, one)).slot),))])
             yesterday = AT - timedelta(days=1)
             same(acquire(store, one, yesterday), NotBefore(yesterday + MINUTE))
             a(Acquired, acquire(store, one, yesterday + MINUTE))
@@ -250,7 +248,7 @@ class GateRules(ABC):
         with self._store() as store:
             one = evolve(PACED, pace=Pace(1, MINUTE))
             end = AT + timedelta(seconds=25)
-            slots = (there(a(Acquired, acquire(store, one)).slot),)
+            slots = (some(a(Acquired, acquire(store, one)).slot),)
             store.save([GateChange(one, end, slots, cooldown_until=end + MINUTE / 2)])
             same(acquire(store, one), NotBefore(end + MINUTE / 2), "how long the pause lasts")
             a(NotBefore, acquire(store, one, end + MINUTE / 2 - timedelta(seconds=1)))
@@ -285,7 +283,7 @@ class GateRules(ABC):
             (begun,) = begin_each(store, starts(store, "a", SLOW))
             begun = a(Begun, begun)
             end = AT + timedelta(seconds=5)
-            slots = [there(begun.acquired.slot)]
+            slots = [some(begun.acquired.slot)]
             refused = a(NotBefore, acquire(store, SLOW, end, turn=begun.acquired.turn, ended=slots))
             same(refused.at, end + MINUTE, "when a slot is free whose request has ended")
             a(Acquired, acquire(store, SLOW, end + MINUTE, turn=begun.acquired.turn))
@@ -303,7 +301,7 @@ class GateRules(ABC):
             first, second = starts(store, "ab", evolve(PACED, cost=2))
             begun = a(Begun, begin_each(store, [first])[0])
             end = GateChange(
-                first.quota, AT, (there(begun.acquired.slot),), turn=begun.acquired.turn
+                first.quota, AT, (some(begun.acquired.slot),), turn=begun.acquired.turn
             )
             store.save([evolve(deferred(first.upload), gate=end)])
             a(Begun, begin_each(store, [second])[0])
@@ -321,7 +319,7 @@ class GateRules(ABC):
             store.unregister(theirs)
             a(Begun, begin_each(store, [second])[0])
 
-    def test_a_claim_that_nobody_renews_is_over_after_a_while(self) -> None:
+    def test_a_claim_that_is_not_renewed_is_over_after_a_while(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, cost=3))
             a(Begun, begin_each(store, [first])[0])
@@ -334,7 +332,7 @@ class GateRules(ABC):
             fast = evolve(PACED, pace=Pace(2, timedelta(seconds=1)), cost=3)
             first, second, third = starts(store, "abc", fast)
             begun = [a(Begun, answer).acquired for answer in begin_each(store, [first, second])]
-            ended = [there(one.slot) for one in begun]
+            ended = [some(one.slot) for one in begun]
             waits = a(NotBefore, acquire(store, fast, turn=begun[0].turn, ended=ended)).turn
             soon = AT + timedelta(seconds=1)
             a(Begun, begin_each(store, [_at(third, soon)])[0])
@@ -349,7 +347,7 @@ class GateRules(ABC):
                 a(NotBefore, acquire(store, fast, turn=one.acquired.turn)).turn
                 for one in (old, new)
             )
-            store.save([GateChange(fast, AT, (there(old.acquired.slot),))])
+            store.save([GateChange(fast, AT, (some(old.acquired.slot),))])
             a(NotBefore, acquire(store, fast, AT + second_long, turn=younger))
             a(Acquired, acquire(store, fast, AT + second_long, turn=older))
 
@@ -390,7 +388,7 @@ class GateRules(ABC):
             two = evolve(PACED, cost=2)
             first, second = starts(store, "ab", two)
             begun = a(Begun, begin_each(store, [first])[0])
-            end = GateChange(two, AT, (there(begun.acquired.slot),), turn=begun.acquired.turn)
+            end = GateChange(two, AT, (some(begun.acquired.slot),), turn=begun.acquired.turn)
             store.save([evolve(deferred(first.upload), gate=end)])
             half = MINUTE / 2
             same(begin_each(store, [evolve(second, patience=MINUTE)]), [NotBefore(AT + half)])
@@ -403,7 +401,7 @@ class GateRules(ABC):
             begun = a(Begun, begin_each(store, [evolve(start, leaves=False)])[0])
             same(begun.acquired.slot, None, "the slot of what leaves later")
             same(
-                a(Acquired, acquire(store, PACED, turn=there(begun.acquired.turn))).turn,
+                a(Acquired, acquire(store, PACED, turn=some(begun.acquired.turn))).turn,
                 begun.acquired.turn,
             )
 
@@ -421,14 +419,14 @@ class GateRules(ABC):
 
     def test_an_upload_begun_elsewhere_takes_no_slot_and_keeps_none_back(self) -> None:
         with self._store() as store:
-            lost, kept = starts(store, "ab", TOGETHER)
+            lost, free = starts(store, "ab", TOGETHER)
             begin_each(store, [lost])
-            conflict, begun = begin_together(store, [lost, kept])
+            conflict, begun = begin_together(store, [lost, free])
             same(conflict, Conflict(lost.upload))
             begun = a(Begun, begun)
             must(begun.acquired.slot is not None, "what is left of a bundle has no slot")
             same(
-                begin_together(store, [lost, kept]), [Conflict(lost.upload), Conflict(kept.upload)]
+                begin_together(store, [lost, free]), [Conflict(lost.upload), Conflict(free.upload)]
             )
 
     def test_what_is_refused_together_is_begun_by_none(self) -> None:
@@ -445,9 +443,9 @@ class GateRules(ABC):
             )
             both = starts(store, "bc", TOGETHER)
             same(begin_together(store, both), [Blocked(refused)] * 2)
-            found_there = store.get([start.upload.key for start in both])
+            stored = store.get([start.upload.key for start in both])
             must(
-                not any(isinstance(found.upload.state, Sending) for found in found_there.values()),
+                not any(isinstance(found.upload.state, Sending) for found in stored.values()),
                 "what was refused is written as being sent",
             )
 
@@ -484,11 +482,11 @@ class GateRules(ABC):
             (begun,) = begin_each(store, starts(store, "a", two, courier_id=ours))
             begun, over = a(Begun, begun), AT + MINUTE
             same(begun.acquired.lease_since, AT, "when the lease began")
-            ended = [there(begun.acquired.slot)]
+            ended = [some(begun.acquired.slot)]
             mine = a(
                 Acquired, acquire(store, two, over, ours, turn=begun.acquired.turn, ended=ended)
             )
-            store.save([GateChange(two, over, (there(mine.slot),))])
+            store.save([GateChange(two, over, (some(mine.slot),))])
             a(NotBefore, acquire(store, two, over, theirs))
             store.save([GateChange(two, over, turn=begun.acquired.turn)])
             taken = a(Acquired, acquire(store, two, over, theirs))
@@ -508,7 +506,7 @@ class GateRules(ABC):
                     Change(
                         ended,
                         gate=GateChange(
-                            ALONE, over, (there(begun.acquired.slot),), turn=begun.acquired.turn
+                            ALONE, over, (some(begun.acquired.slot),), turn=begun.acquired.turn
                         ),
                     )
                 ]
@@ -524,8 +522,8 @@ class GateRules(ABC):
             a(Acquired, acquire(store, ALONE, AT, ours))
             store.unregister(ours)
             taken = a(Acquired, acquire(store, ALONE, AT, theirs))
-            # What the first one left unfinished keeps nobody waiting.
-            store.save([GateChange(ALONE, AT, (there(taken.slot),), turn=taken.turn)])
+            # What the first one left unfinished keeps no one waiting.
+            store.save([GateChange(ALONE, AT, (some(taken.slot),), turn=taken.turn)])
             a(Acquired, acquire(store, ALONE, AT + MIN_LEASE, store.heartbeat(None, AT)))
 
     def test_a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause(self) -> None:
@@ -533,7 +531,7 @@ class GateRules(ABC):
             one_a_minute = Quota("credential", "address", Pace(1, MINUTE), timeout=5 * MINUTE)
             charged = a(Acquired, acquire(store, one_a_minute, AT, 1))
             end = AT + timedelta(seconds=10)
-            store.save([GateChange(one_a_minute, end, (there(charged.slot),), block=REFUSED)])
+            store.save([GateChange(one_a_minute, end, (some(charged.slot),), block=REFUSED)])
             # No block of what was not an upload.
             same(acquire(store, one_a_minute, end, 1), NotBefore(end + MINUTE))
             store.save([GateChange(one_a_minute, end, cooldown_until=AT + 2 * MINUTE)])
@@ -630,12 +628,12 @@ class GateRules(ABC):
             begin_each(store, [start])
             held = evolve(start.upload, state=Held(REFUSED), version=start.upload.version + 1)
             store.save([Change(held, gate=GateChange(PACED, AT, block=REFUSED))])
-            there_now = {("acme", "sprinto"): PACED.address}
-            same(list(store.freed(there_now, 10)), [], "what may go on while it is blocked")
+            addresses = {("acme", "sprinto"): PACED.address}
+            same(list(store.freed(addresses, 10)), [], "what may go on while it is blocked")
             changed = {("acme", "sprinto"): "new settings"}
             same(len(store.freed(changed, 10)), 1, "how much may go on with other settings")
             unblock(store, "acme", "sprinto")
-            same(len(store.freed(there_now, 10)), 1, "how much may go on once it is unblocked")
+            same(len(store.freed(addresses, 10)), 1, "how much may go on once it is unblocked")
 
     def test_what_has_failed_for_its_integration_goes_on_like_what_is_held(self) -> None:
         with self._store() as store:
@@ -644,8 +642,8 @@ class GateRules(ABC):
             failed = Failed(FailedReason.REJECTED, REFUSED)
             stopped = evolve(start.upload, state=failed, version=start.upload.version + 1)
             store.save([Change(stopped, gate=GateChange(PACED, AT, block=REFUSED))])
-            there_now = {("acme", "sprinto"): PACED.address}
-            same(list(store.freed(there_now, 10)), [], "what may go on while it is blocked")
+            addresses = {("acme", "sprinto"): PACED.address}
+            same(list(store.freed(addresses, 10)), [], "what may go on while it is blocked")
             changed = {("acme", "sprinto"): "new settings"}
             same(len(store.freed(changed, 10)), 1, "how much may go on with other settings")
 
@@ -716,7 +714,7 @@ class GateRules(ABC):
                     Entry(deferred(begin.upload).upload, new.dossier),
                 )
                 same(
-                    len(there(store.show("acme", "ev-1", AT)).history),
+                    len(some(store.show("acme", "ev-1", AT)).history),
                     1,
                     "the number of its attempts",
                 )

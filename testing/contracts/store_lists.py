@@ -11,7 +11,7 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.find import Find, all_of
 from ...domain.upload.upload import Status
 from ...ports.records import InvalidTenants
-from .assertions import must, same, there
+from .assertions import must, same, some
 from .hostile_inputs import HALF_A_CHARACTER, NAMES
 from .store_gates import GateRules
 from .stored import AT, UNPACED, begin_each, deferred, delivered, entry, started, tried
@@ -78,14 +78,14 @@ class ListRules(GateRules):
         with self._store() as store:
             courier, new = store.heartbeat(None, AT), entry()
             store.add([new])
-            same(there(store.show("acme", "ev-1", AT)).running, None)
+            same(some(store.show("acme", "ev-1", AT)).running, None)
             start = started(new.upload, AT + MINUTE, courier_id=courier)
             begin_each(store, [start])
-            running = there(there(store.show("acme", "ev-1", AT)).running)
+            running = some(some(store.show("acme", "ev-1", AT)).running)
             same((running.number, running.started_at), (1, AT + MINUTE))
             same(running.courier_id, courier, "which courier makes it")
             store.save([delivered(start.upload, AT + 2 * MINUTE)])
-            same(there(store.show("acme", "ev-1", AT)).running, None)
+            same(some(store.show("acme", "ev-1", AT)).running, None)
 
     def test_uploads_are_counted_by_tenant_provider_status_and_error(self) -> None:
         with self._store() as store:
@@ -124,7 +124,7 @@ class ListRules(GateRules):
             store.save([delivered(start.upload, AT + 2 * MINUTE)])
             seen = store.health(AT)
             same({type(number) for number in seen.counts.values()}, {int}, "what is counted")
-            same(there(seen.oldest_open).evidence_id, "b")
+            same(some(seen.oldest_open).evidence_id, "b")
             same(seen.oldest_open_at, AT + MINUTE)
             same(seen.counts["succeeded"], 1)
             same(
@@ -145,7 +145,7 @@ class ListRules(GateRules):
             gate = GateChange(UNPACED, AT, block=closed)
             store.save([evolve(deferred(start.upload, failure=closed), gate=gate)])
             seen = store.health(AT)
-            same(there(seen.oldest_open).evidence_id, "new")
+            same(some(seen.oldest_open).evidence_id, "new")
             same(seen.parked, 1)
             same(seen.reasons, {"retrying": {"check_in_review": 1}})
             (stop,) = seen.stops

@@ -311,8 +311,8 @@ class StoreMachine(RuleBasedStateMachine):
         return answer
 
     def changes(self, plans: Sequence[Plan]) -> list[Change]:
-        there = self._memory.get([plan.key for plan in plans])
-        latest = {key: item.upload for key, item in there.items()}
+        stored = self._memory.get([plan.key for plan in plans])
+        latest = {key: item.upload for key, item in stored.items()}
         changes = []
         for plan in plans:
             upload = latest.get(plan.key) or new_upload(plan.key, "", AT.date(), AT)
@@ -438,7 +438,7 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def remove(self, keys: list[UploadKey], parts: frozenset[Part]) -> None:
         # Each store has its own hashes for ids that are names.
-        there = {
+        stored = {
             key: one.upload.version
             for key, one in self._memory.get(keys).items()
             if not {key.evidence_id} & {*_called(one.dossier)}
@@ -448,7 +448,7 @@ class StoreMachine(RuleBasedStateMachine):
             tenant_id="acme",
             person=Person("kim", "kept no longer"),
             at=AT,
-            parts={key: (version, parts) for key, version in there.items()},
+            parts={key: (version, parts) for key, version in stored.items()},
         )
         self.both(lambda store: store.remove(removal))
 
@@ -490,7 +490,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.both(lambda store: store.health(AT))
 
     @rule(
-        tenant_id=st.sampled_from(["acme", "globex", "nobody"]),
+        tenant_id=st.sampled_from(["acme", "globex", "unknown"]),
         evidence_ids=st.lists(st.sampled_from("abcd")),
     )
     def statuses(self, tenant_id: str, evidence_ids: list[str]) -> None:

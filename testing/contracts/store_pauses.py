@@ -12,7 +12,7 @@ from ...domain.pacing.paused import Paused, Resumed, Scope
 from ...domain.upload.upload import Held
 from ...ports.records import Begun, Change, Saved, Start
 from ...ports.store import UploadStore
-from .assertions import a, same, there
+from .assertions import a, same, some
 from .store_gates import GateRules
 from .stored import AT, UNPACED, begin_each, entry, started
 
@@ -78,11 +78,11 @@ class PauseRules(GateRules):
             store.save([pause, of_others])
             held = evolve(new.upload, state=Held(pause.failure), version=2, updated_at=LATER)
             store.save([Change(held), end])
-            details = there(store.show("acme", "ev-1", LATER))
+            details = some(store.show("acme", "ev-1", LATER))
             actions = [(row.action, row.at, row.by, row.reason) for row in details.actions]
             same(actions, [("pause", LATER, "asha", "an audit")])
             store.save([Change(evolve(held, version=3, updated_at=end.at))])
-            details = there(store.show("acme", "ev-1", LATER))
+            details = some(store.show("acme", "ev-1", LATER))
             same([row.action for row in details.actions], ["pause", "resume"])
 
     def test_a_pause_outlives_the_store_and_is_among_the_stops(self) -> None:

@@ -21,7 +21,7 @@ from ...domain.upload.verdict import Rejected
 from ...ports.records import Added, Begun, Change, Conflict, Entry, Known, LookUp
 from ...ports.removal import Removal, Removed
 from ...ports.store import UploadStore
-from .assertions import a, must, same, there
+from .assertions import a, must, same, some
 from .store_gates import GateRules
 from .stored import AT, begin_each, deferred, delivered, ended, entry, started
 
@@ -147,14 +147,14 @@ class RemovalRules(GateRules):
             (found,) = store.get([new.upload.key], staged=True).values()
             same(found.content, None)
             same(found.dossier.subject, JANE)
-            same(len(there(store.show("acme", "ev-1", AT)).history), 1)
+            same(len(some(store.show("acme", "ev-1", AT)).history), 1)
 
     def test_attempts_that_are_removed_are_gone_and_the_counts_stay(self) -> None:
         with self._store() as store:
             new = of_jane("ev-1")
             settled(store, new)
             store.remove(removal(store, [new.upload.key], frozenset({Part.ATTEMPTS})))
-            shown = there(store.show("acme", "ev-1", AT))
+            shown = some(store.show("acme", "ev-1", AT))
             same((shown.attempts, list(shown.history), shown.status), (1, [], "succeeded"))
             same(store.get([new.upload.key])[new.upload.key].dossier.subject, JANE)
 
@@ -162,15 +162,15 @@ class RemovalRules(GateRules):
         with self._store() as store:
             new = of_jane("ev-1")
             settled(store, new, fails=f"{JANE} is not known")
-            before = there(store.show("acme", "ev-1", AT))
+            before = some(store.show("acme", "ev-1", AT))
             counts = store.counts()
             store.remove(removal(store, [new.upload.key], PERSONAL))
             (found,) = store.get([new.upload.key], staged=True).values()
-            shown = there(store.show("acme", "ev-1", AT))
+            shown = some(store.show("acme", "ev-1", AT))
             must(JANE not in repr((found, shown)), f"{JANE} still stands in {found!r} or {shown!r}")
             must(MAIL not in repr(found), f"{MAIL} still stands in {found!r}")
             same(found.content, None)
-            same(there(shown.error).message, ERASED)
+            same(some(shown.error).message, ERASED)
             same(
                 (shown.status, shown.attempts, shown.digest, shown.created_at, len(shown.history)),
                 (before.status, 1, before.digest, before.created_at, 1),
@@ -191,8 +191,8 @@ class RemovalRules(GateRules):
             store.save([Change(after, action=row)])
             same(store.remove(asked), Removed(NONE, 0, left=2))
             for new in (untried, failed):
-                there_now = store.get([new.upload.key], staged=True)[new.upload.key]
-                same((there_now.content, there_now.dossier), (new.content, new.dossier))
+                current = store.get([new.upload.key], staged=True)[new.upload.key]
+                same((current.content, current.dossier), (new.content, new.dossier))
 
     def test_a_courier_that_has_read_it_before_is_too_late(self) -> None:
         with self._store() as store:
@@ -207,19 +207,19 @@ class RemovalRules(GateRules):
 
     def test_what_was_removed_is_shown_with_who_removed_it(self) -> None:
         with self._store() as store:
-            named, kept = of_jane("ev-1"), of_jane("ev-2", "kim")
-            settled(store, named, kept)
+            named, of_kim = of_jane("ev-1"), of_jane("ev-2", "kim")
+            settled(store, named, of_kim)
             erased = removal(store, [named.upload.key], ALL, names=[JANE])
             store.remove(erased)
-            shown = there(store.show("acme", "ev-1", AT))
+            shown = some(store.show("acme", "ev-1", AT))
             same((shown.erased_at, shown.pruned_at), (erased.at, erased.at))
             act = ActionRow(at=erased.at, action="erase", by=DPO.by, reason=DPO.reason)
             same(list(shown.actions), [act])
-            other = there(store.show("acme", "ev-2", AT))
+            other = some(store.show("acme", "ev-2", AT))
             same((other.erased_at, other.pruned_at, other.actions), (None, None, ()))
             found = store.find(Find(limit=9), AT).uploads
-            told = {one.evidence_id: one.erased_at for one in found}
-            same(told, {"ev-1": erased.at, "ev-2": None})
+            erased_at = {one.evidence_id: one.erased_at for one in found}
+            same(erased_at, {"ev-1": erased.at, "ev-2": None})
 
     def test_an_upload_whose_time_was_over_says_so(self) -> None:
         """The fifth attempt that its budget has was not made."""
@@ -233,7 +233,7 @@ class RemovalRules(GateRules):
                 store.save([Change(evolve(after, version=start.upload.version + 1))])
             found = store.find(Find(limit=9), AT).uploads
             same({one.evidence_id: one.out_of_time for one in found}, {"ev-1": True, "ev-2": False})
-            must(there(store.show("acme", "ev-1", AT)).out_of_time, "it is shown without that")
+            must(some(store.show("acme", "ev-1", AT)).out_of_time, "it is shown without that")
 
     def test_what_cannot_be_sent_again_once_its_person_was_erased_says_why(self) -> None:
         with self._store() as store:
@@ -244,7 +244,7 @@ class RemovalRules(GateRules):
             state = Failed(FailedReason.REJECTED, gone)
             after = evolve(found.upload, state=state, version=found.upload.version + 1)
             store.save([Change(after)])
-            error = there(there(store.show("acme", "ev-1", AT)).error)
+            error = some(some(store.show("acme", "ev-1", AT)).error)
             same(error.message, DOCUMENT_ERASED)
 
     def test_a_text_that_was_erased_is_not_written_back(self) -> None:
@@ -258,7 +258,7 @@ class RemovalRules(GateRules):
             store.save([waiting])
             store.remove(removal(store, [], names=[JANE, MAIL]))
             (answer,) = begin_each(store, [started(waiting.upload)])
-            current = there(a(Conflict, answer).current)
+            current = some(a(Conflict, answer).current)
             must(JANE not in repr(current), f"{JANE} still stands in {current!r}")
             a(Begun, begin_each(store, [started(current)])[0])
             must(JANE not in repr(store.show("acme", "ev-1", AT)), f"{JANE} was written back")
@@ -269,14 +269,14 @@ class RemovalRules(GateRules):
             settled(store, new, fails="no")
             store.remove(removal(store, [new.upload.key], PERSONAL))
             (found,) = store.get([new.upload.key]).values()
-            said = f"{JANE} again"
+            message = f"{JANE} again"
             late = ended(
                 evolve(started(new.upload).upload, version=found.upload.version),
-                AttemptEnded(AT, 1, Rejected(Failure(FailureKind.BAD_REQUEST, said)), 0.0),
+                AttemptEnded(AT, 1, Rejected(Failure(FailureKind.BAD_REQUEST, message)), 0.0),
             )
-            late = evolve(late, look_up=LookUp(1, AT, "unreadable", said))
+            late = evolve(late, look_up=LookUp(1, AT, "unreadable", message))
             store.save([late])
-            shown = there(store.show("acme", "ev-1", AT))
+            shown = some(store.show("acme", "ev-1", AT))
             same(len(shown.look_ups), 1)
             must(JANE not in repr(shown), f"{JANE} stands in {shown!r}")
 
@@ -291,7 +291,7 @@ class RemovalRules(GateRules):
                 same(answer.submitted_digest, new.dossier.submitted_digest)
                 must(JANE.upper() not in repr(answer), f"{answer!r} names her")
                 ids = new.upload.key.evidence_id
-                same(there(store.statuses("acme", [ids], AT).get(ids)).status, "succeeded")
+                same(some(store.statuses("acme", [ids], AT).get(ids)).status, "succeeded")
                 must(store.show("acme", ids, AT) is not None, f"{ids} is not known to `show`")
             same(sum(store.counts().values()), 2)
             other = evolve(named, upload=evolve(named.upload, key=_of("globex", named)))
@@ -340,11 +340,11 @@ class RemovalRules(GateRules):
                 row = ActionRow(at=AT, action="attest", by=MAIL, reason=f"as {JANE} said")
                 store.save([Change(evolve(found.upload, version=4), action=row)])
             removed = store.remove(removal(store, [], names=[JANE, MAIL]))
-            shown = there(store.show("acme", "ev-1", AT))
+            shown = some(store.show("acme", "ev-1", AT))
             must(JANE not in repr(shown).lower(), f"{JANE} still stands in {shown!r}")
             (action,) = shown.actions
             same((action.by, action.reason), (ERASED, ERASED))
-            longer_shown = there(store.show("acme", "ev-2", AT))
+            longer_shown = some(store.show("acme", "ev-2", AT))
             must(f"{JANE}7" in repr(longer_shown), "the name of someone else is gone")
             must(JANE.upper() in repr(store.show("globex", "x", AT)), "another tenant lost a text")
             same(removed.texts, 8)
@@ -425,7 +425,7 @@ class RemovalRules(GateRules):
             same((row.action, row.by, row.reason), ("erase", DPO.by, DPO.reason))
             same((row.uploads, row.attempts, row.documents), (1, 1, 1))
             must(JANE not in repr(row), f"{row!r} names her")
-            same(again.subject, there(row.subject))
+            same(again.subject, some(row.subject))
             same(list(store.removals("globex")), [])
 
 

@@ -150,7 +150,7 @@ class WhatIsSentRules(Trial):
         must(b"Api-Key: " + SECRET.encode() in lines, "a header is not sent as it is")
         same(body, b"", "the body of a request without one")
 
-    def test_a_reply_is_handed_over_as_it_came(self) -> None:
+    def test_a_reply_is_handed_over_as_it_arrived(self) -> None:
         """Status, headers and body are handed over, with the time in UTC."""
 
         def talk(line: Line) -> None:
@@ -182,7 +182,7 @@ class WhatIsSentRules(Trial):
                 same(self._reply(talk).status, status, "the status that is handed over")
                 same(elsewhere.lines, [], "the connections to where a redirect leads")
 
-    def test_no_cookie_is_kept(self) -> None:
+    def test_no_cookie_is_stored(self) -> None:
         """A cookie of one reply is not sent with the next request."""
         heads: list[bytes] = []
 
@@ -237,7 +237,7 @@ class ReplyRules(Trial):
     def test_an_unusual_head_hides_no_reply(self) -> None:
         """What servers and gateways write all the same is read, whatever a parser thinks of it."""
         plain = _success(b"{}")
-        for said in (
+        for raw in (
             plain.replace(b"Length:", b"Length :"),
             plain.replace(b"HTTP", b"http"),
             plain.replace(b"Content-Length: 2", b"Content-Length: 2\r\nContent-Length: 2"),
@@ -246,41 +246,41 @@ class ReplyRules(Trial):
             _success(b"{}", *(f"X-{number}: x" for number in range(130))),
             _success(b"{}", *(f"X-{number}: {'x' * 7_000}" for number in range(10))),
         ):
-            answer = self._post(_answering(said))
+            answer = self._post(_answering(raw))
             must(
                 isinstance(answer, HttpResponse) and (answer.status, answer.body) == (200, b"{}"),
-                f"a reply that begins with {said[:40]!r} came to {answer!r}",
+                f"a reply that begins with {raw[:40]!r} came to {answer!r}",
             )
 
     def test_a_refusal_decides_by_its_status(self) -> None:
         """A status that is not 2xx counts even if the rest of the reply is damaged."""
-        for said in (
+        for raw in (
             b"HTTP/1.1 400 Bad Request\r\nContent-Length: many\r\n\r\n",
             b"HTTP/1.1 400 Bad Request\r\nX-Request-",
             b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno",
             b"HTTP/1.1 400 Bad Request\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno",
         ):
-            same(self._reply(_answering(said)).status, 400, f"the status of {said!r}")
+            same(self._reply(_answering(raw)).status, 400, f"the status of {raw!r}")
 
     def test_interim_replies_are_read_over(self) -> None:
         """100, 102 and 103 are no replies, whenever they come and though they were not asked
         for."""
-        for said in (
+        for raw in (
             b"HTTP/1.1 100 Continue\r\n\r\n",
             b"HTTP/1.1 102 Processing\r\n\r\n",
             b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
         ):
             for early in (True, False):
 
-                def talk(line: Line, said: bytes = said, early: bool = early) -> None:
+                def talk(line: Line, raw: bytes = raw, early: bool = early) -> None:
                     if early:
                         line.wait_for_head()
-                        line.say(said)
+                        line.say(raw)
                     line.request()
-                    line.say(said, said, OK)
+                    line.say(raw, raw, OK)
 
                 reply = self._reply(talk, BIG)
-                same((reply.status, reply.body), (200, b"{}"), f"the reply behind {said!r}")
+                same((reply.status, reply.body), (200, b"{}"), f"the reply behind {raw!r}")
 
     def test_an_early_reply_ends_the_sending(self) -> None:
         """A reply that comes before the whole request was sent is the reply, even if the server
@@ -396,14 +396,14 @@ class ReplyEndRules(Trial):
 
     def test_what_is_not_http_is_a_lost_connection(self) -> None:
         """The request may have been taken; what came says nothing about it."""
-        for said in (
+        for raw in (
             b"SSH-2.0-OpenSSH_9.6\r\n",
             b"\x15\x03\x01\x00\x02\x02\x16",
             b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
         ):
             self._failure(
                 FailureKind.CONNECTION_LOST,
-                _answering(said),
+                _answering(raw),
             )
 
 
@@ -415,7 +415,7 @@ class NoConnectionRules(Trial):
         (answer,) = self._sent([(post(f"http://127.0.0.1:{closed_port()}/"), route())])
         _is(FailureKind.NO_CONNECTION, answer)
 
-    def test_without_a_tls_handshake_there_is_no_connection(self) -> None:
+    def test_a_failed_tls_handshake_is_no_connection(self) -> None:
         """A handshake that fails or never ends carried nothing."""
         for talk in (lambda line: line.say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Line.silence):
             with self._serving(talk) as server:
@@ -441,9 +441,9 @@ class ConnectionRules(Trial):
         def talk(line: Line) -> None:
             while True:
                 line.request()
-                said = next(answers, OK)
-                line.say(said)
-                if said in odd[3:]:
+                raw = next(answers, OK)
+                line.say(raw)
+                if raw in odd[3:]:
                     return
 
         with self._serving(talk) as server:
@@ -584,7 +584,7 @@ class TransportContract(TransportRules):
             self._end_loop()
 
     def _with(self, story: Callable[[AsyncTransport], Awaitable[T]]) -> T:
-        async def told() -> T:
+        async def run() -> T:
             transport = self.transport()
             try:
                 return await asyncio.wait_for(story(transport), 3 * RULE_DEADLINE)
@@ -593,7 +593,7 @@ class TransportContract(TransportRules):
 
         self._runner = self._runner or asyncio.Runner()
         try:
-            return self._runner.run(told())
+            return self._runner.run(run())
         finally:
             self._end_loop()
 
@@ -732,8 +732,8 @@ def _having_read(ends: Talk, read: Callable[[Line], object] = Line.request) -> T
     return talk
 
 
-def _answering(said: bytes) -> Talk:
-    return _having_read(lambda line: line.say(said))
+def _answering(raw: bytes) -> Talk:
+    return _having_read(lambda line: line.say(raw))
 
 
 def _success(body: bytes, *headers: str) -> bytes:

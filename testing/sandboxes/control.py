@@ -65,16 +65,16 @@ class _Control:
 
     async def health(self, request: web.Request) -> web.Response:
         """What it is."""
-        told = {"status": "ok", "provider": self._sandbox.provider, "url": self._sandbox.url}
-        return web.json_response(told)
+        body = {"status": "ok", "provider": self._sandbox.provider, "url": self._sandbox.url}
+        return web.json_response(body)
 
     async def received(self, request: web.Request) -> web.Response:
         """The uploads taken."""
         wanted = request.query.get("sha256")
         received = self._sandbox.received
         uploads = [one.as_json() for one in received if wanted is None or one.sha256 == wanted]
-        told = {"requests": self._sandbox.requests, "count": len(uploads), "received": uploads}
-        return web.json_response(told)
+        body = {"requests": self._sandbox.requests, "count": len(uploads), "received": uploads}
+        return web.json_response(body)
 
     async def change_faults(self, request: web.Request) -> None:
         """Other faults from now on."""
@@ -100,8 +100,8 @@ class _Control:
 
 
 async def _unknown(request: web.Request) -> web.Response:
-    told = {"error": f"no such control: {request.method} {request.path}"}
-    return web.json_response(told, status=404)
+    body = {"error": f"no such control: {request.method} {request.path}"}
+    return web.json_response(body, status=404)
 
 
 def _explained(

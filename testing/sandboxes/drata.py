@@ -131,8 +131,8 @@ class DrataSandbox(Sandbox):
         self._files.clear()
 
     def refusal(self, status: int, message: str) -> Reply:
-        told = {"name": "Exception", "statusCode": status, "message": message}
-        return Reply.json(status, {**told, "code": status * 100})
+        error = {"name": "Exception", "statusCode": status, "message": message}
+        return Reply.json(status, {**error, "code": status * 100})
 
     def restate(self, reply: Reply, word: str) -> Reply:
         """An answer of Drata's has no word for its success: the id is taken away instead."""
@@ -183,8 +183,8 @@ class DrataSandbox(Sandbox):
             raise BadRequestError(f"type must be one of {', '.join(_DOCUMENT_TYPES)}")
         completed = form.fields.get("completionDate", "")
         _moment("completionDate", completed)
-        told = {"userId": user, "name": file.name, "type": kind}
-        shown = self._kept(f"user {user}", {**told, "fileUrl": None, "renewalDate": "2027-01-01"})
+        fields = {"userId": user, "name": file.name, "type": kind}
+        shown = self._add(f"user {user}", {**fields, "fileUrl": None, "renewalDate": "2027-01-01"})
         self.keep(request, file, target=f"user {user}", evidence_date=completed)
         return Reply.json(201, shown)
 
@@ -207,7 +207,7 @@ class DrataSandbox(Sandbox):
         if not self._controls_in(form) <= self._controls:
             raise BadRequestError("controlIds: no such control", status=404)
         unsaid = ("description", "implementationGuidance", "evidenceTemplateCode")
-        shown = self._kept(f"workspace {workspace}", {"name": name, **dict.fromkeys(unsaid)})
+        shown = self._add(f"workspace {workspace}", {"name": name, **dict.fromkeys(unsaid)})
         self.keep(request, file, target=f"workspace {workspace}", evidence_date=filed)
         return Reply.json(201, shown)
 
@@ -241,7 +241,7 @@ class DrataSandbox(Sandbox):
         if not set(asked.get("controlIds") or ()) <= self._controls:
             raise BadRequestError("controlIds: no such control", status=404)
         counts = {"artifactsRequested": 1, "artifactsCreated": 1}
-        shown = self._kept(f"workspace {workspace}", {"name": name, "status": "READY", **counts})
+        shown = self._add(f"workspace {workspace}", {"name": name, "status": "READY", **counts})
         self.keep(request, self._files[key], target=f"workspace {workspace}", evidence_date=filed)
         return Reply.json(201, shown)
 
@@ -251,20 +251,20 @@ class DrataSandbox(Sandbox):
         return {"repeated": "controlIds", "brackets": "controlIds[]"}.get(self._controls_as)
 
     def _controls_in(self, form: Form) -> set[int]:
-        told: Sequence[str] = form.repeated
+        values: Sequence[str] = form.repeated
         if self._controls_as == "commas" and "controlIds" in form.fields:
-            told = form.fields["controlIds"].split(",")
+            values = form.fields["controlIds"].split(",")
         elif {"controlIds", "controlIds[]"} & set(form.fields):
             raise BadRequestError("controlIds must be an array")
-        numbers = [_number(one) for one in told]
+        numbers = [_number(one) for one in values]
         if None in numbers:
             raise BadRequestError("each value in controlIds must be a number")
         return {number for number in numbers if number is not None}
 
-    def _kept(self, home: str, told: Mapping[str, object]) -> Mapping[str, object]:
+    def _add(self, home: str, fields: Mapping[str, object]) -> Mapping[str, object]:
         now = self._now().astimezone(UTC)
         moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        shown = {"id": len(self._items) + 1, **told, "createdAt": moment, "updatedAt": moment}
+        shown = {"id": len(self._items) + 1, **fields, "createdAt": moment, "updatedAt": moment}
         self._items.append(_Item(home, shown))
         return shown
 
@@ -339,20 +339,20 @@ def _page(
     sort, direction = query.get("sort", "createdAt"), query.get("sortDir", "ASC")
     if sort not in ("createdAt", "updatedAt") or direction not in ("ASC", "DESC"):
         raise BadRequestError("sort must be createdAt or updatedAt, sortDir ASC or DESC")
-    kept = [
+    found = [
         item
         for item in items
         if all(query.get(name, item.get(name)) == item.get(name) for name in filters)
     ]
-    kept = sorted(kept, key=lambda item: str(item.get(sort)))
+    found = sorted(found, key=lambda item: str(item.get(sort)))
     if direction == "DESC":
-        kept.reverse()
+        found.reverse()
     cursor = query.get("cursor", "0")
     if not cursor.isascii() or not cursor.isdigit():
         raise BadRequestError("cursor is not one that was given")
     end = int(cursor) + int(size)
-    more = str(end) if end < len(kept) else None
-    return Reply.json(200, {"data": kept[int(cursor) : end], "pagination": {"cursor": more}})
+    more = str(end) if end < len(found) else None
+    return Reply.json(200, {"data": found[int(cursor) : end], "pagination": {"cursor": more}})
 
 
 def _fit(file: UploadedFile | None, types: Mapping[str, str]) -> UploadedFile:

@@ -62,8 +62,8 @@ async def _read(reader: MultipartReader, max_file_bytes: int) -> dict[str, objec
             arrived.add(name)
             for path in places[name]:
                 _put(operations, path, file)
-    for name, came in (("operations", operations), ("map", places)):
-        if came is None:
+    for name, value in (("operations", operations), ("map", places)):
+        if value is None:
             raise BadRequestError(f"Missing multipart field {name!r}.")
     missing = sorted((places or {}).keys() - arrived)
     if missing:

@@ -172,17 +172,17 @@ class SecureframeSandbox(Sandbox):
                 return Reply.json(200, {"data": self._shown(user)})
             case ["GET", "tests", test]:
                 self._test(test)
-                told = {"title": self._tests[test], "enabled": True, "test_type": "upload"}
-                return Reply.json(200, {"data": _resource(test, "test", told)})
+                fields = {"title": self._tests[test], "enabled": True, "test_type": "upload"}
+                return Reply.json(200, {"data": _resource(test, "test", fields)})
             case ["GET", "evidences"] if self._lists_evidence:
                 return _page(request, self._evidence)
         raise BadRequestError("Resource not found", status=404)
 
     def _stage(self, request: web.Request) -> Reply:
-        told = _parameters(request, {"byte_size", "checksum", "content_type", "filename"})
-        name, size = told.get("filename", ""), told.get("byte_size", "")
-        checksum = told.get("checksum", "")
-        media_type = told.get("content_type", _TYPES.get(name.rpartition(".")[2].lower(), ""))
+        fields = _parameters(request, {"byte_size", "checksum", "content_type", "filename"})
+        name, size = fields.get("filename", ""), fields.get("byte_size", "")
+        checksum = fields.get("checksum", "")
+        media_type = fields.get("content_type", _TYPES.get(name.rpartition(".")[2].lower(), ""))
         if not size.isascii() or not size.isdigit() or int(size) < 1 or not checksum:
             raise BadRequestError("byte_size, checksum and filename are required")
         if int(size) > self._max_bytes:
@@ -230,16 +230,16 @@ class SecureframeSandbox(Sandbox):
     async def _attach(
         self, request: web.Request, user: str | None, known: Collection[str], test: str = ""
     ) -> Reply:
-        told = _parameters(request, known)
-        kind = told.get("document_type", "generic_evidence")
+        fields = _parameters(request, known)
+        kind = fields.get("document_type", "generic_evidence")
         if user is not None and kind not in _DOCUMENT_TYPES:
             raise BadRequestError("document_type is not one that is known")
-        day = told.get("activity_completion")
+        day = fields.get("activity_completion")
         try:
             date.fromisoformat(day or "2000-01-01")
         except ValueError as error:
             raise BadRequestError("activity_completion must be a date, as YYYY-MM-DD") from error
-        upload_id = told.get("upload_id")
+        upload_id = fields.get("upload_id")
         has_form = request.content_type == "multipart/form-data"
         if has_form == (upload_id is not None):
             raise BadRequestError("Provide exactly one of file and upload_id")
@@ -308,13 +308,13 @@ def _parameters(request: web.Request, known: Collection[str]) -> dict[str, str]:
 
 
 def _page(request: web.Request, items: list[dict[str, object]]) -> Reply:
-    told = _parameters(request, _LISTED)
-    page, size = told.get("page", "1"), told.get("per_page", "100")
+    fields = _parameters(request, _LISTED)
+    page, size = fields.get("page", "1"), fields.get("per_page", "100")
     if not all(
         number.isascii() and number.isdigit() and int(number) >= 1 for number in (page, size)
     ):
         raise BadRequestError("page and per_page must be whole numbers")
-    if told.get("sort", "-created_at") != "-created_at":
+    if fields.get("sort", "-created_at") != "-created_at":
         raise BadRequestError("sort is served for -created_at only")
     start = (int(page) - 1) * int(size)
     return Reply.json(

@@ -246,7 +246,7 @@ class Simulation:
     ) -> AppliedAction | Skipped | None:
         """Apply a person's action to an upload; None for an unknown upload."""
         try:
-            came = take_action(
+            result = take_action(
                 self.store,
                 key.tenant_id,
                 key.evidence_id,
@@ -258,7 +258,7 @@ class Simulation:
         except CourierError:
             return None
         self._go_on()
-        return came
+        return result
 
     def revoke_key(self, tenant: int = 1) -> None:
         """Have the provider refuse a tenant's key."""
@@ -379,8 +379,8 @@ class Simulation:
                 if "its courier is gone" not in breach
             ]
             attested = any(action == "attest" for action in self.store.actions_of(key))
-            told = _untrue_of(record.upload, self.copies(key), attested)
-            found += [f"{key}: {one}" for one in told if duplicates or "not marked" not in one]
+            untrue = _untrue_of(record.upload, self.copies(key), attested)
+            found += [f"{key}: {one}" for one in untrue if duplicates or "not marked" not in one]
         return found
 
 

@@ -216,7 +216,7 @@ def test_of_bytes_that_are_too_large_only_so_many_are_kept(
     house: House, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (destinations, preparing):
-        monkeypatch.setattr(module, "MAX_KEPT", 10)
+        monkeypatch.setattr(module, "MAX_STORED", 10)
     house.tenants["acme"] = tenant(max_bytes=3)
     first = deliver(house, evidence())
     assert first.error is not None

@@ -10,7 +10,7 @@ from evidence_courier.delivery.backlog import IN_HAND, LEAST_OF_LINE, MOST_OF_LI
 
 def came(backlog: Backlog, line: str | None, number: int) -> None:
     for _ in range(number):
-        backlog.came(line)
+        backlog.add(line)
 
 
 def test_a_line_is_looked_at_when_something_is_overdue_in_it() -> None:
@@ -30,9 +30,9 @@ def test_more_of_a_line_is_wanted_when_half_of_its_share_is_gone() -> None:
     backlog.looked("a", more=True, again=False)
     assert backlog.room("a") == 0
     for _ in range(MOST_OF_LINE // 2):
-        backlog.went("a")
+        backlog.remove("a")
         assert not backlog.wanting
-    backlog.went("a")
+    backlog.remove("a")
     assert backlog.next_lines() == ["a"]
 
 
@@ -43,7 +43,7 @@ def test_a_line_of_which_nothing_more_is_there_is_not_asked_for_more() -> None:
     came(backlog, "a", 10)
     backlog.looked("a", more=False, again=False)
     for _ in range(10):
-        backlog.went("a")
+        backlog.remove("a")
     assert not backlog.wanting
 
 

@@ -107,7 +107,7 @@ def test_a_clock_set_back_has_each_read_once_and_postponed_again(world: World) -
 def test_others_go_on_between_pages_for_which_there_is_no_room(world: World) -> None:
     clock, store, active, maintenance = world
     for _ in range(active.backlog.share):
-        active.backlog.came(HOME.quota.credential)
+        active.backlog.add(HOME.quota.credential)
     clock.advance(120 + APART * NUMBER)
     turn = maintenance.adopt_more()
     effects = [next(turn)]

@@ -50,7 +50,7 @@ def test_what_has_begun_without_a_slot_asks_for_one_when_it_leaves() -> None:
 def test_a_block_counts_before_the_gate_knows_it() -> None:
     blocks = Blocks()
     slots = Slots(Quota("credential", "address", None), 1, FakeClock(), blocks=blocks)
-    with blocks.told(("address", BLOCKED.failure), ("address", BLOCKED.failure)):
+    with blocks.while_written(("address", BLOCKED.failure), ("address", BLOCKED.failure)):
         slots.begun(Acquired())  # the gate was asked before the block was written
         assert left(slots) == BLOCKED
     slots.begun(Acquired())

@@ -219,7 +219,7 @@ class World:
 
     def _check_waiting(self) -> None:
         """Property 4: whatever waits could leave."""
-        turns = self.gates.kept["c"].turns.values()
+        turns = self.gates.states["c"].turns.values()
         if self.gates.gate(self.quota, self.clock).free() < sum(turn.waits for turn in turns):
             self.wrong.append("an upload has begun, and a turn that waits could not leave")
 

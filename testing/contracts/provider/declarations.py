@@ -51,7 +51,7 @@ class DeclarationRules(ProviderRules):
                 f"{extension!r} is no extension: letters and digits, without a dot",
             )
 
-    def test_a_capability_is_there_whole_or_not_at_all(self) -> None:
+    def test_a_capability_is_whole_or_absent(self) -> None:
         """A provider with one member of `CanLookUp`, `Checkable` or `Bundling` has all of them, in
         the form that the courier uses."""
         provider = self.harness().provider
@@ -62,13 +62,13 @@ class DeclarationRules(ProviderRules):
             (Recognising, ("is_success",)),
             (Selecting, ("default_outcomes",)),
         ):
-            there = [name for name in members if hasattr(provider, name)]
+            present = [name for name in members if hasattr(provider, name)]
             must(
-                not there or isinstance(provider, capability),
-                f"it has {' and '.join(there)}, and is not {capability.__name__} all the same: "
-                f"it lacks {' and '.join(sorted({*members} - {*there}))}",
+                not present or isinstance(provider, capability),
+                f"it has {' and '.join(present)}, and is not {capability.__name__} all the same: "
+                f"it lacks {' and '.join(sorted({*members} - {*present}))}",
             )
-            for name in there:
+            for name in present:
                 must(
                     name == "look_up_delays" or callable(getattr(provider, name)),
                     f"its {name} cannot be called",
@@ -127,12 +127,12 @@ class SettingsRules(ProviderRules):
         ]
         for fault in (None, *(fault for _, _, fault in self._faults(_TELLING))):
             talk = self._tried.upload(fault)
-            shown += [("what it came to", talk.said)]
+            shown += [("what it came to", talk.outcome)]
             shown += [("bookmark", progress) for _, progress in talk.bookmarks]
             for request in (*talk.requests, *talk.mint_requests):
                 shown += [("URL", request.url), ("repr of a request", repr(request))]
             for token in talk.tokens:
-                must(not _holds(f"{talk.said} {talk.requests!r}", token), "a token shows itself")
+                must(not _holds(f"{talk.outcome} {talk.requests!r}", token), "a token shows itself")
         for where, text in shown:
             for secret in secrets:
                 must(not _holds(text, secret), f"a credential stands in the {where}")

@@ -64,7 +64,7 @@ class DryRunRules(ProviderRules):
                 talk = self._tried.check(Fault(trouble, place))
                 must(
                     isinstance(talk.result, NotReady) and isinstance(talk.result.failure, Failure),
-                    f"{at(place)}a dry run that was answered {shown(trouble)} {talk.said}",
+                    f"{at(place)}a dry run that was answered {shown(trouble)} {talk.outcome}",
                 )
 
 
@@ -131,9 +131,9 @@ def _come_to_each(talk: Conversation, parcels: list[Parcel], kinds: Verdicts, wh
     verdicts = talk.result
     must(
         isinstance(verdicts, list | tuple) and len(verdicts) == len(parcels),
-        f"a bundle of {len(parcels)} {what} {talk.said}: it owes a verdict for each",
+        f"a bundle of {len(parcels)} {what} {talk.outcome}: it owes a verdict for each",
     )
     must(
         all(isinstance(verdict, kinds) for verdict in verdicts),
-        f"a bundle {what} {talk.said}, not to {kinds[0].__name__} for each",
+        f"a bundle {what} {talk.outcome}, not to {kinds[0].__name__} for each",
     )

@@ -62,7 +62,7 @@ class LookUpRules(ProviderRules):
         stranger = look_up(parcel=other, harness=harness)
         must(
             not isinstance(stranger.result, Found | Partly | Processing),
-            f"a look-up of another document {stranger.said}",
+            f"a look-up of another document {stranger.outcome}",
         )
 
     def test_a_look_up_that_fails_is_never_taken_for_an_answer(self) -> None:
@@ -93,7 +93,7 @@ class LookUpRules(ProviderRules):
                 must_be_sound(talk, FINDINGS, f"{at(place)}what was answered {shown(answer)}")
                 must(
                     not isinstance(talk.result, Found | Processing) or not reply.body,
-                    f"{at(place)}a look-up that was answered {answer.body[:60]!r} {talk.said}",
+                    f"{at(place)}a look-up that was answered {answer.body[:60]!r} {talk.outcome}",
                 )
 
     def test_a_half_done_upload_is_found_as_what_it_is(self) -> None:

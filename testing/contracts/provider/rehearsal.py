@@ -76,14 +76,14 @@ class Rehearsal:
         parcel: Parcel | None = None,
         progress: str | None = None,
         harness: ProviderHarness | None = None,
-        kept: Secret | None = None,
+        token: Secret | None = None,
         bookmarks: int | None = None,
     ) -> Conversation:
         """Talk an upload through, or only as far as a number of bookmarks."""
         harness = harness or self.make()
         provider = harness.provider
         dialogue = provider.upload(parcel or sample_parcel(provider), self.settings, progress)
-        return Conversation(dialogue, harness.answer, fault, kept).through(bookmarks)
+        return Conversation(dialogue, harness.answer, fault, token).through(bookmarks)
 
     def look_up(
         self,
@@ -177,7 +177,7 @@ class ProviderRules(ABC):
             talk = self._tried.upload(fault)
             must(
                 isinstance(talk.result, right),
-                f"{at(place)}{shown(answer)} to {request.method} {talk.said}, "
+                f"{at(place)}{shown(answer)} to {request.method} {talk.outcome}, "
                 f"not to {right[0].__name__}",
             )
             if right == (kind,):
@@ -198,12 +198,12 @@ class ProviderRules(ABC):
 def come_to(talk: Conversation, kinds: type | Verdicts, what: str) -> None:
     """Raise AssertionError unless a conversation came to one of those kinds."""
     __tracebackhide__ = True
-    must(isinstance(talk.result, kinds), f"{what} {talk.said}")
+    must(isinstance(talk.result, kinds), f"{what} {talk.outcome}")
 
 
 def must_be_sound(talk: Conversation, kinds: Verdicts, what: str) -> None:
     """Raise AssertionError unless a conversation came to one of those kinds, with sound parts."""
-    must(talk.error is None, f"{what} {talk.said}")
+    must(talk.error is None, f"{what} {talk.outcome}")
     try:
         sound(talk.result, kinds)
     except TypeError as error:

@@ -54,7 +54,7 @@ class ReplyRules(ProviderRules):
                 must(
                     not isinstance(talk.result, TAKEN)
                     or self._otherwise(place, status) is not None,
-                    f"{at(place)}HTTP {status} with the words of success {talk.said}",
+                    f"{at(place)}HTTP {status} with the words of success {talk.outcome}",
                 )
 
     def test_a_refusal_of_the_credentials_speaks_of_the_integration(self) -> None:
@@ -67,20 +67,20 @@ class ReplyRules(ProviderRules):
             if place is not None and talk.tokens:
                 must(
                     isinstance(talk.result, Deferred),
-                    f"{at(place)}401 with a token that was minted just now {talk.said}: "
+                    f"{at(place)}401 with a token that was minted just now {talk.outcome}: "
                     "another courier may have minted one since",
                 )
-                kept = self._tried.upload(fault, kept=Secret("a-token-that-was-kept"))
+                second = self._tried.upload(fault, token=Secret("an-older-token"))
                 must(
-                    len(kept.tokens) == 1,
-                    f"{at(place)}after a 401 with an old token, {len(kept.tokens)} new ones "
+                    len(second.tokens) == 1,
+                    f"{at(place)}after a 401 with an old token, {len(second.tokens)} new ones "
                     "were minted instead of one",
                 )
                 continue
             must(
                 isinstance(talk.result, Rejected)
                 and talk.result.failure.kind.concern is Concern.INTEGRATION,
-                f"{at(place)}HTTP 401 to {request.method} {talk.said}: "
+                f"{at(place)}HTTP 401 to {request.method} {talk.outcome}: "
                 "it is to block the integration",
             )
 
@@ -91,7 +91,7 @@ class ReplyRules(ProviderRules):
             failure = talk.result.failure
             must(
                 failure.kind.throttling and failure.retry_after == 77.0,
-                f"{at(place)}{request.method} was asked to come back in 77 seconds and {talk.said}",
+                f"{at(place)}{request.method} was to come back in 77 seconds and {talk.outcome}",
             )
 
     def test_any_other_4xx_is_rejected(self) -> None:
@@ -136,7 +136,7 @@ class ReplyRules(ProviderRules):
         """A timeout, or a connection lost after the request was sent: it may have been taken."""
         self._all(PERHAPS_TAKEN, Unclear)
 
-    def test_whatever_a_server_says_there_is_a_verdict(self) -> None:
+    def test_every_reply_has_a_verdict(self) -> None:
         """No reply makes a dialogue raise, or give anything but a verdict whose parts have the
         right types."""
         statuses = (200, 201, 204, 302, 400, 401, 404, 422, 429, 500)

@@ -72,7 +72,7 @@ class RequestRules(ProviderRules):
             parcel = sample_parcel(self.harness().provider, name, subject=name)
             talk = self._tried.upload(parcel=parcel)
             called = f"with an evidence and a person called {name!r}"
-            must(talk.error is None, f"{called} it {talk.said}")
+            must(talk.error is None, f"{called} it {talk.outcome}")
             for request in (*talk.requests, *talk.mint_requests):
                 fault = _unsound(request)
                 must(fault is None, f"{called}, {fault}")
@@ -188,14 +188,14 @@ class BookmarkRules(ProviderRules):
 def _alike(one: Conversation, other: Conversation) -> bool:
     """Whether two conversations ask for the same as long as they are told the same: what the
     platform gives goes into what follows."""
-    for first, second, told, told_too in zip(
+    for first, second, reply, other_reply in zip(
         one.requests, other.requests, one.replies, other.replies, strict=False
     ):
         if _masked(first, one) != _masked(second, other):
             return False
-        if isinstance(told, TransportFailure) or isinstance(told_too, TransportFailure):
-            return told == told_too
-        if (told.status, told.body) != (told_too.status, told_too.body):
+        if isinstance(reply, TransportFailure) or isinstance(other_reply, TransportFailure):
+            return reply == other_reply
+        if (reply.status, reply.body) != (other_reply.status, other_reply.body):
             return True
     return len(one.requests) == len(other.requests)
 

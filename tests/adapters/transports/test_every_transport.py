@@ -51,7 +51,7 @@ def test_the_body_arrives_whole_with_its_length(
     run(story())
 
 
-def test_a_reply_is_handed_over_as_it_came(transport: Any, serving: Any) -> None:
+def test_a_reply_is_handed_over_as_it_arrived(transport: Any, serving: Any) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:
             await line.request()

@@ -229,7 +229,7 @@ class SleepsThroughIt(Clockwork):
             return None
 
 
-@breaks("nobody_sleeps_longer_because_the_clock_is_set_back")
+@breaks("no_one_sleeps_longer_because_the_clock_is_set_back")
 class WaitsForTheHour(Clockwork):
     async def sleep_until(self, when: datetime) -> None:
         while self.now() < when:
@@ -240,9 +240,9 @@ class WaitsForTheHour(Clockwork):
 
 
 @breaks(
-    "every_event_is_told",
+    "every_event_is_logged",
     "one_event_is_one_thing_to_its_reader",
-    "it_may_be_told_from_several_threads",
+    "it_may_be_called_from_several_threads",
 )
 class TellsNoGoodNews(Teller):
     def log(self, event: LogEvent) -> None:
@@ -289,7 +289,7 @@ class TellsItRaw(Teller):
             super().log(event)
 
 
-@breaks("it_may_be_told_from_several_threads")
+@breaks("it_may_be_called_from_several_threads")
 class OneThreadOnly(Teller):
     def __init__(self) -> None:
         super().__init__()

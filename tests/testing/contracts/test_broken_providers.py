@@ -469,7 +469,7 @@ def case_of(rule: str, provider: type[UnreadableArchiveProvider], *also: str) ->
 # Where a rule has more than one way to break it, each has its line.
 TABLE = [
     case_of("it_says_what_a_provider_says_of_itself", WithADot),
-    case_of("a_capability_is_there_whole_or_not_at_all", HalfReadable),
+    case_of("a_capability_is_whole_or_absent", HalfReadable),
     case_of("its_settings_come_out_of_a_tenant_file", Unsayable),
     case_of("a_credential_is_taken_as_a_reference_only", TakesLiterals),
     case_of("a_credential_shows_itself_nowhere", PutsTheSecretIntoTheUrl),
@@ -527,8 +527,8 @@ TABLE = [
     case_of("a_reply_that_is_not_whole_is_unclear", ReadsHalf),
     case_of("a_request_that_never_left_is_deferred", NeverLeftIsUnclear),
     case_of("a_request_without_a_reply_is_unclear", SilenceIsHarmless),
-    case_of("whatever_a_server_says_there_is_a_verdict", Chokes),
-    case_of("whatever_a_server_says_there_is_a_verdict", SpeaksInNumbers),
+    case_of("every_reply_has_a_verdict", Chokes),
+    case_of("every_reply_has_a_verdict", SpeaksInNumbers),
     case_of("an_upload_is_found_where_it_is_and_absent_where_it_is_not", NeverFinds),
     case_of("an_upload_is_found_where_it_is_and_absent_where_it_is_not", FindsByTheTenant),
     Break(

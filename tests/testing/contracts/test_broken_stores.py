@@ -132,7 +132,7 @@ def _list(rule: str, kit: type, name: str, also: tuple[str, ...]) -> None:
 
 @breaks(
     "an_upload_is_read_as_it_was_added",
-    "a_known_upload_is_told_as_it_stands_and_stays_as_it_was",
+    "a_known_upload_is_returned_as_it_stands_and_stays_as_it_was",
     "any_text_that_unicode_has_is_read_back_as_it_was_written",
     "a_document_that_is_made_later_replaces_what_it_was_made_of",
     "uploads_of_an_unknown_provider_get_their_provider",
@@ -166,7 +166,7 @@ class WantsAFirstOne(MemoryStore):
 
 
 @breaks(
-    "a_known_upload_is_told_as_it_stands_and_stays_as_it_was",
+    "a_known_upload_is_returned_as_it_stands_and_stays_as_it_was",
     "evidence_of_an_unknown_provider_is_known_under_any_provider",
     "evidence_of_an_unknown_provider_is_known_once_it_is_named",
     "an_evidence_is_known_after_its_person_was_erased",
@@ -257,7 +257,7 @@ class SaysTooLittle(MemoryStore):
 
 
 @breaks(
-    "a_change_of_an_older_version_is_told_what_is_there_now",
+    "a_change_of_an_older_version_is_answered_with_what_is_stored",
     "an_upload_begun_elsewhere_takes_no_slot_and_keeps_none_back",
     "a_text_that_was_erased_is_not_written_back",
 )
@@ -317,7 +317,7 @@ class OneRowForEachNumber(MemoryStore):
         )
 
 
-@breaks("an_attempt_is_not_kept_of_a_change_that_was_refused")
+@breaks("an_attempt_is_not_stored_of_a_change_that_was_refused")
 class KeepsRefusedAttempts(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
@@ -332,7 +332,7 @@ class KeepsRefusedAttempts(MemoryStore):
         return answers
 
 
-@breaks("success_removes_the_document_unless_documents_are_kept")
+@breaks("success_removes_the_document_unless_keep_documents_is_set")
 class NeverKeeps(MemoryStore):
     def __init__(self, *, keep_documents: bool = False) -> None:
         super().__init__(keep_documents=False)
@@ -435,7 +435,7 @@ class TakesWildcards(MemoryStore):
         return super().statuses(tenant_id, evidence_ids, now)
 
 
-@breaks("thousands_of_statuses_are_told_in_one_call")
+@breaks("thousands_of_statuses_are_read_in_one_call")
 class AsManyAsSqliteHasVariables(MemoryStore):
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
@@ -521,7 +521,7 @@ class NeverCloses(MemoryStore):
 # --- what people do, and what was looked up
 
 
-@breaks("what_people_do_stands_in_the_history_and_is_told_from_a_mark_on")
+@breaks("what_people_do_stands_in_the_history_and_is_listed_from_a_mark")
 class TellsItAgain(MemoryStore):
     def acted_on(self, after: int | None) -> ActedOn:
         return super().acted_on(None if after is None else 0)
@@ -783,7 +783,7 @@ class NeverHearsOfTheEnd(MemoryStore):
 
 
 @breaks(
-    "whoever_shares_a_credential_shares_its_pace_and_nobody_else_does",
+    "integrations_of_one_credential_share_its_pace_and_no_others_do",
     "what_is_due_stands_in_the_line_of_its_credential",
     "open_uploads_of_an_invalid_tenant_wait_for_its_file",
 )
@@ -856,8 +856,8 @@ class TakesTheLateForTheClock(MemoryStore):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         for one in requests:
             for slot in (
-                self._gates.kept[one.quota.credential].slots.values()
-                if one.quota.credential in self._gates.kept
+                self._gates.states[one.quota.credential].slots.values()
+                if one.quota.credential in self._gates.states
                 else ()
             ):
                 slot.at = min(slot.at, one.at) if slot.at.year < 9999 else slot.at
@@ -970,7 +970,7 @@ class ForgetsWhatARefusalBrings(MemoryStore):
 @breaks(
     "what_has_begun_keeps_its_claim_on_the_slots",
     "a_claim_is_over_when_its_courier_is",
-    "a_claim_that_nobody_renews_is_over_after_a_while",
+    "a_claim_that_is_not_renewed_is_over_after_a_while",
     "who_cannot_wait_begins_when_all_its_requests_can_leave_in_time",
     "the_oldest_turn_that_waits_goes_first",
     "a_status_says_what_is_waited_for",
@@ -1002,16 +1002,16 @@ class NeverEndsATurn(MemoryStore):
 )
 class KeepsTheTurnsOfTheDead(MemoryStore):
     def unregister(self, courier_id: int) -> None:
-        kept = [(gate, dict(gate.turns)) for gate in self._gates.kept.values()]
+        kept = [(gate, dict(gate.turns)) for gate in self._gates.states.values()]
         super().unregister(courier_id)
         for gate, turns in kept:
             gate.turns = turns
 
 
-@breaks("a_claim_that_nobody_renews_is_over_after_a_while")
+@breaks("a_claim_that_is_not_renewed_is_over_after_a_while")
 class RemembersTurnsForEver(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
-        for gate in self._gates.kept.values():
+        for gate in self._gates.states.values():
             gate.turns = {n: evolve(turn, until=FOR_EVER) for n, turn in gate.turns.items()}
         return super().begin(turns)
 
@@ -1020,7 +1020,7 @@ class RemembersTurnsForEver(MemoryStore):
 class CountsClaimsAtAnyPeriod(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         answers = super().begin(turns)
-        for gate in self._gates.kept.values():
+        for gate in self._gates.states.values():
             if gate.quota.pace is not None and gate.quota.pace.period < CLAIMS_FROM:
                 gate.turns[1_000] = Turn(1_000, 1, 1, waits=True, until=AT + YIELD)
         return answers
@@ -1030,7 +1030,7 @@ class CountsClaimsAtAnyPeriod(MemoryStore):
 class ForgetsWhoWaits(MemoryStore):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         answers = super().acquire(requests)
-        for gate in self._gates.kept.values():
+        for gate in self._gates.states.values():
             gate.turns = {n: evolve(turn, waits=False) for n, turn in gate.turns.items()}
         return answers
 
@@ -1053,7 +1053,7 @@ class LetsBegunUploadsPassABlock(MemoryStore):
 )
 class WaitsForTheHeadForEver(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
-        for gate in self._gates.kept.values():
+        for gate in self._gates.states.values():
             gate.head = None
         return super().begin(turns)
 
@@ -1061,10 +1061,10 @@ class WaitsForTheHeadForEver(MemoryStore):
 @breaks("a_head_of_the_line_that_finds_no_slot_is_waited_for")
 class DoesNotHearTheHeadAsk(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
-        heads = {credential: gate.head for credential, gate in self._gates.kept.items()}
+        heads = {credential: gate.head for credential, gate in self._gates.states.items()}
         answers = super().begin(turns)
         for credential, head in heads.items():
-            self._gates.kept[credential].head = head or self._gates.kept[credential].head
+            self._gates.states[credential].head = head or self._gates.states[credential].head
         return answers
 
 
@@ -1083,7 +1083,7 @@ class AlwaysGivesASlot(MemoryStore):
 @breaks("between_two_requests_of_a_turn_the_holder_does_not_change")
 class OpensNoTurns(MemoryStore):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
-        for gate in self._gates.kept.values():
+        for gate in self._gates.states.values():
             if gate.lease is not None and gate.quota.cost == 2:
                 gate.turns = {}
         return super().acquire(requests)

@@ -101,7 +101,7 @@ class UndoesPercents(Bent):
         return evolve(request, url=unquote(request.url)), route
 
 
-@breaks("a_reply_is_handed_over_as_it_came")
+@breaks("a_reply_is_handed_over_as_it_arrived")
 class ForgetsHeaders(Bent):
     def replied(self, reply: HttpResponse) -> Answer:
         return evolve(reply, headers=())
@@ -172,7 +172,7 @@ class Follows(Bent):
         return await super().send(evolve(request, url=location), route)
 
 
-@breaks("no_cookie_is_kept")
+@breaks("no_cookie_is_stored")
 class KeepsCookies(Bent):
     _cookie: str | None = None
 
@@ -263,7 +263,7 @@ class RefusedIsATimeout(Bent):
         return evolve(failure, kind=K.TIMEOUT) if refused else failure
 
 
-@breaks("without_a_tls_handshake_there_is_no_connection")
+@breaks("a_failed_tls_handshake_is_no_connection")
 class NoTlsIsALostLine(Bent):
     def failed(self, failure: TransportFailure, request: HttpRequest, route: Route) -> Answer:
         no_tls = failure.kind is K.NO_CONNECTION and request.url.startswith("https:")
