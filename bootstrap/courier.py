@@ -176,7 +176,7 @@ class AsyncCourier(Face):
             self._closing_engine = running.engine
             self._closing = asyncio.create_task(running.close(grace))
         elif self._closing_engine is not None:
-            self._closing_engine.hurry(grace)
+            self._closing_engine.cut_short(grace)
         if self._closing is not None:
             # A caller that is cancelled does not cancel the closing.
             await asyncio.shield(self._closing)

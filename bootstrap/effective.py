@@ -11,7 +11,7 @@ from attrs import fields, frozen
 from ..adapters.config import Loaded
 from ..adapters.plugins import BrokenProvider
 from ..domain.integration import Integration, Pace
-from ..domain.retention import KeptFor
+from ..domain.retention import KeepPeriod
 from ..domain.secrets.redaction import Redactor
 from ..domain.written import shown_duration, shown_size
 from ..ports.provider import Provider, Selecting
@@ -84,7 +84,7 @@ def _shown(value: object) -> str:
             return ", ".join(map(_shown, value)) or "none"
         case bool():
             return "true" if value else "false"
-        case Pace() | KeptFor() | str() | int() | float():
+        case Pace() | KeepPeriod() | str() | int() | float():
             return str(value)
         case Mapping():
             return ", ".join(f"{key}: {_shown(member)}" for key, member in value.items()) or "none"

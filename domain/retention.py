@@ -46,7 +46,7 @@ class Part(Enum):
 
 
 @frozen
-class KeptFor:
+class KeepPeriod:
     """How long something is kept after its upload was settled; without a `period` for ever. With
     `after_success` that holds for uploads that have succeeded, and the others are kept."""
 
@@ -55,10 +55,10 @@ class KeptFor:
     after_success: bool = False
 
     @classmethod
-    def parse(cls, value: object) -> KeptFor:
+    def parse(cls, value: object) -> KeepPeriod:
         """``400d``, ``52w``, ``12h``, ``90d after success`` or ``never``; ValueError with what
         should have been written."""
-        if isinstance(value, KeptFor):
+        if isinstance(value, KeepPeriod):
             return value
         text = " ".join(value.split()) if isinstance(value, str) else ""
         if text == "never":
@@ -81,17 +81,17 @@ class KeptFor:
         return self.text
 
 
-def parse_of_failed(value: object) -> KeptFor:
-    """`KeptFor.parse`, for what is kept of failed uploads."""
-    rule = KeptFor.parse(value)
+def parse_of_failed(value: object) -> KeepPeriod:
+    """`KeepPeriod.parse`, for what is kept of failed uploads."""
+    rule = KeepPeriod.parse(value)
     if rule.after_success:
         raise ValueError("is about what has failed: write it without `after success`, as 90d")
     return rule
 
 
 _READ = {
-    "attempts": KeptFor.parse,
-    "personal": KeptFor.parse,
+    "attempts": KeepPeriod.parse,
+    "personal": KeepPeriod.parse,
     "failed_documents": parse_of_failed,
 }
 
@@ -105,9 +105,9 @@ class Retention:
     - `failed_documents`: the documents of what has failed or was skipped.
     """
 
-    attempts: KeptFor | None = None
-    personal: KeptFor | None = None
-    failed_documents: KeptFor | None = None
+    attempts: KeepPeriod | None = None
+    personal: KeepPeriod | None = None
+    failed_documents: KeepPeriod | None = None
 
     @classmethod
     def parse(cls, given: object) -> Retention:

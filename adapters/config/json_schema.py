@@ -285,8 +285,8 @@ _OURS: Mapping[str, Schema] = {
     "pace": _written(rf"(?!0+/){_up_to(MAX_PACE)}/(s|min|h)"),
     "endpoint": _written(f"({_HTTP}[sS]://{_HOST}|{_HTTP}://{_HERE}){_PORT}{_AFTER}"),
     "proxy": _any_of([_written(f"{_HTTP}[sS]?://{_HOST}{_PORT}/?"), _SECRET]),
-    "kept": _written(rf"\s*(never|{_TIME}(\s+after\s+success)?)\s*"),
-    "kept_of_failed": _written(rf"\s*(never|{_TIME})\s*"),
+    "keep": _written(rf"\s*(never|{_TIME}(\s+after\s+success)?)\s*"),
+    "keep_failed": _written(rf"\s*(never|{_TIME})\s*"),
 }
 _WORDS: Mapping[str, str] = {
     "secret": "Write ${NAME} or ${file:/PATH}: a secret is never written here itself",
@@ -295,8 +295,8 @@ _WORDS: Mapping[str, str] = {
     "pace": "Write a pace such as 2/s, 10/min or 100/h",
     "endpoint": "Write an https URL without a name and a password in it",
     "proxy": "Write the URL of a proxy, or a reference such as ${PROXY}",
-    "kept": "Write how long it is kept: 12h, 90d, 52w, 90d after success, or never",
-    "kept_of_failed": "Write how long it is kept: 12h, 90d, 52w, or never",
+    "keep": "Write how long it is kept: 12h, 90d, 52w, 90d after success, or never",
+    "keep_failed": "Write how long it is kept: 12h, 90d, 52w, or never",
 }
 """What an editor says instead of the pattern."""
 _DEFINITIONS: Schema = {

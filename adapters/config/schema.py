@@ -8,7 +8,7 @@ Cerberus checks. It is taught a few types that a provider's fragment can name li
 ``duration``  ``5s``, ``1h`` or a number of seconds; becomes a timedelta
 ``size``      ``25MB`` or a number of bytes; becomes a whole number
 ``pace``      ``10/min``; becomes a Pace
-``kept``      ``90d``, ``90d after success`` or ``never``; becomes a KeptFor
+``keep``      ``90d``, ``90d after success`` or ``never``; becomes a KeepPeriod
 
 They are read where a value has one such type by itself, not in lists of types and not below anyof
 and the like. A sentence about a problem never quotes a value: it says what the value should be.
@@ -32,7 +32,7 @@ from cerberus.schema import DefinitionSchema
 
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import OnUnclear, Pace
-from ...domain.retention import KeptFor, parse_of_failed
+from ...domain.retention import KeepPeriod, parse_of_failed
 from ...domain.written import Size, parse_duration, parse_pace, parse_size, shown_duration
 from . import urls
 from .quick import Accept, accepting
@@ -63,8 +63,8 @@ FORMATS: Mapping[str, Format] = {
     "duration": Format(timedelta, parse_duration),
     "size": Format(Size, parse_size),
     "pace": Format(Pace, parse_pace),
-    "kept": Format(KeptFor, KeptFor.parse),
-    "kept_of_failed": Format(KeptFor, parse_of_failed),
+    "keep": Format(KeepPeriod, KeepPeriod.parse),
+    "keep_failed": Format(KeepPeriod, parse_of_failed),
 }
 
 _DURATION = {"type": "duration"}
@@ -96,8 +96,8 @@ CORE: Mapping[str, Mapping[str, object]] = {
     "retention": {
         "type": "dict",
         "schema": {
-            **{key: {"type": "kept"} for key in ("attempts", "personal")},
-            "failed_documents": {"type": "kept_of_failed"},
+            **{key: {"type": "keep"} for key in ("attempts", "personal")},
+            "failed_documents": {"type": "keep_failed"},
         },
     },
 }

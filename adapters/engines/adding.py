@@ -17,9 +17,9 @@ from ...domain.upload.upload import UploadKey
 from ...ports.logger import RecordingFailed, UploadRecorded, WriteDelayed
 from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver, interruption_of
-from .kept import Kept, kept_error
 from .notify import report
 from .tickets import Ticket
+from .unwritten import Unwritten, unwritten_error
 
 
 @define(eq=False)
@@ -76,7 +76,7 @@ class Adding:
         self.in_hand: set[Submission] = set()
         self._asked: set[Submission] = set()  # the database has them, and has not answered
         self._adopting: set[Submission] = set()
-        self.kept = Kept(driver.clock, self._add_kept, wake)
+        self.unwritten = Unwritten(driver.clock, self._add_unwritten, wake)
 
     async def add(
         self, prepared: Sequence[Prepared], refused: StoreError | None = None
@@ -101,14 +101,14 @@ class Adding:
     def _keep(self, one: Prepared, error: StoreError) -> None:
         """The database cannot take a submission just now: try it again later."""
         self.in_hand.discard(one.submission)
-        if self.kept.keep(one, len(one.entry.content or b"")):
-            error = kept_error(error)
+        if self.unwritten.keep(one, len(one.entry.content or b"")):
+            error = unwritten_error(error)
             self._driver.notifier.log(WriteDelayed(one.submission.key, str(error)))
             one.submission.ticket.mark_delayed(error)
         else:
             self.not_recorded(one.submission, error)
 
-    async def _add_kept(self, some: Sequence[Prepared]) -> Sequence[Prepared]:
+    async def _add_unwritten(self, some: Sequence[Prepared]) -> Sequence[Prepared]:
         def file() -> None:
             for one in some:
                 one.entry = self._driver.outside.preparer.filed(one.entry)
@@ -144,9 +144,9 @@ class Adding:
             if isinstance(answer, CourierError):
                 self.not_recorded(one.submission, answer)
             else:
-                there = self._recorded(one.submission, one.entry, answer)
-                if there is not None:
-                    known.append((one.submission, there))
+                found = self._recorded(one.submission, one.entry, answer)
+                if found is not None:
+                    known.append((one.submission, found))
             self.in_hand.discard(one.submission)
         self._adopting.update(one for one, _ in known)
         return early, known
@@ -192,14 +192,14 @@ class Adding:
             if one in self._asked or one in self._adopting:
                 self.not_recorded(one, uncertain_error(one, what))
             elif one in self.in_hand:
-                told = f"{one.key} could not be recorded ({what}): submit it again"
-                self.not_recorded(one, StoreError(told))
+                text = f"{one.key} could not be recorded ({what}): submit it again"
+                self.not_recorded(one, StoreError(text))
         for some in (self._asked, self._adopting, self.in_hand):
             some.difference_update(batch)
 
     def give_up(self, waiting: Iterable[Submission]) -> None:
         """The courier is closed: say so of what is in hand, and of what waited for it."""
-        for one in self.kept.give_up():
+        for one in self.unwritten.give_up():
             if one.submission not in self._asked:
                 self.not_recorded(one.submission, unkept_error(one.submission))
         for submission in (*waiting, *(self.in_hand - self._asked)):

@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from .closing import Listener
 
 LAST_CALLS = 5.0
-"""So many seconds it has for what waits when the courier closes."""
+"""How many seconds it has for what waits when the courier closes."""
 
 _IDLE = 10.0
-"""A thread that has had nothing to do for so many seconds ends; the next call begins another."""
+"""After how many seconds without work a thread ends; the next call begins another."""
 
 _NAME = "evidence-courier-listener"
 

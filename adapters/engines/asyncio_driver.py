@@ -49,7 +49,7 @@ STORE_RETRY = (1.0, 30.0)
 """The first and the longest pause, in seconds, before a refused write is tried again."""
 
 ANSWERS_AT_ONCE = 32
-"""So many turns go on in one turn of the loop when what they asked of the writer is answered."""
+"""How many turns go on in one turn of the loop when what they asked of the writer is answered."""
 
 CLOSED = "the courier was closed"
 

@@ -45,7 +45,7 @@ ADOPT_EVERY = 1.0
 """How often a courier without a background adopts what is due, in seconds."""
 
 BEGUN_AT_ONCE = 64
-"""So many turns begin in one turn of the loop."""
+"""How many turns begin in one turn of the loop."""
 
 GRACE = 3.0
 """How many seconds what is under way may take when the time of `deliver_due` is over."""
@@ -347,7 +347,7 @@ class AsyncEngine:
         if self._beside:
             await asyncio.wait(self._beside)
 
-    def hurry(self, grace: float) -> None:
+    def cut_short(self, grace: float) -> None:
         """In a close that has begun, give what is under way `grace` seconds more at most."""
         closed_here()
         self._least_grace = min(grace, self._least_grace)
@@ -369,7 +369,7 @@ class AsyncEngine:
 
 
 async def ended_within(clock: Clock, work: Coroutine[Any, Any, object], seconds: float) -> bool:
-    """Whether something has ended within so many seconds; if not, it is given up."""
+    """Whether something has ended within some seconds; if not, it is given up."""
     until = later(clock.now(), timedelta(seconds=seconds))
     doing, over = asyncio.create_task(work), asyncio.create_task(clock.sleep_until(until))
     try:

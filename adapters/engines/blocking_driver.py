@@ -47,7 +47,7 @@ LONGEST_SLEEP = timedelta(seconds=60)
 """A worker that waits shows at least so often that it is alive."""
 
 STORE_PAUSES = (0.5, 2.0)
-"""After so many seconds a refused write is tried again; then the caller is told."""
+"""After how many seconds a refused write is tried again; then the caller is told."""
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Worker:
 
 @define
 class BlockingDriver(Driver):
-    """Drives one turn, each request of which waits for the pace for at most `patience`."""
+    """Drives one turn; each of its requests waits for the pace for at most `patience`."""
 
     worker: Worker
     patience: timedelta = MIN_PATIENCE

@@ -72,7 +72,7 @@ NO_LIMIT = 2**62
 """A call takes as many and as large documents as it is given."""
 
 AT_ONCE = 64
-"""So many uploads that are due are chosen together, fairly, and then sent one after the other."""
+"""How many due uploads are chosen together, fairly, and then sent one after the other."""
 
 T = TypeVar("T")
 
@@ -81,8 +81,8 @@ T = TypeVar("T")
 class Delivery:
     """How far an evidence is: its upload's `status`, and when to come again, aware and in UTC.
 
-    `status` is None where the tenant has no integration and had none before; `again_at` is None
-    where there is nothing more to do: it has succeeded, failed, is held or was skipped.
+    `status` is None if the tenant has no integration and had none before; `again_at` is None if
+    nothing is left to do: it has succeeded, failed, is held or was skipped.
     """
 
     status: UploadStatus | None
@@ -149,7 +149,7 @@ class BlockingEngine:
         self, destinations: Destinations, broken: Mapping[str, Sequence[object]], seconds: float
     ) -> DueDelivery:
         """Take what is due in the store as far as it goes, until nothing is due; nothing more
-        begins after so many seconds."""
+        begins after `seconds`."""
         until, done = self._clock.monotonic() + seconds, DueDelivery()
         here = ActiveUploads(self._clock, self._notifier, AT_ONCE, NO_LIMIT)
         here.destinations, here.broken = destinations, broken

@@ -1,4 +1,4 @@
-"""At most so many requests at once, shared fairly between lanes.
+"""A limit of requests at once, shared fairly between lanes.
 
 This stands before the transport: in an HTTP client's own pool, "never sent" and "timed out" would
 look alike, and one tenant's silent server could take every connection.

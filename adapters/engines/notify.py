@@ -22,13 +22,13 @@ from .interruptions import hosts_own
 from .watchdog import Watchdog
 
 HOOK_TIMEOUT = 30.0
-"""So many seconds are given to what `on_settled` returns."""
+"""How many seconds are given to what `on_settled` returns."""
 
 HOOKS_AT_ONCE = 100
-"""At most so many of them run at once; what it would return for what ends meanwhile is left out."""
+"""How many of them run at once; what it would return for what ends meanwhile is left out."""
 
 EVENTS = 10_000
-"""So many events wait for a logger that is slow, or uploads for such an `on_settled`; further ones
+"""How many events wait for a logger that is slow, or uploads for such an `on_settled`; further ones
 are left out."""
 
 OnSettled = Callable[..., object]
@@ -202,8 +202,8 @@ class HookNotifier(Notifier):
         self.log(HookFailed(key, "on_settled", reason))
 
     async def end_hooks(self, seconds: float) -> None:
-        """Give `on_settled` a moment for what waits for it, and what it has returned so many
-        seconds more; then cancel that. What waits for the close itself goes on."""
+        """Give `on_settled` a moment for what waits for it, and what it has returned `seconds`
+        more; then cancel that. What waits for the close itself goes on."""
         if self._aside is not None:
             await self._aside.emptied()
         if self._hooks:

@@ -136,8 +136,8 @@ class Preparer:
         if stored.path is not None:
             return self._read(stored, destination)
         failure = _unfit(stored, destination)
-        kept = failure is None or stored.size <= MAX_STORED
-        return _Prepared(stored, document.content if kept else None, failure)
+        fits = failure is None or stored.size <= MAX_STORED
+        return _Prepared(stored, document.content if fits else None, failure)
 
     def _read(self, document: StoredDocument, destination: Destination) -> _Prepared:
         """What is in a file, if it is the one that was submitted and the provider can take it."""
@@ -179,8 +179,8 @@ class Preparer:
                     yield buffer[:length]
 
             with suppress(StoreError):
-                kept = self.documents.keep(chunks())
-                return made(sha256=digest.hexdigest(), size=size, file=kept), None
+                name = self.documents.keep(chunks())
+                return made(sha256=digest.hexdigest(), size=size, file=name), None
             file.seek(0)
         content = file.read()
         return made(sha256=sha256_of(content), size=len(content)), content
@@ -239,14 +239,14 @@ def _unprepared(evidence: Evidence, error: BaseException) -> _Prepared:
     if isinstance(document, TrainingRecord):
         return _unrendered(document, Failure(FailureKind.UNFIT_RENDER, message))
     stored, content = _as_given(document), document.content
-    kept = content if stored.size <= MAX_STORED else None
-    return _Prepared(stored, kept, _gone(message))
+    content = content if stored.size <= MAX_STORED else None
+    return _Prepared(stored, content, _gone(message))
 
 
 def _unrendered(record: TrainingRecord, failure: Failure) -> _Prepared:
     content = record_json(record)
-    kept = Document(content=content, media_type=RECORD_TYPE)
-    return _Prepared(_stored(kept, sha256_of(content), len(content)), content, failure)
+    document = Document(content=content, media_type=RECORD_TYPE)
+    return _Prepared(_stored(document, sha256_of(content), len(content)), content, failure)
 
 
 def _unfit(stored: StoredDocument, destination: Destination) -> Failure | None:

@@ -23,29 +23,29 @@ from ...ports.source import DocumentSource
 from .interruptions import hosts_own
 
 READERS = 32
-"""So many threads run what the host brings, and as many more as `SLOW_READERS` says."""
+"""How many threads run what the host brings, and as many more as `SLOW_READERS` says."""
 
 READERS_OF_TENANT = 4
 
 SLOW = 0.5
-"""What runs for so many seconds is slow, and leaves its place to another."""
+"""What runs for this number of seconds is slow, and leaves its place to another."""
 
 SLOW_READERS = 256
-"""So many are slow at once, those that hang included."""
+"""How many are slow at once, those that hang included."""
 
 CROWD = SLOW_READERS * 3 // 4
-"""While so many are slow, a tenant that has a slow one gets no more: the last quarter is for those
-that have none."""
+"""While this many are slow, a tenant that has a slow one gets no more: the last quarter is for
+those that have none."""
 
 QUICK = 0.01
 """A source is quick if it takes fewer seconds than this. A thread may have to wait for the
 interpreter for half of that."""
 
 READ_AT_ONCE = 16
-"""So many documents are read of a quick source in one go."""
+"""How many documents are read of a quick source in one go."""
 
 LOOK_AFTER = 0.05
-"""After so many seconds, what is back of a batch is taken before the rest of it is."""
+"""After how many seconds what is back of a batch is taken, before the rest of it is."""
 
 MIXED: Lane = (None,)
 """The lane of what is read of several tenants in one go."""
@@ -176,7 +176,7 @@ class Readers:
     _slow: int = field(default=0, init=False)
     _asked: list[Run] = field(factory=list, init=False)
     _back: deque[Run | _Batch] = field(factory=deque, init=False)
-    _told: bool = field(default=False, init=False)
+    _scheduled: bool = field(default=False, init=False)
     _quick: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -323,13 +323,13 @@ class Readers:
 
     def _give_back(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         self._back.append(batch)
-        if not self._told:  # one word for all that are back before the loop has heard it
-            self._told = True
+        if not self._scheduled:  # one call for all that are back before the loop runs
+            self._scheduled = True
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._hear)
 
     def _hear(self) -> None:
-        self._told = False
+        self._scheduled = False
         self._collect()
 
     def _collect(self) -> None:

@@ -32,12 +32,12 @@ from .readers import CROWD, READERS, READERS_OF_TENANT, reading_of
 
 BATCH = 64
 BATCH_BYTES = 4 * 2**20
-"""A batch of ready documents ends at so many of them, or with so many bytes."""
+"""At how many of them, or how many bytes, a batch of ready documents ends."""
 
 FILES = 16
 FILES_BYTES = 2**20
 FILES_SECONDS = 0.1
-"""A thread reads so many files of a tenant in one go, unless they are large or slow."""
+"""How many files of a tenant a thread reads in one go, unless they are large or slow."""
 
 MOMENT = 1.0
 """Seconds that recording is given to finish, even where a courier is closed without grace."""
@@ -53,7 +53,7 @@ class _Batch:
     done: list[Prepared] = Factory(list)
 
     def begin(self) -> Submission | None:
-        """Begin the next one; None if there is none left."""
+        """Begin the next one; None if none is left."""
         with suppress(IndexError):  # also if the rest was taken just now
             self.begun.append(self.left.popleft())
             return self.begun[-1]
@@ -94,18 +94,18 @@ class Recorder:
     @property
     def idle(self) -> bool:
         """Whether everything that was submitted is recorded, or known not to be."""
-        return self.at_rest and not self.adding.kept
+        return self.at_rest and not self.adding.unwritten
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is being recorded just now."""
-        busy = self.adding.kept.task is not None and not self.adding.kept.napping
+        busy = self.adding.unwritten.task is not None and not self.adding.unwritten.napping
         return not (busy or self._ready or self._slow or self._workers or self._batcher)
 
     @property
     def waiting(self) -> int:
         """How many submissions are not recorded yet, those being written aside."""
-        return len(self._ready) + len(self._slow) + len(self.adding.kept)
+        return len(self._ready) + len(self._slow) + len(self.adding.unwritten)
 
     def accept(self, submission: Submission) -> None:
         """Take a submission; returns at once."""
@@ -124,7 +124,7 @@ class Recorder:
         """Return once `idle`; what is not recorded after `patience` seconds is given up, and
         said to be."""
         deadline = asyncio.get_running_loop().time() + max(patience, MOMENT)
-        self.adding.kept.hurry()
+        self.adding.unwritten.try_now()
         while under_way := self._tasks():
             left = deadline - asyncio.get_running_loop().time()
             _, late = await asyncio.wait(under_way, timeout=max(left, 0))
@@ -144,7 +144,7 @@ class Recorder:
             task.cancel()
 
     def _tasks(self) -> set[asyncio.Task[Any]]:
-        tasks = (*self._workers, self._batcher, self.adding.kept.task)
+        tasks = (*self._workers, self._batcher, self.adding.unwritten.task)
         return {task for task in tasks if task is not None}
 
     def _start_slow(self) -> None:

@@ -17,7 +17,7 @@ from ...ports.clock import Clock
 from ...ports.store import UploadStore
 
 PAUSE = 120.0
-"""After so many idle seconds, a process takes a new number."""
+"""After how many idle seconds a process takes a new number."""
 
 
 class Registration:

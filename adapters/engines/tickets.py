@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 
 class _Promise(Generic[T]):
-    """A value to come. Unlike a future it makes nothing until somebody waits, and warns of
-    nothing if nobody does."""
+    """A value to come. Unlike a future it makes nothing until a caller waits, and does not
+    warn if no one does."""
 
     __slots__ = ("_answer", "_waiting")
 
@@ -32,7 +32,7 @@ class _Promise(Generic[T]):
         self._waiting: list[asyncio.Future[None]] | None = None
 
     @property
-    def kept(self) -> bool:
+    def has_value(self) -> bool:
         return isinstance(self._answer, tuple)
 
     @property
@@ -68,7 +68,7 @@ class _Promise(Generic[T]):
         return answer[0]
 
     def answer(self) -> tuple[T] | None:
-        """The value, in any thread; None if there is none yet. Raises the error."""
+        """The value, in any thread; None before it has one. Raises the error."""
         answer = self._answer
         if isinstance(answer, Exception):
             raise answer
@@ -102,7 +102,7 @@ class _Asked(_Promise[T]):
 
 
 class _Recalled(_Asked[UploadStatus | None]):
-    """The end of an upload of which it is not known yet whether there is one."""
+    """The end of an upload that may not exist."""
 
     __slots__ = ()
 
@@ -146,8 +146,8 @@ class Ticket:
         if self._settled.is_none:
             state = "no integration"
         else:
-            kept = self._settled.kept
-            state = "settled" if kept else "recorded" if self._recorded.kept else "submitted"
+            state = "recorded" if self._recorded.has_value else "submitted"
+            state = "settled" if self._settled.has_value else state
         return f"<Ticket {self.tenant_id}/{self.evidence_id} {state}>"
 
     def __await__(self) -> NoReturn:
@@ -202,7 +202,7 @@ class Ticket:
 
     def not_settled(self, timeout: float | None) -> TimeoutError:
         """What a caller hears who has waited in vain: the state, and when it goes on."""
-        state, due = "recorded" if self._recorded.kept else "not recorded yet", None
+        state, due = "recorded" if self._recorded.has_value else "not recorded yet", None
         if self._uploads is not None:
             key = UploadKey(self.tenant_id, self.evidence_id, self._provider)
             if (active := self._uploads.get(key)) is not None:

@@ -13,7 +13,7 @@ from ...domain.integration import Integration
 from ...ports.logger import LogEvent, LoopBlocked
 
 BLOCKED_AFTER = 1.0
-"""What keeps the loop's thread for so many seconds is named."""
+"""What keeps the loop's thread for this number of seconds is named."""
 
 T = TypeVar("T")
 R = TypeVar("R")

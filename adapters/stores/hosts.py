@@ -75,7 +75,7 @@ def write(connection: Any, insertion: Insertion) -> None:
     except CourierError:
         raise
     except Exception as error:
-        raise _told(insertion, error) from error
+        raise _explained(insertion, error) from error
 
 
 async def write_async(connection: Any, insertion: Insertion) -> None:
@@ -96,7 +96,7 @@ async def write_async(connection: Any, insertion: Insertion) -> None:
     except CourierError:
         raise
     except Exception as error:
-        raise _told(insertion, error) from error
+        raise _explained(insertion, error) from error
 
 
 def _within(execute: Callable[[str, Sequence[Cell]], object], insertion: Insertion) -> None:
@@ -186,7 +186,7 @@ def _require(insertion: Insertion, kind: str) -> None:
         )
 
 
-def _told(insertion: Insertion, error: Exception) -> CourierError:
+def _explained(insertion: Insertion, error: Exception) -> CourierError:
     """What a driver's error means for the host."""
     own = getattr(error, "orig", None) or error
     if _NO_TRANSACTION in (getattr(own, "sqlstate", None), getattr(own, "pgcode", None)):

@@ -108,7 +108,7 @@ FLAGS = ("doubt", "possible_duplicate", "alone")
 
 
 class Usual:
-    """Those of some columns that are written where there is no TROUBLE."""
+    """Those of some columns that are written if no column of TROUBLE is."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(name for name in names if name not in TROUBLE)
@@ -298,7 +298,7 @@ def status_in(word: str) -> uploads.Status:
 
 
 def kind_in(word: str | None) -> str | None:
-    """The kind of failure of that word, likewise; None and the empty word: there is none."""
+    """The kind of failure of that word, likewise; None and the empty word stand for none."""
     return word if not word or word in _KINDS else _UNKNOWN
 
 

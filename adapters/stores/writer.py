@@ -91,7 +91,7 @@ class _Part:
         return sum(len(one.content or b"") for one in self.items) if self.verb == "add" else 0
 
     def cut(self, length: int) -> tuple[_Part, _Part]:
-        """The first so many, and the others."""
+        """The first `length`, and the others."""
         middle = self.start + length
         return _Part(self.request, self.start, middle), _Part(self.request, middle, self.stop)
 
@@ -326,8 +326,8 @@ def closed() -> StoreError:
 def _tell(answers: Sequence[_Answered]) -> None:
     for start in range(0, len(answers), _ANSWERS_AT_ONCE):
         some = answers[start : start + _ANSWERS_AT_ONCE]
-        for loop, group in groupby(some, key=lambda told: told[0].request.answer.get_loop()):
-            # A loop that has been closed has nobody left who could be told.
+        for loop, group in groupby(some, key=lambda one: one[0].request.answer.get_loop()):
+            # A loop that has been closed has no one left who could be told.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_settle, list(group))
 

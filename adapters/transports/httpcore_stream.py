@@ -36,7 +36,7 @@ _TROUBLE = (
 )
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _PIECE: Final = 16 * 1024
-"""A connection that can be written to takes so many bytes at once."""
+"""How many bytes a connection that can be written to takes at once."""
 
 
 def is_foreign(error: BaseException) -> bool:

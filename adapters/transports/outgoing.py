@@ -16,7 +16,7 @@ from attrs import frozen
 from ...ports.dialogue import Headers, HttpRequest
 
 KEEPALIVE: Final = 2.0
-"""For so many seconds an idle connection is kept, unless told otherwise."""
+"""How many seconds an idle connection is kept, by default."""
 
 STREAMED_FROM: Final = 1024 * 1024
 """A smaller body is joined and handed over at once; a bigger one is streamed."""

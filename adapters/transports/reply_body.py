@@ -28,8 +28,8 @@ def read_as_it_says(reply: HttpResponse) -> HttpResponse:
     At most `REPLY_LIMIT` bytes come out of it. A body that cannot be read as its headers say
     (another coding, an unknown charset, bytes that do not fit) stays as it came.
     """
-    said = [text for name, text in reply.headers if name.lower() == "content-encoding"]
-    for coding in reversed(",".join(said).lower().split(",")):
+    codings = [text for name, text in reply.headers if name.lower() == "content-encoding"]
+    for coding in reversed(",".join(codings).lower().split(",")):
         if coding.strip() in _WINDOWS:
             reply = _inflated(reply, _WINDOWS[coding.strip()])
     body = _as_utf8(reply.body, reply.header("content-type"))
@@ -72,8 +72,8 @@ def _members(packed: bytes, window: int) -> tuple[bytes, Ending]:
 
 def _as_utf8(body: bytes, content_type: str | None) -> bytes:
     # A byte order mark, or the zeros of UTF-16, say more than the header.
-    seen, said = json.detect_encoding(body), _charset_of(content_type or "text/plain")
-    charset = said if seen == "utf-8" or said is None else seen
+    seen, named = json.detect_encoding(body), _charset_of(content_type or "text/plain")
+    charset = named if seen == "utf-8" or named is None else seen
     if charset is None or charset == "utf-8":
         return body
     with suppress(LookupError, ValueError):
@@ -85,7 +85,7 @@ def _as_utf8(body: bytes, content_type: str | None) -> bytes:
 @lru_cache(maxsize=16)
 def _charset_of(content_type: str) -> str | None:
     """The charset of a type; None if it is no text."""
-    said = Message()
-    said["Content-Type"] = content_type
-    is_text = _TEXT.fullmatch(said.get_content_type())
-    return said.get_content_charset("utf-8") if is_text else None
+    message = Message()
+    message["Content-Type"] = content_type
+    is_text = _TEXT.fullmatch(message.get_content_type())
+    return message.get_content_charset("utf-8") if is_text else None

@@ -136,12 +136,12 @@ def _framing(pairs: _Pairs) -> _Pairs:
     for the parser to refuse."""
     codings = [pair for pair in pairs if pair[0].lower() == _CODING]
     lengths = [pair for pair in pairs if pair[0].lower() == _LENGTH]
-    said = {text.strip(b' \t+;"') for _, texts in lengths for text in texts.split(b",")} - {b""}
+    numbers = {text.strip(b' \t+;"') for _, texts in lengths for text in texts.split(b",")} - {b""}
     if codings and codings[-1][1].lower().endswith(b"chunked"):
         return [(codings[0][0], b"chunked")]
-    if not said:
+    if not numbers:
         return []
-    return [(lengths[0][0], said.pop())] if len(said) == 1 else lengths
+    return [(lengths[0][0], numbers.pop())] if len(numbers) == 1 else lengths
 
 
 def _headers(head: bytearray) -> tuple[_Pairs, bool]:

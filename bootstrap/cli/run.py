@@ -93,7 +93,7 @@ class Worker:
         self._signals = 0
         self._code = 0
         self._main: asyncio.Task[Any] | None = None
-        self._hurrying: asyncio.Task[None] | None = None
+        self._cutting_short: asyncio.Task[None] | None = None
         self._probes = Probes(courier)
         self._started = False
 
@@ -148,8 +148,8 @@ class Worker:
             if self._counted.interrupted:
                 done += f", {self._counted.interrupted} cut off while under way"
             _log.info("stopped: %s; %s", done, await self._left())
-        if self._hurrying is not None:
-            await self._hurrying
+        if self._cutting_short is not None:
+            await self._cutting_short
 
     async def _left(self) -> str:
         """What is left to the next courier. A database that hangs does not keep it from ending."""
@@ -191,7 +191,7 @@ class Worker:
         for one in (signal.SIGINT, signal.SIGTERM):  # a third ends the process as it is
             asyncio.get_running_loop().remove_signal_handler(one)
         if self._started:
-            self._hurrying = asyncio.create_task(self._courier.close(0))
+            self._cutting_short = asyncio.create_task(self._courier.close(0))
         elif self._main is not None:
             self._main.cancel()
 

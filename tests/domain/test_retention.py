@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.domain.retention import KeptFor, Names, Part, Retention, erased_id
+from evidence_courier.domain.retention import KeepPeriod, Names, Part, Retention, erased_id
 
 NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 RULES = Retention.parse(
@@ -28,7 +28,7 @@ RULES = Retention.parse(
 def test_a_time_reads_as_it_is_meant(
     text: str, period: timedelta | None, after_success: bool
 ) -> None:
-    kept = KeptFor.parse(text)
+    kept = KeepPeriod.parse(text)
     assert (kept.period, kept.after_success) == (period, after_success)
 
 
@@ -37,7 +37,7 @@ def test_what_is_no_time_is_refused_with_an_example(value: object) -> None:
     with pytest.raises(
         ValueError, match="as 12h, 90d, 52w or 90d after success, at least 1h, or never"
     ):
-        KeptFor.parse(value)
+        KeepPeriod.parse(value)
 
 
 @pytest.mark.parametrize(

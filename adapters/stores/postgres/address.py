@@ -111,8 +111,8 @@ class Address:
             kind = (error.sqlstate or "08")[:2]
             advice = f"; {_ADVICE[kind]}" if kind in _ADVICE else ""
             passing = kind not in _LASTING and not isinstance(error, psycopg.DataError)
-            said = self.without_secrets(str(error))
-            raise StoreError(f"{prefix}: {said}{advice}", passing=passing) from error
+            text = self.without_secrets(str(error))
+            raise StoreError(f"{prefix}: {text}{advice}", passing=passing) from error
         except RefusedError as error:
             raise StoreError(f"{prefix}: {error}", passing=error.passing) from error
         except (ValueError, TypeError, OverflowError) as error:

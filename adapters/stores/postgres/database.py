@@ -33,7 +33,7 @@ from .schema import ADD_UP_COUNTS, ADDED_UP_AT_ONCE, MIGRATIONS
 from .session import PostgresSession
 
 PATIENCE = 30.0
-"""For so many seconds the server is asked for what became of a commit."""
+"""How many seconds the server is asked for what became of a commit."""
 
 _ASK_AGAIN = 0.05
 

@@ -25,7 +25,7 @@ from .session import PostgresSession
 _READERS = 4
 
 SILENCE = 120.0
-"""After so many seconds without a beat, a courier without a lock is dead in any case."""
+"""After how many seconds without a beat a courier without a lock is dead in any case."""
 
 _COURIERS = f"""
 SELECT couriers.id, EXISTS (
@@ -135,8 +135,8 @@ def check_readable(address: Address) -> None:
 
 @contextmanager
 def open_for_reading(dsn: str) -> Iterator[SqlReader]:
-    """The records in a couriers' database, for somebody who only looks. StoreError where there
-    are none."""
+    """The records in a couriers' database, for somebody who only looks. StoreError if it has
+    none."""
     address = address_of(dsn)
     check_readable(address)
     reader = SqlReader(PostgresReaders(address))

@@ -280,7 +280,7 @@ ADD_UP_COUNTS = (
 
 # As long as a table looks empty, all indexes cost the same, and the server takes the youngest that
 # begins with a column that is asked for, so the key is made last. In the first minutes of a burst
-# that was an index of a tenant's uploads, all of which were read for each evidence.
+# that was an index of a tenant's uploads, and all of them were read for each evidence.
 _KEY = """
 ALTER TABLE uploads DROP CONSTRAINT uploads_tenant_id_evidence_id_provider_key;
 CREATE UNIQUE INDEX uploads_key ON uploads (tenant_id, evidence_id, provider)

@@ -2,7 +2,7 @@
 writes them waits for nothing.
 
 PostgreSQL numbers rows before they can be seen, so there it is looked back: a row is passed over if
-so many later rows of its table are linked before its own transaction has ended.
+too many later rows of its table are linked before its own transaction has ended.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _is_unlinked(kind: str) -> str:
     return f"NOT EXISTS ({linked}){has_ended}"
 
 
-# Of so many rows of a table at most: a server that plans for any number of them reads all.
+# Of `rows` rows of a table at most: a server that plans for any number of them reads all.
 _UNLINKED = {
     kind: f"SELECT {_columns(table)} FROM"
     f" (SELECT id FROM {table} WHERE id > :after ORDER BY id LIMIT :rows) AS found"

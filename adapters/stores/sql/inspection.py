@@ -126,7 +126,7 @@ def look_through(
 ) -> Inspection:
     """Look through a database. StoreError where it cannot be read.
 
-    `progress` is told up to which upload's id it has looked, of which last one.
+    `progress` gets the id of the upload up to which it has looked, and the last one's.
 
     With `secrets`, no text that came from a provider may show a piece of one, and no setting a
     whole one: a client id may begin as the secret does.
@@ -172,14 +172,14 @@ def _stretches(last: int) -> Iterator[dict[str, int]]:
 
 
 def _miscounted(session: Session) -> Iterator[str]:
-    counted, kept = _tallies(session, TALLIED), _tallies(session, TALLIES.format(""))
-    for cell in sorted({*counted, *kept}):
-        if counted[cell] != kept[cell]:
+    counted, tallied = _tallies(session, TALLIED), _tallies(session, TALLIES.format(""))
+    for cell in sorted({*counted, *tallied}):
+        if counted[cell] != tallied[cell]:
             tenant, provider, word, kind = cell
             are = f"of {tenant} to {provider} are {word}{f' with {kind}' if kind else ''}"
-            yield f"{counted[cell]} uploads {are}, and {kept[cell]} are counted as such"
+            yield f"{counted[cell]} uploads {are}, and {tallied[cell]} are counted as such"
     words = Counter[str]()
-    for (*_, word, _), number in kept.items():
+    for (*_, word, _), number in tallied.items():
         words[word] += number
     for word, number in counts_of(session).items():
         if words[word] != number:

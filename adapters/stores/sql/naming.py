@@ -28,7 +28,7 @@ _IS_SETTLED = f"{{0}}.status IN ({SETTLED_WORDS})"
 
 @frozen
 class Texts:
-    """Texts that may name anyone: where they are, how they are told apart, and of which tenant they
+    """Texts that may name anyone: where they are, how they are told apart, and whose they
     are. `kind`: what they are called in the hash chain. `upload`: the id of the upload they are of.
     `of_settled`: only those of settled uploads; what is open needs them."""
 
@@ -162,7 +162,7 @@ def names_in(session: Session, names: Names, rows: Iterable[Row]) -> Callable[[R
 
 
 def _pieces(patterns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Of so many at once at most: SQLite reads no question with a thousand conditions."""
+    """At most _AT_ONCE at once: SQLite reads no question with a thousand conditions."""
     for start in range(0, len(patterns), _AT_ONCE):
         yield {f"p{n}": one for n, one in enumerate(patterns[start : start + _AT_ONCE])}
 

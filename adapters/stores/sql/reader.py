@@ -110,8 +110,8 @@ class SqlReader:
         # Half a character stands in no record.
         wanted = sorted(filter(is_whole, set(evidence_ids)))
         with self._readers.reading() as session:
-            told = reads.statuses_of(session, _of_evidences(session, tenant_id, wanted), now)
-            found = {status.evidence_id: status for status in told}
+            statuses = reads.statuses_of(session, _of_evidences(session, tenant_id, wanted), now)
+            found = {status.evidence_id: status for status in statuses}
             if len(found) < len(wanted):
                 gone = [one for one in wanted if one not in found]
                 found |= self._erased(session, tenant_id, gone, now)
@@ -123,8 +123,8 @@ class SqlReader:
         """The statuses of those whose ids were replaced, by the ids that they had."""
         now_called = removal.erased_ids(session, tenant_id, evidence_ids)
         rows = _of_evidences(session, tenant_id, [*now_called.values()])
-        told = {one.evidence_id: one for one in reads.statuses_of(session, rows, now)}
-        return {old: told[new] for old, new in now_called.items() if new in told}
+        by_id = {one.evidence_id: one for one in reads.statuses_of(session, rows, now)}
+        return {old: by_id[new] for old, new in now_called.items() if new in by_id}
 
     def find(self, find: Find, now: datetime) -> Page:
         with self._readers.reading() as session:

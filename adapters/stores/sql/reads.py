@@ -37,10 +37,10 @@ EVER_SINCE = moment(datetime.min.replace(tzinfo=UTC))
 _OPEN_WORDS = frozenset(status.value for status in Status if not status.at_rest)
 
 MOST_COUNTED = 1_000
-"""So many uploads are counted to answer one question about places in lines."""
+"""How many uploads are counted to answer one question about places in lines."""
 
 LEAST_COUNTED = 100
-"""So many of each line, even if that is more."""
+"""How many of each line, even if that is more."""
 
 _InLine: TypeAlias = tuple[datetime, int]
 """Where an upload stands in its line: when it is due, and its id."""

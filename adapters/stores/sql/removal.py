@@ -59,14 +59,14 @@ def settled(session: Session, after: int, limit: int) -> SettledPage:
 def _settled(row: Row) -> Settled:
     file = row["document_file"]
     has_file = file is not None and not file.startswith(SETTLED)
-    there = (
+    parts_of = (
         (Part.ATTEMPTS, row["tried"]),
         (Part.PERSONAL, row["erased_at"] is None),
         (Part.DOCUMENT, row["staged"] or has_file),
     )
     at = moment_of(row["updated_at"])
     assert at is not None
-    parts = frozenset(part for part, is_there in there if is_there)
+    parts = frozenset(part for part, exists in parts_of if exists)
     return Settled(key_of(row), row["version"], Status(row["status"]), at, parts)
 
 
@@ -132,9 +132,9 @@ def erased(session: Session, keys: Sequence[UploadKey]) -> Mapping[UploadKey, En
     hashed = {one: one._replace(evidence_id=erased_id(key, *one.evidence)) for one in keys}
     found = reads.of_evidences(session, [*hashed.values()])
     return {
-        one: there
+        one: entry
         for one, other in hashed.items()
-        if (there := _of_provider(one.provider, found.get(other.evidence, {})))
+        if (entry := _of_provider(one.provider, found.get(other.evidence, {})))
     }
 
 

@@ -118,7 +118,7 @@ class Database(Readers, Protocol):
         ...
 
     def numbers(self, many: int) -> Sequence[int]:
-        """So many numbers for slots and turns, higher than all that are recorded."""
+        """This many numbers for slots and turns, higher than all that are recorded."""
         ...
 
     def heartbeat(self, courier_id: int | None, now: datetime) -> int:

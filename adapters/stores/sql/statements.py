@@ -111,11 +111,11 @@ def _unless_erased(name: str) -> str:
     """What is given for a column: no text for an upload from which a person was erased."""
     if (instead := _TEXTS.get(name)) is None:
         return f"given.{name}"
-    kept = f"uploads.erased_at IS NULL OR given.{name} IS NULL"
+    has_text = f"uploads.erased_at IS NULL OR given.{name} IS NULL"
     if name != "error_message":
-        return f"CASE WHEN {kept} THEN given.{name} ELSE {instead} END"
+        return f"CASE WHEN {has_text} THEN given.{name} ELSE {instead} END"
     return (
-        f"CASE WHEN {kept} THEN CASE WHEN {_OF_ERASED_BLOCK} THEN {instead}"
+        f"CASE WHEN {has_text} THEN CASE WHEN {_OF_ERASED_BLOCK} THEN {instead}"
         f" ELSE given.{name} END ELSE {words_instead('given.error_kind')} END"
     )
 
@@ -153,11 +153,11 @@ def update(
 ) -> None:
     """Write cells over rows of CURRENT, as few of them as will do."""
     many, few = [], []
-    for there, cells in rows:
-        if there["is_plain"] and (some := usual.cells(cells)) is not None:
-            few.append((there["id"], *some))
+    for row, cells in rows:
+        if row["is_plain"] and (some := usual.cells(cells)) is not None:
+            few.append((row["id"], *some))
         else:
-            many.append((there["id"], *cells))
+            many.append((row["id"], *cells))
     session.tell_all(usually, few)
     session.tell_all(statement, many)
 

@@ -62,9 +62,9 @@ class SqlStore(SqlNotices, SqlRemovals):
         keys = [entry.upload.key for entry in entries]
         recorded = reads.of_evidences(self._session, keys)
         known = {
-            one.upload.key: there
+            one.upload.key: stored
             for one in entries
-            if (there := self._known(one, recorded.get(one.upload.key.evidence, {})))
+            if (stored := self._known(one, recorded.get(one.upload.key.evidence, {})))
         }
         known |= removal.erased(self._session, [key for key in keys if key not in known])
         fresh = [one for one in entries if one.upload.key not in known]
@@ -149,11 +149,11 @@ class SqlStore(SqlNotices, SqlRemovals):
         """Write `Sending` of those that begin, and read what they send."""
         rows, statuses = [], []
         for position in begun:
-            there = found[position]
+            row = found[position]
             status, cells = beginning_cells(starts[position])
-            rows.append((there, cells))
-            if status != there["status"]:
-                statuses.append((there["id"], status))
+            rows.append((row, cells))
+            if status != row["status"]:
+                statuses.append((row["id"], status))
         sql.update(self._session, rows, sql.BEGIN_UPLOADS, sql.BEGIN_USUALLY, USUAL_BEGINNING)
         self._session.tell_all(sql.UPDATE_STATUS, statuses)
         staged = {
@@ -173,10 +173,10 @@ class SqlStore(SqlNotices, SqlRemovals):
             gates.change(self._session, ((evolve(end, block=None), "", "") for end in ends))
             for named in (one for one in changes if isinstance(one, NamedProvider)):
                 self._name_provider(named)
-            for told in (one for one in changes if isinstance(one, InvalidTenants)):
-                self._session.tell_all(sql.DELETE_VALID, [(one,) for one in told.valid])
-                at = moment(told.at)
-                given = [(one, at, cause.value) for one, cause in told.causes.items()]
+            for invalid in (one for one in changes if isinstance(one, InvalidTenants)):
+                self._session.tell_all(sql.DELETE_VALID, [(one,) for one in invalid.valid])
+                at = moment(invalid.at)
+                given = [(one, at, cause.value) for one, cause in invalid.causes.items()]
                 self._session.tell_all(sql.PUT_INVALID, given)
             pauses.write(self._session, changes)
             for stretch in stretches(moves, lambda move: [move[1].upload.key]):
@@ -199,9 +199,9 @@ class SqlStore(SqlNotices, SqlRemovals):
         if len(found) == len(uploads):
             return found, {}
         late = {n: one.key for n, one in enumerate(uploads) if n not in found}
-        there = reads.recorded(session, late.values())
+        stored = reads.recorded(session, late.values())
         return found, {
-            n: Conflict(there[key].upload if key in there else None) for n, key in late.items()
+            n: Conflict(stored[key].upload if key in stored else None) for n, key in late.items()
         }
 
     def _write(self, changes: Sequence[Change]) -> dict[int, Conflict]:
@@ -329,9 +329,9 @@ class SqlStore(SqlNotices, SqlRemovals):
             }
 
 
-def _asker(start: Start, there: Row) -> Asker:
-    due = None if there["due"] is None else datetime.fromisoformat(there["due"])
-    return Asker(start.quota, start.upload.updated_at, there["id"], due)
+def _asker(start: Start, row: Row) -> Asker:
+    due = None if row["due"] is None else datetime.fromisoformat(row["due"])
+    return Asker(start.quota, start.upload.updated_at, row["id"], due)
 
 
 def _needless_files(entries: Sequence[Entry], known: Mapping[UploadKey, Entry]) -> list[str]:
@@ -340,6 +340,6 @@ def _needless_files(entries: Sequence[Entry], known: Mapping[UploadKey, Entry]) 
         file
         for entry in entries
         if (file := entry.dossier.document.file) is not None
-        and (there := known.get(entry.upload.key)) is not None
-        and file != there.dossier.document.file
+        and (stored := known.get(entry.upload.key)) is not None
+        and file != stored.dossier.document.file
     ]

@@ -90,8 +90,8 @@ def _own(folder: DocumentFolder) -> Callable[[Session], Iterator[Breach]]:
 
 def _damage(session: Session) -> Iterator[str]:
     for row in session.ask("PRAGMA quick_check(10)"):
-        if (said := row["quick_check"]) != "ok":
-            yield f"the database is damaged: {said}: stop the courier and restore a backup"
+        if (result := row["quick_check"]) != "ok":
+            yield f"the database is damaged: {result}: stop the courier and restore a backup"
     for row in session.ask("PRAGMA foreign_key_check"):
         if row["table"] not in HISTORY:  # these are looked at in any database
             yield f"row {row['rowid']} of {row['table']} belongs to no row of {row['parent']}"
@@ -117,7 +117,7 @@ def _lives_in(folder: str) -> Callable[[Session], Lives]:
 
 def _misplaced(session: Session, folder: DocumentFolder) -> Iterator[Breach]:
     """Files that a record needs and that are not there, and files that no record knows."""
-    missing = [row["id"] for row in session.ask(WITH_FILE) if not _is_there(row, folder)]
+    missing = [row["id"] for row in session.ask(WITH_FILE) if not _exists(row, folder)]
     # Some may have succeeded meanwhile.
     for row in session.ask(STILL_WITH_FILE, {"ids": json.dumps(missing)}):
         name = row["document_file"]
@@ -130,7 +130,7 @@ def _misplaced(session: Session, folder: DocumentFolder) -> Iterator[Breach]:
         yield Breach(None, f"{what}: a courier on this database moves it aside within an hour")
 
 
-def _is_there(row: Row, folder: DocumentFolder) -> bool:
+def _exists(row: Row, folder: DocumentFolder) -> bool:
     try:
         size: int = row["document_size"]
         return folder.size(row["document_file"]) == size

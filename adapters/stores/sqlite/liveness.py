@@ -28,7 +28,7 @@ except ImportError:  # no such locks on this system: the beat has to do
     fcntl = None
 
 SILENCE = 600.0
-"""After so many seconds without a beat, a courier on another machine is taken for dead."""
+"""After how many seconds without a beat a courier on another machine is taken for dead."""
 
 
 class Lock:
@@ -133,9 +133,9 @@ class Watch:
     def dead(self, row: Row) -> bool:
         """Whether the courier of this row is dead, as far as one can know: where its lock does not
         tell, by its beat."""
-        told = lives(row, self.folder)
-        if told is not None:
-            return not told
+        alive = lives(row, self.folder)
+        if alive is not None:
+            return not alive
         courier_id, beat = row["id"], row["beat"]
         now = self.monotonic()
         last, since = self._seen.get(courier_id, (None, now))

@@ -65,8 +65,8 @@ class SqliteReaders:
 
 @contextmanager
 def open_for_reading(path: str, *, busy_timeout: float = 10.0) -> Iterator[SqlReader]:
-    """The records in a courier's database, for somebody who only looks. StoreError where there
-    is none, or it is not ours."""
+    """The records in a courier's database, for somebody who only looks. StoreError if it does
+    not exist, or is not ours."""
     check(resolved(path), busy_timeout)
     reader = SqlReader(SqliteReaders(path, busy_timeout))
     try:

@@ -16,7 +16,7 @@ from ..trouble import RefusedError
 _MOST = 32 * 2**20
 _LEAST = 2**18
 RESERVE = 2**20
-"""So many bytes are left for outcomes."""
+"""How many bytes are left for outcomes."""
 # Twice its content: once in the log, once in the database. And as much again for all others.
 _PART = 4
 

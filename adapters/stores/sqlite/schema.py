@@ -432,7 +432,7 @@ def m014_chain(db: sqlite3.Connection) -> None:
 
 @_step
 def m015_removals(db: sqlite3.Connection) -> None:
-    """What was removed: of which uploads, by whom, and why."""
+    """What was removed from uploads, by whom, and why."""
     _run(db, *REMOVALS)
 
 

@@ -23,12 +23,12 @@ from ..sql.session import NOTHING, Batch, Cells, Each, Given
 _MOST = 64
 _SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, _MOST)
 _LARGEST = [max(size for size in _SIZES if size <= max(rows, 1)) for rows in range(_MOST + 1)]
-"""The size of the first piece of a batch of so many rows."""
+"""The size of the first piece of a batch, by its number of rows."""
 
 
 @cache
 def text_of(batch: Batch, rows: int) -> str:
-    """The statement for so many rows."""
+    """The statement for this number of rows."""
     row = f"({', '.join('?' * len(batch.names))})"
     values = ", ".join([row] * rows)
     return f"WITH given ({', '.join(batch.names)}) AS (VALUES {values}) {batch.then}"

@@ -9,9 +9,9 @@ import pytest
 from attrs import define, field
 from store_fixtures import House, evidence
 
-from evidence_courier.adapters.engines import kept
-from evidence_courier.adapters.engines.kept import Kept
+from evidence_courier.adapters.engines import unwritten
 from evidence_courier.adapters.engines.recorder import BATCH
+from evidence_courier.adapters.engines.unwritten import Unwritten
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.ports.logger import RecordingFailed
 from evidence_courier.ports.records import AddAnswer, Entry
@@ -26,10 +26,10 @@ class Desk:
     refused: set[str] = field(factory=set)
     tries: list[Sequence[str]] = field(factory=list)
     taken: list[str] = field(factory=list)
-    kept: Kept[str] = field(init=False)
+    unwritten: Unwritten[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.kept = Kept(self.clock, self.write, lambda: None)
+        self.unwritten = Unwritten(self.clock, self.write, lambda: None)
 
     async def write(self, some: Sequence[str]) -> Sequence[str]:
         self.tries.append(some)
@@ -46,7 +46,7 @@ class Desk:
         async with asyncio.timeout(10):
             for _ in range(5):  # what is woken has its turn
                 await asyncio.sleep(0)
-            while self.kept.task is not None and not self.kept.napping:
+            while self.unwritten.task is not None and not self.unwritten.napping:
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
 
@@ -61,7 +61,7 @@ def on_a_loop(story: Callable[[Desk], Awaitable[None]]) -> None:
 def test_it_is_tried_again_after_a_second_and_then_less_often() -> None:
     async def story(desk: Desk) -> None:
         desk.refused = {"a", "b"}
-        assert desk.kept.keep("a", 1) and desk.kept.keep("b", 1)
+        assert desk.unwritten.keep("a", 1) and desk.unwritten.keep("b", 1)
         for pause in (1, 2, 4, 8, 16, 30, 30):
             before = len(desk.tries)
             await desk.after(pause - 0.1)
@@ -70,7 +70,7 @@ def test_it_is_tried_again_after_a_second_and_then_less_often() -> None:
             assert len(desk.tries) == before + 1
         desk.refused = set()
         await desk.after(30)
-        assert (desk.taken, len(desk.kept)) == (["a", "b"], 0)
+        assert (desk.taken, len(desk.unwritten)) == (["a", "b"], 0)
 
     on_a_loop(story)
 
@@ -80,10 +80,10 @@ def test_when_some_are_taken_all_others_are_tried_at_once() -> None:
         names = [f"{n:03}" for n in range(200)]
         desk.refused = {"000", "150"}
         for name in names:
-            assert desk.kept.keep(name, 1)
+            assert desk.unwritten.keep(name, 1)
         await desk.after(1)
         assert desk.taken == [name for name in names if name not in desk.refused]
-        assert len(desk.kept) == 2
+        assert len(desk.unwritten) == 2
         desk.refused = set()
         await desk.after(1)
         assert sorted(desk.taken) == names
@@ -92,15 +92,15 @@ def test_when_some_are_taken_all_others_are_tried_at_once() -> None:
 
 
 def test_what_is_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "KEPT_AT_MOST", 3)
-    monkeypatch.setattr(kept, "KEPT_BYTES", 10)
+    monkeypatch.setattr(unwritten, "MOST", 3)
+    monkeypatch.setattr(unwritten, "MOST_BYTES", 10)
 
     async def story(desk: Desk) -> None:
-        assert [desk.kept.keep(name, 4) for name in "abc"] == [True, True, False]
-        assert desk.kept.keep("d", 2)
-        assert not desk.kept.keep("e", 0)
+        assert [desk.unwritten.keep(name, 4) for name in "abc"] == [True, True, False]
+        assert desk.unwritten.keep("d", 2)
+        assert not desk.unwritten.keep("e", 0)
         await desk.after(1)  # all are taken, and there is room again
-        assert [desk.kept.keep(name, 5) for name in "fgh"] == [True, True, False]
+        assert [desk.unwritten.keep(name, 5) for name in "fgh"] == [True, True, False]
 
     on_a_loop(story)
 
@@ -108,15 +108,15 @@ def test_what_is_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_closing_tries_once_more_at_once_and_keeps_nothing_then() -> None:
     async def story(desk: Desk) -> None:
         desk.refused = {"b"}
-        assert desk.kept.keep("a", 1) and desk.kept.keep("b", 1)
+        assert desk.unwritten.keep("a", 1) and desk.unwritten.keep("b", 1)
         await asyncio.sleep(0)
-        desk.kept.hurry()
-        assert desk.kept.task is not None
-        await desk.kept.task
+        desk.unwritten.try_now()
+        assert desk.unwritten.task is not None
+        await desk.unwritten.task
         assert desk.taken == ["a"]
-        assert not desk.kept.keep("c", 1)
-        assert desk.kept.give_up() == ["b"]
-        assert len(desk.kept) == 0
+        assert not desk.unwritten.keep("c", 1)
+        assert desk.unwritten.give_up() == ["b"]
+        assert len(desk.unwritten) == 0
 
     on_a_loop(story)
 

@@ -14,16 +14,16 @@ from ...domain.errors import StoreError
 from ...ports.clock import Clock
 from .asyncio_driver import STORE_RETRY
 
-KEPT_AT_MOST = 10_000
-KEPT_BYTES = 64 * 2**20
-"""So many submissions, and so many bytes of their documents, are kept."""
+MOST = 10_000
+MOST_BYTES = 64 * 2**20
+"""How many submissions, and how many bytes of their documents, are kept at most."""
 
 AT_ONCE = 64
 
 K = TypeVar("K")
 
 
-class Kept(Generic[K]):
+class Unwritten(Generic[K]):
     """The items that are kept, in the order of arrival.
 
     `write` tries to record some, and returns those for which it is still too early; `rest` is
@@ -55,7 +55,7 @@ class Kept(Generic[K]):
 
     def keep(self, item: K, size: int) -> bool:
         """Keep one; False if there is no room, or the courier is closing."""
-        room = len(self._items) < KEPT_AT_MOST and self._bytes + size <= KEPT_BYTES
+        room = len(self._items) < MOST and self._bytes + size <= MOST_BYTES
         if self._closing or not room:
             return False
         self._items.append((item, size))
@@ -64,7 +64,7 @@ class Kept(Generic[K]):
             self.task = asyncio.create_task(self._work())
         return True
 
-    def hurry(self) -> None:
+    def try_now(self) -> None:
         """The courier is closing: try once more at once, and then no more."""
         self._closing = True
         if self._nap is not None:
@@ -107,6 +107,6 @@ class Kept(Generic[K]):
         return len(early) < len(some)
 
 
-def kept_error(error: StoreError) -> StoreError:
+def unwritten_error(error: StoreError) -> StoreError:
     """What a ticket says of a submission that is kept."""
     return StoreError(f"{error}; kept, still tried; submitting it again is safe", passing=True)
