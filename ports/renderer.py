@@ -19,8 +19,8 @@ class Renderer(Protocol):
         """Render one record.
 
         Returns:
-            The document, with its `content`, or a failure (UNFIT_RENDER) that says why there is
-            none.
+            The document, with its `content`, or a failure (UNFIT_RENDER) that says why it
+            was not made.
         """
         ...
 

@@ -27,8 +27,8 @@ _Waiting: TypeAlias = "tuple[Context, T] | Future[bool]"
 
 
 class Aside(Generic[T]):
-    """Calls it for one thing after the other, each in the context in which it was put; at most so
-    many wait."""
+    """Calls it for one thing after the other, each in the context in which it was put; at
+    most `most` wait."""
 
     def __init__(self, call: Callable[[T], object], most: int) -> None:
         self._call = call

@@ -64,8 +64,8 @@ class Line:
         self.over.wait(RULE_DEADLINE)
 
     def gone(self, within: float = RULE_DEADLINE) -> bool:
-        """Wait until the other side has hung up, reading on; False where it has not within so
-        many seconds."""
+        """Wait until the other side has hung up, reading on; False if it has not after
+        `within` seconds."""
         try:
             self.connection.settimeout(within)
             while True:
