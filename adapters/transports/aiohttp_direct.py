@@ -24,7 +24,7 @@ from .ready_body import ReadyBody
 from .reply_head import HEAD_LIMIT
 
 MOST_BYTES = 64 * 1024
-"""A connection takes a body of so many bytes without a wait for the server."""
+"""How many bytes of a body a connection takes without a wait for the server."""
 
 _PLACES = 64
 
