@@ -55,14 +55,14 @@ class StoredDocument:
         """Whether this is the document itself, and not what it is made of."""
         return self.path is None and self.media_type != RECORD_TYPE
 
-    def in_words(self, status: Status, *, is_kept: bool) -> str:
+    def in_words(self, status: Status, *, is_stored: bool) -> str:
         """Where the document of an upload in this status is, for a person."""
         what = ", ".join(filter(None, (self.filename, self.media_type, f"{self.size:,} bytes")))
         if self.source is not None:
             return f"{what}: in the host's own storage"
         if self.path is not None:
             return "not read yet: a file of the host's"
-        if not is_kept:
+        if not is_stored:
             gone = "delivered, and not kept" if status is Status.SUCCEEDED else "removed"
             return f"{what}: {gone}"
         return f"{what}: kept" if self.is_made else "kept: the record that it is made of"

@@ -101,8 +101,8 @@ class MemoryRecord:
             for look in self.look_ups
         )
         running = running_attempt(self.upload.state, status, self.courier_id)
-        word, is_kept = self.upload.status, self.content is not None
-        document = self.dossier.document.in_words(word, is_kept=is_kept)
+        word, is_stored = self.upload.status, self.content is not None
+        document = self.dossier.document.in_words(word, is_stored=is_stored)
         return details_of(status, document, self.attempts, actions, look_ups, running)
 
     def name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:

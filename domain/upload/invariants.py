@@ -142,8 +142,8 @@ def _unfollowed(record: Record) -> Iterator[str]:
     is_abandoned = isinstance(state, Failed) and state.reason is FailedReason.ABANDONED
     was_abandoned = bool(acts) and acts[-1].action == Action.ABANDON.value
     if is_abandoned and not was_abandoned:
-        came_last = f"the last action is {acts[-1].action}" if acts else ""
-        what = came_last or "nothing is recorded of who abandoned it"
+        last_action = f"the last action is {acts[-1].action}" if acts else ""
+        what = last_action or "nothing is recorded of who abandoned it"
         yield f"it stands as abandoned, and {what}"
     if was_abandoned and not is_abandoned:
         yield f"the last action is abandon, and it is {upload.status.value}"

@@ -163,8 +163,8 @@ class SqlReader:
             (status,) = reads.statuses_of(session, rows[-1:], now)
             (beside,) = session.ask(reads.BESIDE, its)
             running = running_attempt(state_of(rows[-1]), status, beside["owner"], _name_of(beside))
-            is_kept, word = bool(beside["is_kept"]), Status(status.status)
-            document = document_of(beside).in_words(word, is_kept=is_kept)
+            is_stored, word = bool(beside["is_stored"]), Status(status.status)
+            document = document_of(beside).in_words(word, is_stored=is_stored)
             return details_of(status, document, attempts, actions, look_ups, running)
 
     def fingerprint_key(self) -> bytes:

@@ -152,7 +152,7 @@ HISTORY, ACTIONS, LOOK_UPS = (
 BESIDE = (
     f"SELECT uploads.owner, couriers.host, couriers.pid, {list_of(DOCUMENT)},"
     f" substr(document_file, 1, 1) <> '{SETTLED}' OR EXISTS (SELECT 1 FROM documents"
-    " WHERE upload_id = uploads.id) AS is_kept FROM uploads"
+    " WHERE upload_id = uploads.id) AS is_stored FROM uploads"
     " LEFT JOIN couriers ON couriers.id = uploads.owner WHERE uploads.id = :id"
 )
 """What is shown of one upload beside its status: its courier and its document."""
