@@ -272,5 +272,6 @@ def request_id_of(reply: HttpResponse) -> str | None:
     """By what the provider's people find the request again, if the reply says it."""
     found: dict[str, str] = {}
     for name, value in reply.headers:
-        found.setdefault(name.lower(), value)
-    return next(filter(None, map(found.get, REQUEST_ID_HEADERS)), None)
+        if (known := name.lower()) in REQUEST_ID_HEADERS:
+            found.setdefault(known, value)
+    return next(filter(None, map(found.get, REQUEST_ID_HEADERS)), None) if found else None

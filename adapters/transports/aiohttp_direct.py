@@ -19,7 +19,7 @@ from yarl import URL
 
 from ...ports.dialogue import Headers, HttpRequest, HttpResponse
 from .aiohttp_reply import Connector, Handler, heard_of, read
-from .outgoing import Sent
+from .outgoing import Sent, lacks
 from .ready_body import ReadyBody
 from .reply_head import HEAD_LIMIT
 
@@ -27,6 +27,11 @@ MOST_BYTES = 64 * 1024
 """How many bytes of a body a connection takes without a wait for the server."""
 
 _PLACES = 64
+_READING = {
+    "read_until_eof": True,
+    "auto_decompress": False,
+    **dict.fromkeys(("max_line_size", "max_field_size", "max_headers"), HEAD_LIMIT),
+}
 
 Tls: TypeAlias = SSLContext | bool
 
@@ -69,15 +74,7 @@ class Direct:
         protocol: Handler = connection.protocol
         is_whole = False
         try:
-            protocol.expect(
-                deadline,
-                read_until_eof=True,
-                auto_decompress=False,
-                read_timeout=leaving.timeout.sock_read,
-                max_line_size=HEAD_LIMIT,
-                max_field_size=HEAD_LIMIT,
-                max_headers=HEAD_LIMIT,
-            )
+            protocol.expect(deadline, leaving.timeout.sock_read, **_READING)
             transport = protocol.transport
             if transport is None or transport.is_closing():
                 raise aiohttp.ClientConnectionResetError
@@ -121,9 +118,8 @@ class Direct:
 
 
 def _bytes_of(leaving: Leaving, place: aiohttp.ClientRequest) -> bytes:
-    headers = leaving.headers
     lines = [f"{leaving.request.method.upper()} {place.url.raw_path_qs} HTTP/1.1"]
-    if "host" not in [name.lower() for name, _ in headers]:
+    if lacks(leaving.request, "Host"):
         lines.append(f"Host: {place.headers['Host']}")
-    lines += [f"{name}: {text}" for name, text in headers]
+    lines += [f"{name}: {text}" for name, text in leaving.headers]
     return b"".join(("\r\n".join([*lines, "", ""]).encode(), *leaving.request.body))

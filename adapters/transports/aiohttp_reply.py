@@ -42,6 +42,7 @@ class Handler(ResponseHandler):
         self._waited_since: float | None = None
         self._deadline = inf
         self._timer_at = 0.0
+        self._direct: object = None
 
     # --- the idle timeout, and the end of the total one ---
     #
@@ -94,18 +95,21 @@ class Handler(ResponseHandler):
 
     def set_response_params(self, **params: Any) -> None:
         """Called by aiohttp before each request."""
-        self.head = ReplyHead()
+        self.head, self._direct = ReplyHead(), None
         self._deadline = inf
         super().set_response_params(**params)
 
-    def expect(self, deadline: float, **params: Any) -> None:
-        """Before a request whose reply must have come by then."""
-        self.set_response_params(**params)
-        self._deadline = deadline
+    def expect(self, deadline: float, read_timeout: float | None, **params: Any) -> None:
+        """Before a request whose reply must have come by then. The parser of the one before is
+        good for it, if that was such a request, too: the others' have other parameters."""
+        if self._direct is not self._parser or self._parser is None:
+            self.set_response_params(read_timeout=read_timeout, **params)
+            self._direct = self._parser
+        self.head, self._deadline, self._read_timeout = ReplyHead(), deadline, read_timeout
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
-        handed_on = self.head.feed(data)
+        handed_on = self.head.feed(data) if data else data
         if handed_on or not data:  # nothing: aiohttp goes on with what it has
             super().data_received(handed_on)
         else:

@@ -56,16 +56,22 @@ def check(request: HttpRequest) -> None:
     be a credential."""
     if _FORBIDDEN.search(request.url) or not _TOKEN.fullmatch(request.method):
         raise ValueError("a request's method or URL holds a character that does not belong there")
-    for name, value in request.headers:
-        if not _is_token(name):
-            raise ValueError("a request's header has a name that is none")
-        if _FORBIDDEN.search(value):
-            raise ValueError(f"the request's header {name} holds a control character")
+    names, values = zip(*request.headers, strict=True) if request.headers else ((), ())
+    if not _are_tokens(names):
+        raise ValueError("a request's header has a name that is none")
+    if _FORBIDDEN.search("".join(values)):
+        name = next(name for name, value in request.headers if _FORBIDDEN.search(value))
+        raise ValueError(f"the request's header {name} holds a control character")
 
 
 @lru_cache(maxsize=256)
-def _is_token(name: str) -> bool:
-    return _TOKEN.fullmatch(name) is not None
+def _are_tokens(names: tuple[str, ...]) -> bool:
+    return all(map(_TOKEN.fullmatch, names))
+
+
+def lacks(request: HttpRequest, name: str) -> bool:
+    """Whether a request does not have a header that is written for it."""
+    return name in _missing(tuple([name for name, _ in request.headers]))
 
 
 def chunks_of(parts: tuple[bytes, ...], length: int) -> Iterator[bytes | memoryview]:
@@ -126,7 +132,13 @@ class Destination:
 def _missing(given: tuple[str, ...]) -> frozenset[str]:
     """Which of our headers a request with these names does not have."""
     names = {name.lower() for name in given}
-    ours = (*[name for name, _ in _own()], "Content-Type", "Content-Length", "Authorization")
+    ours = (
+        *[name for name, _ in _own()],
+        "Content-Type",
+        "Content-Length",
+        "Authorization",
+        "Host",
+    )
     return frozenset(name for name in ours if name.lower() not in names)
 
 

@@ -29,7 +29,7 @@ def read_as_it_says(reply: HttpResponse) -> HttpResponse:
     (another coding, an unknown charset, bytes that do not fit) stays as it came.
     """
     codings = [text for name, text in reply.headers if name.lower() == "content-encoding"]
-    for coding in reversed(",".join(codings).lower().split(",")):
+    for coding in reversed(",".join(codings).lower().split(",") if codings else ()):
         if coding.strip() in _WINDOWS:
             reply = _inflated(reply, _WINDOWS[coding.strip()])
     body = _as_utf8(reply.body, reply.header("content-type"))

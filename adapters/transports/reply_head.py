@@ -60,6 +60,10 @@ class ReplyHead:
             return self._of_the_body(data)
         if self.is_unreadable:
             return data
+        if not self._held and (clean := _CLEAN.match(data)):  # as a rule
+            self._held += data[: clean.end() - len(b"\n\r\n")]
+            self.is_whole, self._body_left = True, int(clean[1]) if clean[1] else None
+            return self._of_the_body(data, clean.end())
         self._held += data if self._held else data.lstrip(b"\r\n")
         has_line = b"\n" in self._held
         while (line := _STATUS_LINE.match(self._held) if has_line else None) and (
@@ -83,12 +87,13 @@ class ReplyHead:
         self._searched = max(len(self._held) - 2, 0)
         return b""
 
-    def _of_the_body(self, data: bytes) -> bytes:
-        if self._body_left is None:
-            return data
-        self.has_surplus |= len(data) > self._body_left
-        data = data[: self._body_left]
-        self._body_left -= len(data)
+    def _of_the_body(self, data: bytes, start: int = 0) -> bytes:
+        """What the parser is to read of it, where the body goes on from `start`."""
+        if self._body_left is not None:
+            size = len(data) - start
+            self.has_surplus |= size > self._body_left
+            data = data[: start + self._body_left]
+            self._body_left = max(self._body_left - size, 0)
         return data
 
     @property
