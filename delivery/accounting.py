@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from ..domain.evidence.evidence import sha256_of
 from ..domain.pacing.gate import GateChange, change_of
-from ..domain.upload.attempt import Attempt, attempt_of
+from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import AttemptEnded, LookedUp, Started, Unfit
 from ..domain.upload.failure import Concern, Failure, FailureKind
 from ..domain.upload.transitions import advance
@@ -30,6 +30,7 @@ from ..domain.upload.verdict import (
 from ..ports.logger import IntegrationBlocked, IntegrationCoolsDown, LogEvent, TargetParked
 from ..ports.records import LookUp
 from .active import ActiveUpload
+from .applying import Step
 from .destinations import Destination, unsendable
 
 
@@ -46,35 +47,19 @@ def beginning_of(active: ActiveUpload, at: datetime) -> Upload | Unfit | Started
     return started if isinstance(started.state, Sending) else beginning
 
 
-@frozen
-class AttemptResult:
-    """What an attempt came to: for the upload, as its record, for the gate."""
-
-    event: AttemptEnded
-    attempt: Attempt
-    gate: GateChange
-
-    @property
-    def failure(self) -> Failure | None:
-        """What went wrong; None where it was delivered."""
-        return self.attempt.failure
-
-
-def attempt_result_of(
+def end_of(
+    active: ActiveUpload,
     verdict: AttemptVerdict,
-    sending: Sending,
-    destination: Destination,
     end: GateChange,
     jitter: float,
     request_id: str | None,
-) -> AttemptResult:
-    """What a verdict means for an attempt; `end` is the end of its requests. What the target has
-    taken opens it: a later answer counts more than an earlier refusal of another upload."""
+) -> Step:
+    """What a verdict means for an attempt: for the upload, as its record, for the gate; `end` is
+    the end of its requests."""
+    sending, rules = active.sending, active.destination.rules
     event = AttemptEnded(end.at, sending.attempt, verdict, jitter)
-    attempt = attempt_of(sending.started_at, event, destination.rules.retry, request_id)
-    opened = GateChange(end.quota, end.at, end.slots, turn=end.turn, opens=True)
-    gate = change_of(opened, attempt.failure, destination.rules)
-    return AttemptResult(event, attempt, gate)
+    attempt = attempt_of(sending.started_at, event, rules.retry, request_id)
+    return Step(active, event, attempt, gate=change_of(end, attempt.failure, rules))
 
 
 @frozen

@@ -33,7 +33,7 @@ def apply(*steps: Step) -> Turn[Sequence[Step]]:
     If another courier was faster, what it wrote is what is true, and the event is applied to that.
     """
     written: list[Step] = []
-    left = list(steps)
+    left: Sequence[Step] = steps
     while left:
         moving: list[tuple[Step, Change]] = []
         for step in left:
@@ -47,14 +47,15 @@ def apply(*steps: Step) -> Turn[Sequence[Step]]:
         answers: Sequence[SaveAnswer] = ()
         if moving:
             answers = yield Save([change for _, change in moving])
-        left = []
+        late: list[Step] = []
         for (step, change), answer in zip(moving, answers, strict=True):
             if isinstance(answer, Saved) or answer.current == change.upload:
                 step.active.upload = change.upload
                 written.append(step)
             else:
                 step.active.adopt(answer.current)
-                left.append(step)
+                late.append(step)
+        left = late
     return written
 
 

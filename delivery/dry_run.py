@@ -72,11 +72,11 @@ def dry_run(
 def _sender(context: TurnContext, destination: Destination, on_wait: OnWait) -> Sender:
     latest = context.clock.now() + MAX_PACE_WAIT
 
-    def wait(refused: NotBefore) -> Turn[bool]:
+    def wait(sender: Sender, refused: NotBefore) -> Turn[bool]:
         if refused.at > latest:
             raise _NoTurnError(refused.at)
         on_wait(refused.at)
-        return (yield from wait_out(refused))
+        return (yield from wait_out(sender, refused))
 
     quota = evolve(destination.quota, address="")  # no block speaks of that
     return Sender(

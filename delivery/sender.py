@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -51,7 +50,7 @@ class OvertimeError(Exception):
     """An attempt's requests together take longer than they may."""
 
 
-def wait_out(refused: NotBefore) -> Turn[bool]:
+def wait_out(sender: Sender, refused: NotBefore) -> Turn[bool]:
     """Wait as long as the driver may."""
     return (yield from perform(Wait(refused.at)))
 
@@ -78,7 +77,7 @@ class Sender:
     destination: Destination
     slots: Slots
     commit: Callable[[str], Turn[None]] = forget
-    wait: Callable[[NotBefore], Turn[bool]] = wait_out
+    wait: Callable[[Sender, NotBefore], Turn[bool]] = wait_out
     brief: bool = False
     sent: bool = field(default=False, init=False)
     request_id: str | None = field(default=None, init=False)
@@ -95,6 +94,7 @@ class Sender:
     _left_at: float = field(default=0.0, init=False)
     _wire_time: float = field(default=0.0, init=False)
     _broken_seal: Exception | None = field(default=None, init=False)
+    _next: HttpRequest | None = field(default=None, init=False)
 
     @property
     def in_doubt(self) -> bool:
@@ -157,7 +157,8 @@ class Sender:
 
     def _send_in_its_slot(self, request: HttpRequest) -> Turn[HttpResponse | TransportFailure]:
         brief = self.brief or self._minting
-        send = Send(self.destination, partial(self._leave, request), brief)
+        self._next = request
+        send = Send(self.destination, self._leave, brief)
         reply: HttpResponse | TransportFailure | NotBefore = yield send
         while isinstance(reply, NotBefore):
             if not (yield from self._wait(reply)):
@@ -191,12 +192,14 @@ class Sender:
     def _wait(self, refused: NotBefore) -> Turn[bool]:
         since = self.slots.clock.monotonic()
         try:
-            return (yield from self.wait(refused))
+            return (yield from self.wait(self, refused))
         finally:
             self.waited += self.slots.clock.monotonic() - since
 
-    def _leave(self, request: HttpRequest) -> Turn[HttpRequest | NotBefore | TransportFailure]:
+    def _leave(self) -> Turn[HttpRequest | NotBefore | TransportFailure]:
         """With a connection in hand: take a slot, seal the request, and note that it leaves."""
+        request = self._next
+        assert request is not None
         self._left_at = self.slots.clock.monotonic()
         refused = yield from self.slots.leave()
         if isinstance(refused, Blocked):

@@ -115,10 +115,10 @@ class Slots:
             self._ended += (self._under_way,)
             self._under_way = None
 
-    def end(self) -> GateChange:
-        """The end of the turn, and of all its requests, if all went well."""
+    def end(self, *, opens: bool = False) -> GateChange:
+        """The end of the turn, and of all its requests, if all went well; see `GateChange`."""
         self.returned()
         slot = self.acquired.slot
         slots = self._ended if slot is None else (*self._ended, slot)
         now, turn = self.clock.now(), self.acquired.turn
-        return GateChange(self.quota, now, slots, turn=turn)
+        return GateChange(self.quota, now, slots, turn=turn, opens=opens)

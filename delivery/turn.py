@@ -13,7 +13,6 @@ a verdict that is written down. If its driver was cut off, `Interrupted` is rais
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeAlias
 
 from attrs import evolve
@@ -55,9 +54,8 @@ from ..ports.logger import AttemptEnded, AttemptStarted, LogEvent, LookUpEnded
 from ..ports.provider import Bundling, CanLookUp, Parcel
 from ..ports.records import BeginAnswer, Begun, Conflict, Start
 from .accounting import (
-    AttemptResult,
-    attempt_result_of,
     beginning_of,
+    end_of,
     look_up_result_of,
     one_speaks_for_all,
     shared_id,
@@ -107,6 +105,7 @@ class AttemptTurn:
         key = uploads[0].upload.key
         self._slots = slots_of(context, self._destination, key)
         self._begun: list[ActiveUpload] = []
+        self._alone = uploads[0]
         self._request_id: str | None = None
         self._waited = 0.0
         self._cut: Interrupted | None = None
@@ -274,7 +273,7 @@ class AttemptTurn:
         ]
 
     def _send_alone(self, one: ActiveUpload, parcel: Parcel, sender: Sender) -> Turn[None]:
-        sender.commit = partial(self._bookmark, one)
+        self._alone, sender.commit = one, self._bookmark
         progress = one.upload.tally.progress
         settings = self._destination.integration.settings
         dialogue = self._destination.provider.upload(parcel, settings, progress)
@@ -295,7 +294,8 @@ class AttemptTurn:
         for (one, _), verdict in zip(parcels, checked, strict=True):
             one.verdict = verdict
 
-    def _bookmark(self, one: ActiveUpload, progress: str) -> Turn[None]:
+    def _bookmark(self, progress: str) -> Turn[None]:
+        one = self._alone
         if not isinstance(progress, str):
             raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
         now = self._context.clock.now()
@@ -313,47 +313,48 @@ class AttemptTurn:
 
     def settle(self) -> Turn[None]:
         """Write the verdicts in one transaction, then tell the host."""
-        results = self._results()
+        ends = self._ends()
         try:
-            steps = [Step(one, each.event, each.attempt, gate=each.gate) for one, each in results]
-            yield from settled(self._context, *steps)
+            yield from settled(self._context, ends)
         except Interrupted:
             # The next courier finds it in flight without a courier that sends it, and recovers it.
             if self._cut is None:
                 raise
             return
-        for one, result in results:
+        for step in ends:
+            one, attempt, gate = step.active, step.attempt, step.gate
+            assert attempt is not None
+            assert gate is not None
             if one.gone:
                 continue
             key, due = one.upload.key, due_of(one.upload.state)
-            ended = AttemptEnded.of(key, result.attempt, due, self._waited)
+            ended = AttemptEnded.of(key, attempt, due, self._waited)
             if self._context.wait_log.wants(ended):
                 yield from self._tell(ended)
-            if result.gate.says_nothing:
+            if gate.says_nothing:
                 continue
-            began = one.sending.started_at
             try:
-                yield from self._context.wait_log.tell_of_gate(key, result.gate, due, began)
+                yield from self._context.wait_log.tell_of_gate(key, gate, due, attempt.started_at)
             except Interrupted as cut:
                 self._cut = self._cut or cut
-            if result.gate.block is not None:
-                self._blocked = GateBlocked(result.gate.block, due)
+            if gate.block is not None:
+                self._blocked = GateBlocked(gate.block, due)
 
-    def _results(self) -> list[tuple[ActiveUpload, AttemptResult]]:
+    def _ends(self) -> list[Step]:
         request_id = self._request_id
         if request_id is None and len(self._uploads) > 1:
             request_id = shared_id([one.upload for one in self._begun])
-        end = self._slots.end()
+        # What the target has taken opens it: a later answer counts more than an earlier refusal of
+        # another upload.
+        end = self._slots.end(opens=True)
         verdicts = one_speaks_for_all([one.verdict for one in self._begun if one.verdict])
-        results: list[tuple[ActiveUpload, AttemptResult]] = []
+        ends: list[Step] = []
         for one, verdict in zip(self._begun, verdicts, strict=True):
-            result = attempt_result_of(
-                verdict, one.sending, self._destination, end, self._context.jitter(), request_id
-            )
-            results.append((one, result))
+            ends.append(end_of(one, verdict, end, self._context.jitter(), request_id))
             if len(self._begun) > 1:
-                end = GateChange(end.quota, end.at)  # the requests are the first one's
-        return results
+                # The requests are the first one's.
+                end = GateChange(end.quota, end.at, opens=True)
+        return ends
 
     def _tell(self, event: LogEvent) -> Turn[None]:
         try:
@@ -436,7 +437,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     end = evolve(slots.end(), opens=active.upload.tally.parked_at is not None)
     result = look_up_result_of(finding, state.look_up, destination, end)
     step = Step(active, result.event, look_up=result.look_up, gate=result.gate)
-    yield from settled(context, step)
+    yield from settled(context, [step])
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
     yield from perform(Notify(ended))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from attrs import field, frozen
 
@@ -38,12 +39,15 @@ class TurnContext:
     blocks: Blocks = field(factory=Blocks, init=False)
 
 
+_NO_BLOCKS = nullcontext()
+
+
 def slots_of(context: TurnContext, destination: Destination, key: UploadKey) -> Slots:
     """A turn of an upload at its gate."""
     return Slots(destination.quota, context.courier_id, context.clock, key, context.blocks)
 
 
-def settled(context: TurnContext, *steps: Step) -> Turn[None]:
+def settled(context: TurnContext, steps: Sequence[Step]) -> Turn[None]:
     """Write what turns came to. No request leaves for an integration that they show to be broken,
     from now on."""
     blocks = [
@@ -53,10 +57,7 @@ def settled(context: TurnContext, *steps: Step) -> Turn[None]:
         and step.gate.block is not None
         and step.gate.block.kind.concern is Concern.INTEGRATION
     ]
-    if not blocks:
-        yield from apply(*steps)
-        return
-    with context.blocks.while_written(*blocks):
+    with context.blocks.while_written(*blocks) if blocks else _NO_BLOCKS:
         yield from apply(*steps)
 
 

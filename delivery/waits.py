@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime, timedelta
-from functools import partial
 
 from attrs import define, evolve, field
 
@@ -16,7 +15,6 @@ from ..domain.upload.backoff import later
 from ..domain.upload.find import Find, all_of
 from ..domain.upload.status import wait_for_valid
 from ..domain.upload.upload import Status, UploadKey
-from ..ports.clock import Clock
 from ..ports.logger import LogEvent, UploadsWait
 from ..ports.records import UploadRecords
 from .accounting import news_of_gate
@@ -66,11 +64,11 @@ class WaitLog:
 
     def sender(self, destination: Destination, slots: Slots) -> Sender:
         """A sender for one turn, whose waiting is told."""
-        return Sender(destination, slots, wait=partial(self._wait, destination, slots.clock))
+        return Sender(destination, slots, wait=self._wait)
 
-    def _wait(self, destination: Destination, clock: Clock, refused: NotBefore) -> Turn[bool]:
-        yield from self.tell(destination, refused, clock.now())
-        return (yield from wait_out(refused))
+    def _wait(self, sender: Sender, refused: NotBefore) -> Turn[bool]:
+        yield from self.tell(sender.destination, refused, sender.slots.clock.now())
+        return (yield from wait_out(sender, refused))
 
     def tell(
         self, destination: Destination, refused: NotBefore | None, now: datetime

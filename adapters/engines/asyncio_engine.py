@@ -228,9 +228,9 @@ class AsyncEngine:
 
     def _begin_what_is_due(self) -> None:
         self._maintain()
-        due = list(islice(self.active.take(self._clock.now()), BEGUN_AT_ONCE))
+        due, stop = list(islice(self.active.take(self._clock.now()), BEGUN_AT_ONCE)), self._stop
         for uploads in due:
-            self._turns.start(uploads, take_turn(self._context, uploads, self._stop))
+            self._turns.start(uploads, take_turn(self._context, uploads, stop))
         if len(due) == BEGUN_AT_ONCE:
             asyncio.get_running_loop().call_soon(self._wake)
 

@@ -9,7 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from functools import partial
+from datetime import timedelta
+from functools import lru_cache, partial
 from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field, frozen
@@ -67,6 +68,12 @@ class Reading:
     def lane(self) -> Lane:
         """Whose threads it takes."""
         return (self.tenant_id,)
+
+
+@lru_cache(maxsize=1024)
+def _reading_of_document(tenant_id: str, timeout: timedelta, *, is_stored: bool) -> Reading:
+    what = "the folder of documents" if is_stored else "the document source"
+    return Reading(tenant_id, what, timeout.total_seconds())
 
 
 def reading_of(destination: Destination, *, is_file: bool) -> Reading:
@@ -216,8 +223,7 @@ class Readers:
     def read(self, wanted: ReadDocument, then: Then) -> Run:
         """Read a document of the source: `then` is told of it, in a later turn of the loop."""
         source, loop = self.source, asyncio.get_running_loop()
-        what = "the folder of documents" if wanted.is_stored else "the document source"
-        reading = Reading(wanted.tenant_id, what, wanted.timeout.total_seconds())
+        reading = _reading_of_document(wanted.tenant_id, wanted.timeout, is_stored=wanted.is_stored)
         if source is None:
             run = Run(reading, partial(wanted.judge, NoSourceError()), then)
             run.result = run.work()

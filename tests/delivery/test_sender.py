@@ -232,7 +232,7 @@ def test_an_answered_request_is_not_while_the_next_one_waits_for_its_slot() -> N
     waits = NotBefore(AT + timedelta(seconds=5))
     line = Line(at_gate=[Acquired(slot=1), waits], pace=Pace(1, timedelta(hours=1)))
 
-    def cut_in_the_wait(refused: NotBefore) -> Generator[Any, Any, bool]:
+    def cut_in_the_wait(sender: Sender, refused: NotBefore) -> Generator[Any, Any, bool]:
         yield from ()
         raise CUT
 
