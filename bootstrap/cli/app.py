@@ -42,6 +42,14 @@ from .tenant_commands import CHECK, DOCTOR, SCHEMA
 
 STATUSES = ("pending", "retrying", "held", "succeeded", "failed", "skipped")
 
+_FONTS = _option(
+    "--fonts",
+    "A folder of fonts for training records; may be repeated.",
+    type=_PATH,
+    metavar="DIR",
+    multiple=True,
+)
+
 # --- uploads -------------------------------------------------------------------------------------
 
 _SUBMIT = _command(
@@ -77,7 +85,7 @@ _SUBMIT = _command(
     _option(
         "--evidence-id", "For a document: its id; by default the file's name without its ending."
     ),
-    _option("--fonts", "A folder of fonts for training records.", type=_PATH, multiple=True),
+    _FONTS,
     _BLOCK,
     _SECRETS,
     _JSON,
@@ -144,7 +152,7 @@ _IMPORT = _command(
     _APP,
     _option("--tenant tenant_id", "Whose those records are that do not say it."),
     _option("--skip-invalid", "Hand in the others if some are invalid.", is_flag=True),
-    _option("--fonts", "A folder of fonts for training records.", type=_PATH, multiple=True),
+    _FONTS,
     _BLOCK,
     _SECRETS,
     _JSON,
@@ -335,6 +343,7 @@ _VERIFY = _command(
         "--head head_files",
         "A file of heads that were kept elsewhere; may be repeated.",
         type=_PATH,
+        metavar="FILE",
         multiple=True,
     ),
     _JSON,
@@ -379,7 +388,7 @@ _RENDER = _command(
         "Where it is written, over what is there; by default beside FILE, ending in .pdf.",
         type=_PATH,
     ),
-    _option("--fonts", "A folder of fonts; may be repeated.", type=_PATH, multiple=True),
+    _FONTS,
 )
 
 _VERSION = _command(

@@ -123,7 +123,11 @@ _DIR = _argument(
     "folder", metavar="[DIR]", type=_PATH, required=False, envvar="EVIDENCE_COURIER_CONFIG"
 )
 _CONFIG = _option(
-    "--config folder", "The folder of tenant files.", type=_PATH, envvar="EVIDENCE_COURIER_CONFIG"
+    "--config folder",
+    "The folder of tenant files.",
+    type=_PATH,
+    metavar="DIR",
+    envvar="EVIDENCE_COURIER_CONFIG",
 )
 _BLOCK = _option(
     "--block", "Where the block stands in a tenant file.", default="integrations.compliance"
@@ -134,6 +138,7 @@ _SECRETS = _option(
     default=["/run/secrets"],
     multiple=True,
     type=_PATH,
+    metavar="DIR",
 )
 _APP = _option(
     "--app",
@@ -149,6 +154,7 @@ def _db(more: str = "") -> click.Option:
         "--db database",
         f"The courier's database: a path, or a PostgreSQL's URL{more}.",
         type=_PATH,
+        metavar="DATABASE",
         envvar="EVIDENCE_COURIER_DB",
     )
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import cast
+from unicodedata import normalize
 
 import attrs
 import click
@@ -27,7 +28,7 @@ from .see import stranger
 
 _PAGE = 1000
 _FORMULA = ("=", "+", "-", "@")
-"""What a spreadsheet would calculate begins so, maybe behind white space."""
+"""What a spreadsheet would calculate begins so, maybe behind white space, or full-width."""
 
 
 def run(
@@ -100,7 +101,8 @@ def _cell(value: object) -> object:
 
 
 def _is_formula(text: str) -> bool:
-    return text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r"))
+    first = normalize("NFKC", text.lstrip()[:1])
+    return first.startswith(_FORMULA) or text.startswith(("\t", "\r", "\n"))
 
 
 _HEADER = _csv({name: name for name in _flat(dict.fromkeys(attrs.fields_dict(UploadStatus)))})

@@ -15,7 +15,7 @@ from .exits import UNDELIVERED
 from .output import moment, print_json
 from .place import Place
 from .saying import say
-from .see import stranger
+from .see import unknown_in
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
             word == "pause"
             and not records.find(tenant_id=tenant, provider=provider, limit=1).uploads
         ):
-            unknown = tenant and stranger(records, place.name, tenant)
+            unknown = unknown_in(records, place.name, tenant, provider)
             missing = unknown or f"no upload of {_named(scope)} is in {place.name}"
             say(f"warning: {missing}; the pause is for what is recorded later")
     if as_json:

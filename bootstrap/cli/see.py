@@ -25,17 +25,19 @@ def list_uploads(
     place: Place, group_by: str | None, limit: int, as_json: bool, **where: Unpack[Where]
 ) -> None:
     """Print the newest uploads that fit, or how many fit."""
-    tenant = where.get("tenant_id")
+    tenant, provider = where.get("tenant_id"), where.get("provider")
     with place.records() as records:
         if group_by is not None:
-            _print_groups(records.counted(**where), group_by, limit, as_json)
-            return
+            counts = records.counted(**where)
+            unknown = None if counts else unknown_in(records, place.name, tenant, provider)
+            if unknown is None:
+                _print_groups(counts, group_by, limit, as_json)
+                return
+            end(unknown, USAGE)
         most = limit + 1 if limit else None  # one more shows whether there are more
         find = partial(records.find, limit=min(most or _PAGE, _PAGE), **where)
         found = list(islice(all_of(lambda after: find(after=after)), most))
-        unknown = (
-            stranger(records, place.name, tenant) if tenant is not None and not found else None
-        )
+        unknown = None if found else unknown_in(records, place.name, tenant, provider)
     shown = found[:limit] if limit else found
     print_uploads(shown, as_json)
     if unknown is not None:
@@ -80,10 +82,22 @@ def stranger(records: Records, where: str, tenant: str) -> str | None:
     return f"tenant {tenant!r} has no upload in {where}{meant(tenant, known)}"
 
 
-def meant(tenant: str, known: Iterable[str]) -> str:
-    """The known tenant whose id is nearest, in any case, as a question; empty: none is near."""
+def unknown_in(
+    records: Records, where: str, tenant: str | None, provider: str | None
+) -> str | None:
+    """What is said of a tenant or a provider without any upload; None of others."""
+    if tenant is not None and (unknown := stranger(records, where, tenant)):
+        return unknown
+    if provider is None or records.find(provider=provider, limit=1).uploads:
+        return None
+    known = {upload.provider for upload in records.find(limit=_PAGE).uploads}
+    return f"no upload to {provider!r} is in {where}{meant(provider, known)}"
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The known name that is nearest, in any case, as a question; empty: none is near."""
     by_form = {one.casefold(): one for one in known}
-    near = get_close_matches(tenant.strip().casefold(), by_form, 1)
+    near = get_close_matches(name.strip().casefold(), by_form, 1)
     return f"; did you mean {by_form[near[0]]!r}?" if near else ""
 
 

@@ -65,6 +65,11 @@ def test_white_space_before_a_formula_hides_it_not(before: str) -> None:
     assert export._csv({"reason": f"{before}=1+1"}) == f'"\'{before}=1+1"\n'
 
 
+@pytest.mark.parametrize("sign", ["\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_a_full_width_sign_begins_a_formula_too(sign: str) -> None:
+    assert export._csv({"reason": f" {sign}1"}) == f'"\' {sign}1"\n'
+
+
 def test_lines_of_json_have_the_same_columns(database: Path) -> None:
     lines = exported(database, "--format", "jsonl", "--tenant", "acme").stdout_bytes.splitlines()
     rows = [json.loads(line) for line in lines]

@@ -236,6 +236,7 @@ def test_a_reason_that_names_the_person_is_refused(database: str) -> None:
         ("verify",),
         ("export", "--head"),
         ("pause", *WHO),
+        ("status", "--group-by", "reason"),
     ],
     ids=" ".join,
 )
@@ -257,3 +258,11 @@ def test_nothing_that_was_removed_is_said_in_words(database: str) -> None:
     result = run("removals", "--db", database)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "nothing was removed\n")
     assert run("removals", "--db", database, "--json").stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("status", "--group-by", "tenant"), ("pause", *WHO)], ids=" ".join
+)
+def test_each_command_suggests_a_provider(database: str, command: tuple[str, ...]) -> None:
+    result = run(*command, "--db", database, "--provider", "PAPR")
+    assert f"no upload to 'PAPR' is in {database}; did you mean 'paper'?" in result.stderr

@@ -67,6 +67,11 @@ _ADVICE = {
     " asked for must be asked for again later",
 }
 
+_REFUSED = (
+    "the server answers and refuses the connection: look at what it says, and at the user, the"
+    " password and the database in the DSN"
+)
+
 _URL = re.compile("postgres(ql)?://")
 _NUL = re.compile("\x1a([01])")
 
@@ -109,10 +114,13 @@ class Address:
             yield
         except psycopg.Error as error:
             kind = (error.sqlstate or "08")[:2]
-            advice = f"; {_ADVICE[kind]}" if kind in _ADVICE else ""
+            advice = _ADVICE.get(kind)
+            if error.sqlstate is None and "FATAL:" in str(error):
+                advice = _REFUSED
             passing = kind not in _LASTING and not isinstance(error, psycopg.DataError)
-            text = self.without_secrets(str(error))
-            raise StoreError(f"{prefix}: {text}{advice}", passing=passing) from error
+            seen = "; ".join(map(str.strip, self.without_secrets(str(error)).splitlines()))
+            text = f"{prefix}: {seen}{f'; {advice}' if advice else ''}"
+            raise StoreError(text, passing=passing) from error
         except RefusedError as error:
             raise StoreError(f"{prefix}: {error}", passing=error.passing) from error
         except (ValueError, TypeError, OverflowError) as error:

@@ -63,6 +63,8 @@ def prepare(path: str, busy_timeout: float) -> None:
 
 def check(path: str, busy_timeout: float) -> None:
     """Refuse, with a StoreError, what cannot be read as it is. Changes nothing."""
+    if os.path.isdir(path):
+        raise StoreError(f"{path}: is a folder: name the file of the database, as courier.db in it")
     if not os.path.isfile(path):
         raise StoreError(
             f"{path}: there is no such database; look at the path, or start a courier with it first"

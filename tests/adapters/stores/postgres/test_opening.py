@@ -142,6 +142,7 @@ def test_a_refused_password_is_in_no_message(dsn: str) -> None:
     said = failure_of(lambda: open_store(wrong, clock=clock_of(wrong)))
     assert "wr0ng" not in said
     assert "password authentication failed" in said
+    assert "the server answers and refuses the connection" in said
 
 
 def test_what_is_no_url_is_a_misuse_of_the_host() -> None:

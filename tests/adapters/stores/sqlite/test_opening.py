@@ -277,6 +277,11 @@ def test_looking_at_a_database_that_is_not_there_makes_none(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+def test_looking_at_a_folder_says_that_it_is_one(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is a folder"), open_for_reading(str(tmp_path)):
+        pass
+
+
 def test_looking_at_an_empty_file_says_that_a_courier_has_to_start_first(tmp_path: Path) -> None:
     (tmp_path / "courier.db").touch()
     with (
