@@ -52,47 +52,58 @@ _Loose: TypeAlias = dict[int, Callable[[], Waiter | None]]
 
 @frozen(eq=False)
 class _Group:
-    """The postponed uploads of a tenant to a provider that began with one destination, by the id of
-    their evidence."""
+    """The postponed uploads of a tenant to a provider that began with one destination: when each is
+    due, in seconds since 1970, by the id of its evidence."""
 
     tenant_id: str
     provider: str
     destination: Destination
-    entries: dict[str, _Entry] = field(factory=dict, init=False)
+    due: dict[str, float] = field(factory=dict, init=False)
+
+    def key(self, evidence_id: str) -> UploadKey:
+        """The key of one of them."""
+        return UploadKey(self.tenant_id, evidence_id, self.provider)
+
+
+_Entry: TypeAlias = tuple[_Group, str]
 
 
 @define(eq=False)
 class _Span:
-    """What is due within one span of time: `first` the first of it, `left` how many of the entries
-    are still postponed."""
+    """What is due within one span of time: `first` the first of it, `left` how many of those that
+    were put here are still postponed. Two lists, since an object for each would take half as much
+    again."""
 
+    number: int
     first: float
-    entries: list[_Entry] = field(factory=list, init=False)
     left: int = field(default=0, init=False)
+    _groups: list[_Group] = field(factory=list, init=False)
+    _ids: list[str] = field(factory=list, init=False)
+
+    def add(self, group: _Group, evidence_id: str, due: float) -> None:
+        """One is postponed."""
+        group.due[evidence_id] = due
+        self.first = min(self.first, due)
+        self._groups.append(group)
+        self._ids.append(evidence_id)
+        self.left += 1
 
     def one_left(self) -> None:
-        """An entry is postponed no more. Those are kept no longer than there are as many others."""
+        """One is postponed no more. Those are kept no longer than there are as many others."""
         self.left -= 1
-        if len(self.entries) > 2 * self.left:
-            self.entries = [one for one in self.entries if one.is_postponed]
+        if len(self._ids) > 2 * self.left:
+            entries = self.entries()
+            self._groups = [group for group, _ in entries]
+            self._ids = [evidence_id for _, evidence_id in entries]
 
+    def entries(self) -> Sequence[_Entry]:
+        """Those that are still postponed, once each."""
+        # Some were put here again, or elsewhere.
+        both = dict.fromkeys(zip(self._groups, self._ids, strict=True))
+        return [(group, one) for group, one in both if self._holds(group.due.get(one))]
 
-@frozen(eq=False, weakref_slot=False)
-class _Entry:
-    """One postponed upload: `due` in seconds since 1970."""
-
-    group: _Group
-    evidence_id: str
-    due: float
-    span: _Span
-
-    @property
-    def is_postponed(self) -> bool:
-        return self.group.entries.get(self.evidence_id) is self
-
-    @property
-    def key(self) -> UploadKey:
-        return UploadKey(self.group.tenant_id, self.evidence_id, self.group.provider)
+    def _holds(self, due: float | None) -> bool:
+        return due is not None and due // SPAN == self.number
 
 
 class Postponed:
@@ -101,6 +112,7 @@ class Postponed:
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], list[_Group]] = {}
         self._spans: dict[int, _Span] = {}
+        self._named: set[_Entry] = set()
         self._order: list[int] = []
         self._waiters: dict[UploadKey, _Loose] = {}
         self._number = 0
@@ -109,7 +121,7 @@ class Postponed:
         return self._number
 
     def __contains__(self, key: UploadKey) -> bool:
-        return self._entry_of(key) is not None
+        return self._group_of(key) is not None
 
     def put(
         self, key: UploadKey, destination: Destination, due: datetime, waiters: Iterable[Waiter]
@@ -124,25 +136,24 @@ class Postponed:
         number = int(seconds // SPAN)
         span = self._spans.get(number)
         if span is None:
-            span = self._spans[number] = _Span(seconds)
+            span = self._spans[number] = _Span(number, seconds)
             heapq.heappush(self._order, number)
-        span.first = min(span.first, seconds)
-        entry = group.entries[key.evidence_id] = _Entry(group, key.evidence_id, seconds, span)
-        span.entries.append(entry)
-        span.left += 1
+        span.add(group, key.evidence_id, seconds)
         self._number += 1
         self._watch(key, waiters)
 
     def take_back(self, key: UploadKey) -> Sequence[Waiter]:
         """Have an upload postponed no more, if it is; those who wait for it."""
-        entry = self._entry_of(key)
-        if entry is None:
+        group = self._group_of(key)
+        if group is None:
             return ()
-        group = entry.group
-        del group.entries[key.evidence_id]
-        entry.span.one_left()
+        entry, due = (group, key.evidence_id), group.due.pop(key.evidence_id)
+        if entry in self._named:
+            self._named.remove(entry)
+        else:
+            self._spans[int(due // SPAN)].one_left()
         self._number -= 1
-        if not group.entries:
+        if not group.due:
             groups = self._groups[key.tenant_id, key.provider]
             groups.remove(group)
             if not groups:
@@ -151,13 +162,13 @@ class Postponed:
 
     def destination_of(self, key: UploadKey) -> Destination | None:
         """What a postponed upload began with."""
-        entry = self._entry_of(key)
-        return None if entry is None else entry.group.destination
+        group = self._group_of(key)
+        return None if group is None else group.destination
 
     def due_of(self, key: UploadKey) -> datetime | None:
         """When a postponed upload is due."""
-        entry = self._entry_of(key)
-        return None if entry is None else _moment(entry.due)
+        group = self._group_of(key)
+        return None if group is None else _moment(group.due[key.evidence_id])
 
     def next_due(self) -> datetime | None:
         """When the next is due that is to be read again."""
@@ -174,9 +185,11 @@ class Postponed:
         """What is due until a moment, once: what is not taken back then is found in the store when
         it is overdue."""
         while (first := self.next_due()) is not None and first <= until:
-            for entry in self._spans.pop(heapq.heappop(self._order)).entries:
-                if entry.is_postponed:
-                    yield entry.key
+            entries = self._spans.pop(heapq.heappop(self._order)).entries()
+            self._named.update(entries)
+            for group, evidence_id in entries:
+                if evidence_id in group.due:
+                    yield group.key(evidence_id)
 
     def __iter__(self) -> Iterator[UploadKey]:
         """All that are postponed, by tenant."""
@@ -195,11 +208,9 @@ class Postponed:
             for waiter in _alive(found):
                 yield key, waiter
 
-    def _entry_of(self, key: UploadKey) -> _Entry | None:
-        for group in self._groups.get((key.tenant_id, key.provider), ()):
-            if (entry := group.entries.get(key.evidence_id)) is not None:
-                return entry
-        return None
+    def _group_of(self, key: UploadKey) -> _Group | None:
+        groups = self._groups.get((key.tenant_id, key.provider), ())
+        return next((group for group in groups if key.evidence_id in group.due), None)
 
     def _watch(self, key: UploadKey, waiters: Iterable[Waiter]) -> None:
         found: _Loose = {}
@@ -216,9 +227,9 @@ class Postponed:
 
 def _keys(groups: Iterable[_Group]) -> Iterator[UploadKey]:
     for group in groups:
-        for entry in [*group.entries.values()]:
-            if entry.is_postponed:
-                yield entry.key
+        for evidence_id in [*group.due]:
+            if evidence_id in group.due:
+                yield group.key(evidence_id)
 
 
 def _alive(found: _Loose) -> Sequence[Waiter]:

@@ -19,7 +19,7 @@ from evidence_courier.domain.upload.status import UploadStatus
 from evidence_courier.domain.upload.upload import UploadKey
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
-BYTES = 250
+BYTES = 220
 
 
 class OneWhoWaits:
@@ -70,7 +70,7 @@ def put(postponed: Postponed, waits: Iterable[float], to: Destination) -> None:
         postponed.put(key(number), to, NOW + timedelta(seconds=seconds), ())
 
 
-def test_a_postponed_upload_costs_less_than_250_bytes() -> None:
+def test_a_postponed_upload_costs_less_than_220_bytes() -> None:
     for tenants in (1, 200):
         homes = [home() for _ in range(tenants)]
         postponed = Postponed()
@@ -151,11 +151,16 @@ def test_of_a_destination_no_other_tenant_is_looked_through() -> None:
 def test_what_is_postponed_again_and_again_is_kept_once() -> None:
     postponed, to = Postponed(), home()
     put(postponed, (1, 1), to)
+
+    def again() -> None:
+        for _ in range(2_000):
+            postponed.take_back(key(1))
+            postponed.put(key(1), to, NOW + timedelta(seconds=1), ())
+
     tracemalloc.start()
+    again()  # what the interpreter keeps of small tuples is there from now on
     before = tracemalloc.get_traced_memory()[0]
-    for _ in range(2_000):
-        postponed.take_back(key(1))
-        postponed.put(key(1), to, NOW + timedelta(seconds=1), ())
+    again()
     cost = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert cost < 10 * BYTES
