@@ -10,6 +10,7 @@ from attrs import define
 
 from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
+from ...delivery.recording import given_up_error, uncertain_error, unwritten_error
 from ...delivery.resubmission import adopt
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Evidence
@@ -19,7 +20,7 @@ from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver, interruption_of
 from .notify import report
 from .tickets import Ticket
-from .unwritten import Unwritten, unwritten_error
+from .unwritten import Unwritten
 
 
 @define(eq=False)
@@ -190,7 +191,7 @@ class Adding:
         what = f"{type(error).__name__}: {error}"
         for one in batch:
             if one in self._asked or one in self._adopting:
-                self.not_recorded(one, uncertain_error(one, what))
+                self.not_recorded(one, uncertain_error(one.key, what))
             elif one in self.in_hand:
                 text = f"{one.key} could not be recorded ({what}): submit it again"
                 self.not_recorded(one, StoreError(text))
@@ -201,7 +202,7 @@ class Adding:
         """The courier is closed: say so of what is in hand, and of what waited for it."""
         for one in self.unwritten.give_up():
             if one.submission not in self._asked:
-                self.not_recorded(one.submission, unkept_error(one.submission))
+                self.not_recorded(one.submission, given_up_error(one.submission.key))
         for submission in (*waiting, *(self.in_hand - self._asked)):
             error = MisuseError(
                 f"the courier was closed before {submission.key} could be recorded: "
@@ -210,7 +211,7 @@ class Adding:
             self.not_recorded(submission, error)
         for submission in self._asked:
             closed = "the courier was closed before the database had answered"
-            self.not_recorded(submission, uncertain_error(submission, closed))
+            self.not_recorded(submission, uncertain_error(submission.key, closed))
         for submission in self._adopting:
             key = submission.key
             submission.ticket.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
@@ -225,16 +226,3 @@ def _report(error: BaseException) -> None:
     if interruption_of(error) is not None:
         raise error
     report("evidence-courier: recording failed, which is a bug", error)
-
-
-def uncertain_error(submission: Submission, why: str) -> StoreError:
-    """What a ticket says of a submission that may be recorded."""
-    return StoreError(f"{submission.key} may be recorded ({why}); submitting it again is safe")
-
-
-def unkept_error(submission: Submission) -> StoreError:
-    """What a ticket says of a submission that was kept in vain."""
-    return StoreError(
-        f"{submission.key} was not recorded before the courier was closed, since the database "
-        "could not be written to: submit it again"
-    )

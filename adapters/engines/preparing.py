@@ -23,16 +23,14 @@ from attrs import evolve, frozen
 from ...delivery.destinations import MAX_STORED, Destination, excluded, unfit
 from ...delivery.effects import MakeDocument
 from ...delivery.outcome import broken
+from ...delivery.recording import entry_of, gone, record_as_stored, stored_as
 from ...domain.errors import CourierError, StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.record_json import record_json
 from ...domain.evidence.training import TrainingRecord
-from ...domain.upload.events import Blocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.transitions import advance
-from ...domain.upload.upload import UploadKey, new_upload
 from ...ports.documents import LARGE, Documents
-from ...ports.records import RECORD_TYPE, Dossier, Entry, MadeDocument, StoredDocument
+from ...ports.records import Entry, MadeDocument, StoredDocument
 from ...ports.renderer import Renderer
 from ..records import load_record
 
@@ -72,13 +70,24 @@ class Preparer:
                 prepared = self._handed_over(document, destination)
                 submitted = prepared.stored.sha256
             failure = excluded(evidence.outcome, destination.integration) or prepared.failure
-            return self.filed(_entry(evidence, destination, now, prepared, submitted, failure))
+            return self.filed(
+                entry_of(
+                    evidence,
+                    destination,
+                    now,
+                    (prepared.stored, prepared.content),
+                    submitted,
+                    failure,
+                )
+            )
         except BaseException as error:
             if self.interrupts(error):
                 raise
             prepared = _unprepared(evidence, error)
             submitted, failure = prepared.stored.sha256, prepared.failure
-            return _entry(evidence, destination, now, prepared, submitted, failure)
+            return entry_of(
+                evidence, destination, now, (prepared.stored, prepared.content), submitted, failure
+            )
 
     def filed(self, entry: Entry) -> Entry:
         """The entry with its document in a file if it is large and one can be written now."""
@@ -102,7 +111,7 @@ class Preparer:
             made = self._read(wanted.document, wanted.destination)
         elif wanted.staged is None:
             why = f"what the document of {wanted.key} is made of was not kept"
-            return _gone(f"{why}: submit it under a new evidence id")
+            return gone(f"{why}: submit it under a new evidence id")
         else:
             try:
                 record = load_record(wanted.staged)
@@ -124,15 +133,19 @@ class Preparer:
 
         which = f"the record of {record.tenant_id}/{record.evidence_id} could not be rendered"
         result = self._plugged_in(render, FailureKind.UNFIT_RENDER, which)
-        return result if isinstance(result, _Prepared) else _unrendered(record, result)
+        return (
+            result
+            if isinstance(result, _Prepared)
+            else _Prepared(*record_as_stored(record), result)
+        )
 
     def _handed_over(self, document: Document, destination: Destination) -> _Prepared:
         try:
             stored = _as_given(document)
         except OSError:  # the working directory is gone
             advice = "submit it by its full path, under a new evidence id"
-            gone = _gone(f"{document.path} is in a folder that is gone: {advice}")
-            return _Prepared(_stored(document, "", 0), None, gone)
+            missing = gone(f"{document.path} is in a folder that is gone: {advice}")
+            return _Prepared(stored_as(document, "", 0), None, missing)
         if stored.path is not None:
             return self._read(stored, destination)
         failure = _unfit(stored, destination)
@@ -154,7 +167,7 @@ class Preparer:
                 if document.modified is not None and seen != document:
                     advice = "submit what it holds now under a new evidence id"
                     message = f"{shown} has changed since it was submitted: {advice}"
-                    return _Prepared(document, None, _gone(message))
+                    return _Prepared(document, None, gone(message))
                 failure = _unfit(seen, destination)
                 if failure is not None:
                     return _Prepared(seen, None, failure)
@@ -203,50 +216,17 @@ class Preparer:
             return Failure(kind, f"{which}: {why}; mend that, then retry the upload")
 
 
-def _entry(
-    evidence: Evidence,
-    destination: Destination,
-    now: datetime,
-    prepared: _Prepared,
-    submitted: str,
-    failure: Failure | None,
-) -> Entry:
-    provider = destination.integration.provider
-    key = UploadKey(evidence.tenant_id, evidence.evidence_id, provider)
-    upload = new_upload(key, prepared.stored.sha256, evidence.evidence_date, now)
-    if destination.invalid is not None:
-        upload = advance(upload, Blocked(now, destination.invalid), destination.rules)
-    elif failure is not None:
-        upload = advance(upload, Unfit(now, failure), destination.rules)
-    dossier = Dossier(
-        session_id=evidence.session_id,
-        subject=evidence.subject,
-        subject_email=evidence.subject_email,
-        outcome=evidence.outcome,
-        recorded_at=evidence.recorded_at,
-        submitted_digest=submitted,
-        document=prepared.stored,
-        settings=destination.integration.stored,
-    )
-    return Entry(upload, dossier, prepared.content, destination.quota.credential)
-
-
 def _unprepared(evidence: Evidence, error: BaseException) -> _Prepared:
     """What is recorded where no one foresaw what went wrong, with what a retry needs."""
     document, why = evidence.document, f"{type(error).__name__}: {error}"
     which = f"the document of {evidence.tenant_id}/{evidence.evidence_id} could not be prepared"
     message = f"{which}: {why}; mend that, then retry the upload"
     if isinstance(document, TrainingRecord):
-        return _unrendered(document, Failure(FailureKind.UNFIT_RENDER, message))
+        failure = Failure(FailureKind.UNFIT_RENDER, message)
+        return _Prepared(*record_as_stored(document), failure)
     stored, content = _as_given(document), document.content
     content = content if stored.size <= MAX_STORED else None
-    return _Prepared(stored, content, _gone(message))
-
-
-def _unrendered(record: TrainingRecord, failure: Failure) -> _Prepared:
-    content = record_json(record)
-    document = Document(content=content, media_type=RECORD_TYPE)
-    return _Prepared(_stored(document, sha256_of(content), len(content)), content, failure)
+    return _Prepared(stored, content, gone(message))
 
 
 def _unfit(stored: StoredDocument, destination: Destination) -> Failure | None:
@@ -256,34 +236,12 @@ def _unfit(stored: StoredDocument, destination: Destination) -> Failure | None:
         return broken(destination, error, sent=False).failure
 
 
-def _gone(message: str) -> Failure:
-    return Failure(FailureKind.DOCUMENT_GONE, message)
-
-
 def _as_given(document: Document) -> StoredDocument:
     """A document that was handed over, before its file is opened."""
     if document.path is not None:
         path = quote(os.fsencode(os.path.abspath(document.path)))
-        return _stored(document, "", 0, path=path)
+        return stored_as(document, "", 0, path=path)
     if document.content is not None:
-        return _stored(document, sha256_of(document.content), len(document.content))
+        return stored_as(document, sha256_of(document.content), len(document.content))
     assert document.sha256 is not None and document.size is not None
-    return _stored(document, document.sha256, document.size, source=document.source)
-
-
-def _stored(
-    document: Document, sha256: str, size: int, source: str | None = None, path: str | None = None
-) -> StoredDocument:
-    return StoredDocument(
-        sha256=sha256,
-        size=size,
-        media_type=document.media_type,
-        filename=_recordable(document.filename),
-        source=source,
-        path=path,
-    )
-
-
-def _recordable(filename: str | None) -> str | None:
-    """Any name will do, and half a character cannot be written down as it is."""
-    return filename and filename.encode(errors="replace").decode()
+    return stored_as(document, document.sha256, document.size, source=document.source)

@@ -10,7 +10,6 @@ from datetime import timedelta
 from itertools import islice
 from typing import Generic, TypeVar
 
-from ...domain.errors import StoreError
 from ...ports.clock import Clock
 from .asyncio_driver import STORE_RETRY
 
@@ -105,8 +104,3 @@ class Unwritten(Generic[K]):
             else:
                 self._bytes -= size
         return len(early) < len(some)
-
-
-def unwritten_error(error: StoreError) -> StoreError:
-    """What a ticket says of a submission that is kept."""
-    return StoreError(f"{error}; kept, still tried; submitting it again is safe", passing=True)

@@ -39,6 +39,12 @@ _PAGES_GIVEN_BACK = 8192
 # How often it is looked whether another process has ended its write, in seconds.
 _LOOK_AGAIN = 0.0005
 
+# An older copy is looked for so often, before it is believed to be one.
+_LOOKS = 20
+
+_NUMBERS = """
+SELECT name, seq FROM sqlite_sequence UNION ALL SELECT 'uploads', COALESCE(MAX(id), 0) FROM uploads
+"""
 _NEXT_ID = "SELECT COALESCE(MAX(id), 0) + 1 FROM uploads"
 _INSERT_UPLOADS = Batch(ENTRY, f"INSERT INTO uploads ({list_of(ENTRY)}) SELECT * FROM given")
 _LAST_NUMBER = """
@@ -62,13 +68,12 @@ def _beat_in(connection: sqlite3.Connection, courier_id: int, otherwise: int) ->
 
 @define
 class _Own:
-    """A courier that was registered here: its lock, whether its row does not name that yet, its
-    last beat, and the last one that was seen in the file alone."""
+    """A courier that was registered here: its lock, whether its row does not name that yet, and
+    its last beat."""
 
     lock: Lock | None
     unnamed: bool = False
     beat: int = 1
-    in_file: int = 0
 
 
 class SqliteDatabase(SqliteReaders):
@@ -84,6 +89,7 @@ class SqliteDatabase(SqliteReaders):
         self._own: dict[int, _Own] = {}
         self._needless: list[str] = []  # files, once what is being written is committed
         self._seen = 0
+        self._shown: dict[object, int] = {}
         with trouble(self._path, "the database was not opened"):
             self._connection = writing_connection(self._path, busy_timeout)
             self._files.beside(self._path)
@@ -149,16 +155,27 @@ class SqliteDatabase(SqliteReaders):
 
     def _check_file(self) -> None:
         """Raise RefusedError if an older copy was written into the file, under its write-ahead log:
-        it shows an earlier beat than the file has shown before."""
+        it shows an earlier beat, or earlier last numbers, than the file has shown before."""
         if self._files.written == self._seen:
             return
+        for _ in range(_LOOKS):
+            if not self._shows_less():
+                self._seen = self._files.written
+                return
+            time.sleep(_LOOK_AGAIN)
+        raise replaced("an older copy was written into it while it was open")
+
+    def _shows_less(self) -> bool:
+        """Whether the file shows less than before. It may seem so while another process copies its
+        log into it."""
+        shown: dict[object, int] = {}
         with suppress(sqlite3.Error), closing(file_alone(self._path)) as file:
-            for courier_id, own in self._own.items():
-                beat = _beat_in(file, courier_id, own.in_file)
-                if beat < own.in_file:
-                    raise replaced("an older copy was written into it while the courier runs")
-                own.in_file = beat
-            self._seen = self._files.written
+            shown.update(file.execute(_NUMBERS))
+            shown |= {one: _beat_in(file, one, self._shown.get(one, 0)) for one in self._own}
+        if any(shown.get(name, last) < last for name, last in self._shown.items()):
+            return True
+        self._shown |= shown
+        return False
 
     def insert(self, entries: Sequence[Entry]) -> Mapping[UploadKey, int]:
         """The ids can be given here: no other can insert before this transaction ends."""

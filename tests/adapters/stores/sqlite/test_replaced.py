@@ -195,7 +195,37 @@ def test_an_older_copy_that_is_written_into_the_file_is_noticed(
             store.add([entry("second")])
         store.heartbeat(courier_id, AT)
         path.write_bytes(backup.read_bytes())
-        with pytest.raises(StoreError, match="third .* an older copy was written into it while"):
+        with pytest.raises(StoreError, match="third .* an older copy was written into it"):
+            store.add([entry("third")])
+
+
+def an_evidence(store: SqliteStore) -> None:
+    store.add([entry("since")])
+
+
+def a_start(store: SqliteStore) -> None:
+    store.heartbeat(None, AT)
+
+
+@pytest.mark.parametrize("since", [an_evidence, a_start])
+@pytest.mark.parametrize("by_courier", [False, True], ids=["Records", "a courier"])
+def test_a_copy_that_lacks_what_the_file_has_shown_is_noticed(
+    path: Path, by_courier: bool, since: Callable[[SqliteStore], object]
+) -> None:
+    """An evidence, or a courier's start; it is younger than the last heartbeat, and records have
+    none."""
+    backup = path.with_name("backup.db")
+    with closing(SqliteStore(str(path))) as other, closing(SqliteStore(str(path))) as store:
+        store.add([entry("before")])
+        for each in (other, store) if by_courier else (other,):
+            each.heartbeat(None, AT)
+        with_the_backup_api(str(path), str(backup))
+        since(other)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint")
+        store.add([entry("second")])  # from here on it knows what the file has
+        path.write_bytes(backup.read_bytes())
+        with pytest.raises(StoreError, match="an older copy was written into it while it was open"):
             store.add([entry("third")])
 
 
