@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .adapters.engines.blocking_engine import Delivery
-    from .adapters.engines.due import DueDelivery
     from .adapters.engines.tickets import SyncTicket, Ticket
     from .adapters.notices import Mail, OnNotice, Webhook
     from .adapters.records import load_record
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .bootstrap.sync_courier import Courier
     from .bootstrap.wiring import BlockingOptions, CourierOptions
     from .delivery.actions import ActionResult, Filter
+    from .delivery.due_delivery import DueDelivery
     from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, StoreError
     from .domain.evidence.evidence import Document, Evidence
     from .domain.evidence.training import TrainingRecord
@@ -45,7 +45,7 @@ else:
         "CourierOptions": "bootstrap.wiring",
         "Delivery": "adapters.engines.blocking_engine",
         "Document": "domain.evidence.evidence",
-        "DueDelivery": "adapters.engines.due",
+        "DueDelivery": "delivery.due_delivery",
         "Evidence": "domain.evidence.evidence",
         "Filter": "delivery.actions",
         "Mail": "adapters.notices",

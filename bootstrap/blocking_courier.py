@@ -12,13 +12,13 @@ from attrs import frozen
 
 from ..adapters.engines.blocking_driver import BlockingOutside
 from ..adapters.engines.blocking_engine import BlockingEngine, Delivery, left_alone
-from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.interruptions import workers_own
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.token_cache import BlockingTokenCache
 from ..adapters.stores.hosts import Connection, write
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
+from ..delivery.due_delivery import DueDelivery
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Evidence
 from ..domain.integration import tenant_key

@@ -15,13 +15,13 @@ from attrs import asdict
 
 from ..adapters.engines.adding import Submission
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
-from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.notify import aside
 from ..adapters.engines.notify import tell as notify
 from ..adapters.engines.tickets import NothingToDo, Ticket
 from ..adapters.stores.hosts import AsyncConnection, Connection
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
+from ..delivery.due_delivery import DueDelivery
 from ..domain.arguments import of_kind
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from ..adapters.engines.notify import LoggerAside
-from ..adapters.loggers.fan_out import FanOut
 from ..adapters.loggers.prometheus import PrometheusLogger
 from ..domain.errors import MisuseError
 from ..ports.logger import Logger
 from .courier import AsyncCourier
+from .fan_out import FanOut
 
 
 def observed(logger: Logger) -> Logger:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar, Unpack
 
-from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.tickets import SyncTicket
 from ..adapters.stores.hosts import Connection
+from ..delivery.due_delivery import DueDelivery
 from ..domain.arguments import of_kind
 from ..domain.errors import Problem
 from ..domain.evidence.evidence import Evidence

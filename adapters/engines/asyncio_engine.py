@@ -19,6 +19,7 @@ from attrs import evolve, frozen
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.destinations import Destination
+from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn
 from ...delivery.maintenance import OVERDUE, Maintenance
@@ -33,7 +34,6 @@ from ...ports.clock import Clock
 from .adding import Submission
 from .asyncio_driver import AsyncioDriver, interruption_of
 from .closing import closed_here
-from .due import DueDelivery
 from .recorder import Recorder
 from .tickets import Ticket
 from .turns import Turns, report_bug

@@ -24,6 +24,7 @@ from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
+from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn, Write, perform
 from ...delivery.maintenance import (
@@ -57,7 +58,6 @@ from ...ports.records import Added
 from ...ports.store import UploadStore
 from .blocking_driver import BlockingDriver, BlockingOutside, Worker, interruption_of
 from .closing import closed_here
-from .due import DueDelivery
 from .interruptions import workers_own
 from .notify import Notifier
 from .registration import Registration

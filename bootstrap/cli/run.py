@@ -17,12 +17,12 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from ...adapters.loggers.fan_out import FanOut
 from ...adapters.loggers.standard import NAME, JsonFormatter
 from ...domain.errors import ConfigError, CourierError, MisuseError
 from ...domain.upload.failure import FailureKind
 from ...ports.logger import AttemptEnded, LogEvent, UploadSettled
 from ..courier import AsyncCourier
+from ..fan_out import FanOut
 from ..metrics import observed
 from ..notices import named_in, options_in
 from ..workers import Workers

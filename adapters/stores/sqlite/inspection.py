@@ -44,8 +44,9 @@ def _is_moment(name: str) -> str:
     return f"({name} GLOB '{shape}' AND date({name}, '+0 days') = substr({name}, 1, 10))"
 
 
-_TEXTS = (*KEY, "session_id", "subject", "subject_email", *DOCUMENT[:3], *TEXTS["uploads"].split())
-_NOT_ASCII = f"SELECT {list_of(_TEXTS)} FROM uploads WHERE " + " OR ".join(
+# The others are in the chain.
+_TEXTS = ("session_id", "subject", "subject_email", *DOCUMENT[:3], *TEXTS["uploads"].split())
+_NOT_ASCII = f"SELECT {list_of((*KEY, *_TEXTS))} FROM uploads WHERE " + " OR ".join(
     f"{name} GLOB '*[^ -~]*'" for name in _TEXTS
 )
 

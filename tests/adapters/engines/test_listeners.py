@@ -20,9 +20,9 @@ from store_fixtures import Desk, House, Keys, PaperProvider, evidence
 
 from evidence_courier import AsyncCourier, Document, Evidence, UploadStatus
 from evidence_courier.adapters.engines import aside, notify
-from evidence_courier.adapters.loggers.fan_out import FanOut
 from evidence_courier.adapters.loggers.standard import NAME, StandardLogger
 from evidence_courier.adapters.notices.on_notice import OnNotice
+from evidence_courier.bootstrap.fan_out import FanOut
 from evidence_courier.delivery import notices
 from evidence_courier.ports.logger import (
     AttemptEnded,

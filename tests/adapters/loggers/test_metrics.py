@@ -19,9 +19,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 from store_fixtures import House, evidence
 
-from evidence_courier.adapters.loggers.fan_out import FanOut
 from evidence_courier.adapters.loggers.opentelemetry import OpenTelemetryLogger
 from evidence_courier.adapters.loggers.prometheus import PrometheusLogger
+from evidence_courier.bootstrap.fan_out import FanOut
 from evidence_courier.bootstrap.metrics import exposition, observed
 from evidence_courier.delivery.metrics import METRICS, SECONDS_UP_TO, labels_of
 from evidence_courier.domain.health import (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from ...delivery.active import ActiveUpload
+from .active import ActiveUpload
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...ports.logger import Choosing, LogEvent, Logger
+from ..ports.logger import Choosing, LogEvent, Logger
 
 
 class FanOut:
