@@ -13,6 +13,7 @@ from ..domain.pacing.gate import GateChange, change_of
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import AttemptEnded, LookedUp, Started, Unfit
 from ..domain.upload.failure import Concern, Failure, FailureKind
+from ..domain.upload.status import LookUpRow
 from ..domain.upload.transitions import advance
 from ..domain.upload.upload import Sending, Upload, UploadKey
 from ..domain.upload.verdict import (
@@ -28,7 +29,6 @@ from ..domain.upload.verdict import (
     word_of,
 )
 from ..ports.logger import IntegrationBlocked, IntegrationCoolsDown, LogEvent, TargetParked
-from ..ports.records import LookUp
 from .active import ActiveUpload
 from .applying import Step
 from .destinations import Destination, unsendable
@@ -67,7 +67,7 @@ class LookUpResult:
     """What a look-up came to: for the upload, as its record, for the gate."""
 
     event: LookedUp
-    look_up: LookUp
+    look_up: LookUpRow
     gate: GateChange
     failure: Failure | None
 
@@ -80,7 +80,7 @@ def look_up_result_of(
     failure = finding.failure if isinstance(finding, Unreadable | Refused) else None
     source = finding if isinstance(finding, Processing) else failure
     message = None if source is None else source.message
-    look_up = LookUp(number, end.at, word_of(finding), message)
+    look_up = LookUpRow(number=number, at=end.at, finding=word_of(finding), message=message)
     opens = end.opens and isinstance(finding, Found)
     gate = change_of(evolve(end, opens=opens), failure, destination.rules)
     return LookUpResult(LookedUp(end.at, number, finding), look_up, gate, failure)
@@ -122,7 +122,7 @@ def shared_id(uploads: Sequence[Upload]) -> str:
 
 def news_of_gate(key: UploadKey, gate: GateChange, due: datetime | None) -> Iterator[LogEvent]:
     """What the host is told of a gate after an attempt or a look-up of that upload, which is due
-    again at `due`: a block, or else a pause, or nothing."""
+    again at `due`: a block, or else a cool-down, or nothing."""
     if gate.block is not None and gate.block.kind.concern is Concern.TARGET:
         yield TargetParked(key.tenant_id, key.provider, gate.block, due)
     elif gate.block is not None:

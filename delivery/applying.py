@@ -9,9 +9,10 @@ from attrs import frozen
 from ..domain.pacing.gate import GateChange
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.events import Event
+from ..domain.upload.status import LookUpRow
 from ..domain.upload.transitions import advance
 from ..domain.upload.upload import UploadKey
-from ..ports.records import Change, Entry, LookUp, SaveAnswer, Saved
+from ..ports.records import Change, Entry, SaveAnswer, Saved
 from .active import ActiveUpload
 from .effects import Read, Save, Turn, Write, perform
 
@@ -23,7 +24,7 @@ class Step:
     active: ActiveUpload
     event: Event
     attempt: Attempt | None = None
-    look_up: LookUp | None = None
+    look_up: LookUpRow | None = None
     gate: GateChange | None = None
 
 

@@ -21,7 +21,7 @@ from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import FailureKind
 from ..domain.upload.find import Find, Page
-from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
+from ..domain.upload.status import ActionRow, LookUpRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, Upload, UploadKey
 from .removal import RemovalReader
 
@@ -149,17 +149,6 @@ class Start:
 
 
 @frozen
-class LookUp:
-    """What the provider answered when it was asked for an upload: `finding` is found, partly,
-    absent, unreadable, processing or refused."""
-
-    number: int
-    at: datetime
-    finding: str
-    message: str | None = None
-
-
-@frozen
 class Change:
     """An upload's next state. It is written only if the stored version is `upload.version - 1`.
 
@@ -171,7 +160,7 @@ class Change:
 
     upload: Upload
     attempt: Attempt | None = None
-    look_up: LookUp | None = None
+    look_up: LookUpRow | None = None
     action: ActionRow | None = None
     gate: GateChange | None = None
     document: MadeDocument | None = None

@@ -18,7 +18,7 @@ from ..domain.upload.invariants import Record
 from ..domain.upload.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, is_out_of_time
 from ..domain.upload.upload import Sending, Succeeded, Upload, UploadKey, cause_of
 from ..domain.upload.verdict import AttemptVerdict, Delivered, Processing, Receipt
-from ..ports.records import Change, Dossier, Entry, LookUp
+from ..ports.records import Change, Dossier, Entry
 from ..ports.removal import RemovalRow
 
 
@@ -37,7 +37,7 @@ class MemoryRecord:
     budget: int | None = field(default=None, init=False)
     attempts: list[Attempt] = field(factory=list, init=False)
     credentials: list[str | None] = field(factory=list, init=False)
-    look_ups: list[LookUp] = field(factory=list, init=False)
+    look_ups: list[LookUpRow] = field(factory=list, init=False)
     actions: list[ActionRow] = field(factory=list, init=False)
     pruned_at: datetime | None = field(default=None, init=False)
     deleted: int = field(default=0, init=False)
@@ -96,14 +96,10 @@ class MemoryRecord:
             if row.tenant_id == key.tenant_id and row.at in (self.erased_at, self.pruned_at)
         )
         actions = sorted((*self.actions, *paused, *removed), key=lambda row: row.at)
-        look_ups = (
-            LookUpRow(at=look.at, finding=look.finding, message=look.message)
-            for look in self.look_ups
-        )
         running = running_attempt(self.upload.state, status, self.courier_id)
         word, is_stored = self.upload.status, self.content is not None
         document = self.dossier.document.in_words(word, is_stored=is_stored)
-        return details_of(status, document, self.attempts, actions, look_ups, running)
+        return details_of(status, document, self.attempts, actions, self.look_ups, running)
 
     def name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
         """Give it the key with its provider, and what the provider's integration is."""

@@ -381,7 +381,7 @@ def attempt_of(row: Row) -> Attempt:
 def look_up_of(row: Row) -> LookUpRow:
     """The look-up in the columns of the look_ups table."""
     at = datetime.fromisoformat(row["at"])
-    return LookUpRow(at=at, finding=row["finding"], message=row["message"])
+    return LookUpRow(number=row["read"], at=at, finding=row["finding"], message=row["message"])
 
 
 def action_of(row: Row) -> ActionRow:

@@ -132,9 +132,10 @@ class LookUpRow:
     """One look-up of an upload at the provider; `finding` is found, partly, absent, unreadable,
     processing or refused."""
 
+    number: int
     at: datetime
     finding: str
-    message: str | None
+    message: str | None = None
 
 
 @frozen(kw_only=True)

@@ -21,7 +21,7 @@ from ...domain.upload.attempt import Attempt, attempt_of
 from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp, Unblocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.find import Find
-from ...domain.upload.status import ActionRow, StatusError, UploadDetails, wait_for_valid
+from ...domain.upload.status import ActionRow, LookUpRow, StatusError, UploadDetails, wait_for_valid
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import UNKNOWN_PROVIDER, Status, Upload, UploadKey, with_digest
 from ...domain.upload.verdict import Delivered, Processing, Receipt, Recovered, Refused, word_of
@@ -33,7 +33,6 @@ from ...ports.records import (
     Entry,
     InvalidTenants,
     Known,
-    LookUp,
     MadeDocument,
     NamedProvider,
     Saved,
@@ -354,7 +353,9 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             same(due(store, AT + 4 * MINUTE), [], "what is due before its look-up")
             same(due(store, AT + 5 * MINUTE), [key], "what is due at its look-up")
             seen = LookedUp(AT + 5 * MINUTE, 1, Refused(BUSY_PROVIDER))
-            look = LookUp(1, seen.at, word_of(seen.finding), BUSY_PROVIDER.message)
+            look = LookUpRow(
+                number=1, at=seen.at, finding=word_of(seen.finding), message=BUSY_PROVIDER.message
+            )
             store.save([Change(advance(undecided, seen, rules), look_up=look)])
             details = some(store.show("acme", "ev-1", AT))
             same(
@@ -687,10 +688,10 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             new = entry()
             store.add([new])
             waiting = tried(store, new.upload, 1)
-            look = LookUp(1, AT, "absent", "not there")
+            look = LookUpRow(number=1, at=AT, finding="absent", message="not there")
             store.save([Change(evolve(waiting, version=waiting.version + 1), look_up=look)])
             (row,) = some(store.show("acme", "ev-1", AT)).look_ups
-            same((row.at, row.finding, row.message), (AT, "absent", "not there"), "a look-up")
+            same(row, look, "a look-up")
 
     def test_what_waits_beyond_a_clock_that_was_set_back_is_found(self) -> None:
         with self._store() as store:

@@ -15,10 +15,10 @@ from ...domain.upload.actions import Person
 from ...domain.upload.events import AttemptEnded
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.find import Find
-from ...domain.upload.status import ActionRow, StatusError
+from ...domain.upload.status import ActionRow, LookUpRow, StatusError
 from ...domain.upload.upload import Failed, FailedReason, UploadKey
 from ...domain.upload.verdict import Rejected
-from ...ports.records import Added, Begun, Change, Conflict, Entry, Known, LookUp
+from ...ports.records import Added, Begun, Change, Conflict, Entry, Known
 from ...ports.removal import Removal, Removed
 from ...ports.store import UploadStore
 from .assertions import a, must, same, some
@@ -274,7 +274,9 @@ class RemovalRules(GateRules):
                 evolve(started(new.upload).upload, version=found.upload.version),
                 AttemptEnded(AT, 1, Rejected(Failure(FailureKind.BAD_REQUEST, message)), 0.0),
             )
-            late = evolve(late, look_up=LookUp(1, AT, "unreadable", message))
+            late = evolve(
+                late, look_up=LookUpRow(number=1, at=AT, finding="unreadable", message=message)
+            )
             store.save([late])
             shown = some(store.show("acme", "ev-1", AT))
             same(len(shown.look_ups), 1)

@@ -21,10 +21,10 @@ from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.find import Find
-from evidence_courier.domain.upload.status import ActionRow
+from evidence_courier.domain.upload.status import ActionRow, LookUpRow
 from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER, Status
 from evidence_courier.ports.gates import Acquire
-from evidence_courier.ports.records import Change, LookUp, MadeDocument, NamedProvider
+from evidence_courier.ports.records import Change, MadeDocument, NamedProvider
 from evidence_courier.testing.contracts.stored import (
     AT,
     UNPACED,
@@ -108,7 +108,16 @@ def write_everything(store: PostgresStore) -> None:
     row = ActionRow(at=AT, action="abandon", by="ann", reason="why")
     made = MadeDocument(other.dossier.document, b"made")
     after = evolve(deferred(second.upload).upload, version=4)
-    store.save([Change(after, action=row, look_up=LookUp(1, AT, "found"), document=made)])
+    store.save(
+        [
+            Change(
+                after,
+                action=row,
+                look_up=LookUpRow(number=1, at=AT, finding="found"),
+                document=made,
+            )
+        ]
+    )
     store.save([NamedProvider("acme", "sprinto", "a credential")])
     unblock(store, "acme", "sprinto")
     store.heartbeat(courier, AT)
