@@ -339,7 +339,7 @@ class ActiveUploads:
 
     def replan(self) -> None:
         """Plan everything anew: the clock was set."""
-        self._schedule.unpause()
+        self._schedule.stop_waiting()
         for active in [*self._uploads.values()]:
             self._plan(active)
 
@@ -387,7 +387,7 @@ class ActiveUploads:
     def waiting_at(self, destination: Destination) -> Sequence[ActiveUpload]:
         """What waits for its time or its turn under these settings. Their lane waits no longer: its
         gate is to be asked again."""
-        self._schedule.unpause(destination.lane)
+        self._schedule.stop_waiting(destination.lane)
         return [
             active
             for key, active in self._uploads.items()
@@ -404,7 +404,7 @@ class ActiveUploads:
             else:
                 self._schedule.put_back(active.upload.key)
         if refused is not None:
-            self._schedule.pause(turn[0].destination.lane, refused.at)
+            self._schedule.wait(turn[0].destination.lane, refused.at)
         self._hear(turn)
         for active in turn:
             if refused is None or active.gone:

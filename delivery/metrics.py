@@ -76,7 +76,7 @@ GATE_WAIT_SECONDS = Metric(
     "evidence_courier_gate_wait_seconds",
     "histogram",
     ("provider",),
-    "How long an attempt's requests waited at the gate: for the pace, a pause or a lease.",
+    "How long an attempt's requests waited at the gate: for the pace, a cool-down or a lease.",
     "s",
 )
 START_WAIT_SECONDS = Metric(

@@ -73,7 +73,7 @@ class Schedule(Generic[K]):
         self._lanes_of: dict[Hashable, deque[Lane]] = {}
         self._planned: dict[K, int] = {}
         self._under_way: dict[K, _UnderWay[K]] = {}
-        self._pauses: dict[Lane, datetime] = {}
+        self._waits: dict[Lane, datetime] = {}
         self._ends: list[tuple[datetime, int, Lane]] = []
         self._resting: set[Lane] = set()
         self._numbers = count()
@@ -106,11 +106,11 @@ class Schedule(Generic[K]):
         """Take a planned key back."""
         self._planned.pop(key, None)
 
-    def pause(self, lane: Lane, until: datetime) -> None:
+    def wait(self, lane: Lane, until: datetime) -> None:
         """Hand out nothing of this lane before a moment: its gate has said so. What it has
-        planned keeps its place. The lane takes no turns meanwhile, since thousands may be paused.
+        planned keeps its place. The lane takes no turns meanwhile, since thousands may wait.
         """
-        self._pauses[lane] = until
+        self._waits[lane] = until
         self._note_end(lane)
 
     def take(self, now: datetime) -> K | None:
@@ -137,7 +137,7 @@ class Schedule(Generic[K]):
         if not (ready := self._ready_of(lane, now)):
             del self._lanes[lane]
             return None
-        if self._is_paused(lane, now):
+        if self._must_wait(lane, now):
             self._resting.add(lane)
             self._note_end(lane)
             return None
@@ -191,8 +191,8 @@ class Schedule(Generic[K]):
         self._make_ready(item)
 
     def next_due(self) -> datetime | None:
-        """When the next planned key becomes due, or a lane's pause is over; None where neither
-        is to come."""
+        """When the next planned key becomes due, or a lane's wait is over; None if neither is
+        to come."""
         while self._future and self._planned.get(self._future[0].key) != self._future[0].number:
             heapq.heappop(self._future)
         while self._ends and not self._is_waited_for(*self._ends[0]):
@@ -200,31 +200,31 @@ class Schedule(Generic[K]):
         moments = [item.due for item in self._future[:1]] + [end for end, *_ in self._ends[:1]]
         return min(moments, default=None)
 
-    def unpause(self, *lanes: Lane) -> None:
-        """Forget the pauses of these lanes, or every pause; a lane that must still wait is told so
+    def stop_waiting(self, *lanes: Lane) -> None:
+        """Forget the waits of these lanes, or every wait; a lane that must still wait is told so
         again."""
-        for lane in lanes or tuple(self._pauses):
-            self._pauses.pop(lane, None)
+        for lane in lanes or tuple(self._waits):
+            self._waits.pop(lane, None)
             if lane in self._resting:
                 self._resting.remove(lane)
                 self._take_turns(lane)
 
     def _note_end(self, lane: Lane) -> None:
-        heapq.heappush(self._ends, (self._pauses[lane], next(self._numbers), lane))
+        heapq.heappush(self._ends, (self._waits[lane], next(self._numbers), lane))
 
     def _is_waited_for(self, end: datetime, _: int, lane: Lane) -> bool:
-        """Whether something waits for this end of a pause."""
-        return self._pauses.get(lane) == end and lane in self._lanes
+        """Whether something needs this end of a wait."""
+        return self._waits.get(lane) == end and lane in self._lanes
 
-    def _is_paused(self, lane: Lane, now: datetime) -> bool:
-        until = self._pauses.get(lane)
+    def _must_wait(self, lane: Lane, now: datetime) -> bool:
+        until = self._waits.get(lane)
         return until is not None and until > now
 
     def _ripen(self, now: datetime) -> None:
         while self._ends and self._ends[0][0] <= now:
             end, _, lane = heapq.heappop(self._ends)
-            if self._pauses.get(lane) == end:
-                self.unpause(lane)
+            if self._waits.get(lane) == end:
+                self.stop_waiting(lane)
         while self._future and self._future[0].due <= now:
             item = heapq.heappop(self._future)
             if self._planned.get(item.key) != item.number:
@@ -252,7 +252,7 @@ class Schedule(Generic[K]):
         while ready:
             item = ready[0]
             if self._planned.get(item.key) == item.number:
-                if item.waited or not (probed and item.patience) or self._is_paused(lane, now):
+                if item.waited or not (probed and item.patience) or self._must_wait(lane, now):
                     break
                 then = later(now, item.patience)
                 heapq.heappush(self._future, item._replace(due=then, waited=True))

@@ -33,7 +33,7 @@ AcquireAnswer: TypeAlias = Acquired | NotBefore | Blocked
 
 
 class Gates(Protocol):
-    """Pace, pause, block and lease of every credential. Transactions and errors are those of
+    """Pace, cool-down, block and lease of every credential. Transactions and errors are those of
     `UploadRecords`."""
 
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:

@@ -260,8 +260,8 @@ class OriginAnswers(LogEvent):
 
 @frozen
 class UploadsWait(IntegrationEvent):
-    """Uploads of a tenant's integration wait for the pace, a pause, another courier's lease, a
-    valid tenant file, or the integration itself.
+    """Uploads of a tenant's integration wait for the pace, a cool-down, another courier's lease,
+    a valid tenant file, or the integration itself.
 
     Logged once while that lasts, and not for each of them. `until` is when it is asked again; None:
     once the configuration is mended.

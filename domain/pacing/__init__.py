@@ -1,1 +1,1 @@
-"""When a request may leave: pace, pause, block and lease of a credential."""
+"""When a request may leave: pace, cool-down, block and lease of a credential."""

@@ -1,4 +1,4 @@
-"""What every store owes its gates: pace, pause, block, and who may use what; and what it knows
+"""What every store owes its gates: pace, cool-down, block, and who may use what; and what it knows
 of the couriers on it."""
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class GateRules(ABC):
         )
         return b"\0".join(map(_content, files))
 
-    # --- pace, pause and block -------------------------------------------------------------------
+    # --- pace, cool-down and block ---------------------------------------------------------------
 
     def test_no_period_holds_more_requests_than_the_pace_allows(self) -> None:
         with self._store() as store:
@@ -141,8 +141,8 @@ class GateRules(ABC):
             same(_waits(store, "a"), wait_for_valid("acme"))
             store.save([InvalidTenants([], [], AT, gone=["acme"])])
             store.save([GateChange(PACED, AT, cooldown_until=later_on)])
-            pause = "cool-down that sprinto asked for, until 10:05:00Z"
-            same(_waits(store, "a"), pause, "what waits in a pause")
+            cool_down = "cool-down that sprinto asked for, until 10:05:00Z"
+            same(_waits(store, "a"), cool_down, "what waits in a cool-down")
             store.save([InvalidTenants([], ["acme"], AT)])
             same(store.statuses("acme", ["b"], later_on)["b"].waits_for, A_PLACE)
 
@@ -163,12 +163,12 @@ class GateRules(ABC):
             same(_waits(store, "b"), pace, "what waits to begin")
             a(NotBefore, acquire(store, quota, turn=begun.turn))
             same(_waits(store, "a"), pace, "what waits for its next request")
-            paused = GateChange(quota, AT, cooldown_until=AT + 5 * MINUTE)
-            store.save([paused])
-            pause = "cool-down that sprinto asked for, until 10:05:00Z"
-            same(_waits(store, "b"), pause, "what waits in a pause")
+            end = GateChange(quota, AT, cooldown_until=AT + 5 * MINUTE)
+            store.save([end])
+            cool_down = "cool-down that sprinto asked for, until 10:05:00Z"
+            same(_waits(store, "b"), cool_down, "what waits in a cool-down")
             store.save([deferred(first.upload)])
-            same(_waits(store, "a"), pause, "what waits for a pause beyond its back-off")
+            same(_waits(store, "a"), cool_down, "what waits for a cool-down beyond its back-off")
 
     def test_a_status_says_that_another_courier_has_the_lease(self) -> None:
         with self._store() as store:
@@ -210,7 +210,7 @@ class GateRules(ABC):
             a(NotBefore, acquire(store, shared, AT, 1))
             a(Acquired, acquire(store, other, AT, 1))
 
-    def test_a_pause_holds_everybody_with_the_credential_until_it_is_over(self) -> None:
+    def test_a_cool_down_holds_all_with_the_credential_until_it_is_over(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=None))
             begin_each(store, [first])
@@ -224,7 +224,7 @@ class GateRules(ABC):
             a(Acquired, acquire(store, evolve(second.quota, credential="another"), AT, 1))
             a(Begun, begin_each(store, [_at(second, until)])[0])
 
-    def test_a_clock_that_is_set_back_prolongs_no_pause(self) -> None:
+    def test_a_clock_that_is_set_back_prolongs_no_cool_down(self) -> None:
         with self._store() as store:
             (first,) = starts(store, "a", evolve(PACED, pace=None))
             begin_each(store, [first])
@@ -243,14 +243,14 @@ class GateRules(ABC):
             same(acquire(store, one, yesterday), NotBefore(yesterday + MINUTE))
             a(Acquired, acquire(store, one, yesterday + MINUTE))
 
-    def test_a_caller_that_is_late_frees_no_slot_and_ends_no_pause(self) -> None:
+    def test_a_caller_that_is_late_frees_no_slot_and_ends_no_cool_down(self) -> None:
         """What it asks is written when others have written what they did after its moment."""
         with self._store() as store:
             one = evolve(PACED, pace=Pace(1, MINUTE))
             end = AT + timedelta(seconds=25)
             slots = (some(a(Acquired, acquire(store, one)).slot),)
             store.save([GateChange(one, end, slots, cooldown_until=end + MINUTE / 2)])
-            same(acquire(store, one), NotBefore(end + MINUTE / 2), "how long the pause lasts")
+            same(acquire(store, one), NotBefore(end + MINUTE / 2), "how long the cool-down lasts")
             a(NotBefore, acquire(store, one, end + MINUTE / 2 - timedelta(seconds=1)))
             for late in (MINUTE / 2, MINUTE - timedelta(seconds=1)):
                 a(NotBefore, acquire(store, one, end + late))
@@ -526,7 +526,7 @@ class GateRules(ABC):
             store.save([GateChange(ALONE, AT, (some(taken.slot),), turn=taken.turn)])
             a(Acquired, acquire(store, ALONE, AT + MIN_LEASE, store.heartbeat(None, AT)))
 
-    def test_a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause(self) -> None:
+    def test_a_request_of_no_upload_counts_from_its_end_and_may_cool_down(self) -> None:
         with self._store() as store:
             one_a_minute = Quota("credential", "address", Pace(1, MINUTE), timeout=5 * MINUTE)
             charged = a(Acquired, acquire(store, one_a_minute, AT, 1))

@@ -291,7 +291,7 @@ def test_a_paused_lane_waits_and_the_others_go_on() -> None:
     schedule: Schedule[str] = Schedule(10, 100)
     schedule.plan("a", ("one",), NOW, 1)
     schedule.plan("b", ("two",), NOW, 1)
-    schedule.pause(("one",), NOW + MINUTE)
+    schedule.wait(("one",), NOW + MINUTE)
     assert [schedule.take(NOW), schedule.take(NOW)] == ["b", None]
     assert schedule.next_due() == NOW + MINUTE
     assert schedule.take(NOW + MINUTE) == "a"
@@ -301,20 +301,20 @@ def test_a_paused_lane_waits_and_the_others_go_on() -> None:
 def test_pauses_can_be_forgotten() -> None:
     schedule: Schedule[str] = Schedule(10, 100)
     schedule.plan("a", ("one",), NOW, 1)
-    schedule.pause(("one",), NOW + MINUTE)
-    schedule.unpause()
+    schedule.wait(("one",), NOW + MINUTE)
+    schedule.stop_waiting()
     assert schedule.take(NOW) == "a"
 
 
 def test_a_lane_that_was_paused_takes_turns_again_once() -> None:
     schedule = _planned_in("one", "other", each=3)
     for _ in range(3):
-        schedule.pause(("one",), NOW + MINUTE)
+        schedule.wait(("one",), NOW + MINUTE)
         key = schedule.take(NOW)
         assert key is not None
         assert key.startswith("other")
         assert schedule.next_due() == NOW + MINUTE
-        schedule.unpause(("one",))
+        schedule.stop_waiting(("one",))
     assert [schedule.take(NOW) for _ in range(4)] == ["one-0", "one-1", "one-2", None]
 
 
@@ -327,9 +327,9 @@ def test_pauses_change_who_goes_when_and_nothing_else(steps: list[tuple[int, int
     for number, seconds in steps:
         until = paused[lanes[number]] = now + timedelta(seconds=seconds)
         if seconds:
-            schedule.pause((lanes[number],), until)
+            schedule.wait((lanes[number],), until)
         else:
-            schedule.unpause((lanes[number],))
+            schedule.stop_waiting((lanes[number],))
         free = {lane for lane in lanes if paused[lane] <= now}
         key = schedule.take(now)
         assert (key is not None) == bool(free)
@@ -342,7 +342,7 @@ def test_pauses_change_who_goes_when_and_nothing_else(steps: list[tuple[int, int
 def test_thousands_of_paused_lanes_are_not_asked_again_and_again() -> None:
     schedule = _planned_in(*(f"{number}" for number in range(2_000)), each=1)
     for number in range(2_000):
-        schedule.pause((f"{number}",), NOW + MINUTE)
+        schedule.wait((f"{number}",), NOW + MINUTE)
     assert schedule.take(NOW) is None
     asked = Asked(schedule._lanes)  # pyright: ignore[reportPrivateUsage]
     schedule._lanes = asked  # pyright: ignore[reportPrivateUsage]
@@ -354,7 +354,7 @@ def test_thousands_of_paused_lanes_are_not_asked_again_and_again() -> None:
 
 def test_a_pause_of_a_lane_with_nothing_in_it_wakes_nobody() -> None:
     schedule: Schedule[str] = Schedule(10, 100)
-    schedule.pause(("one",), NOW + MINUTE)
+    schedule.wait(("one",), NOW + MINUTE)
     assert schedule.next_due() is None
     schedule.plan("a", ("one",), NOW, 1)
     assert schedule.take(NOW) is None
@@ -381,7 +381,7 @@ def test_what_is_put_back_gives_its_bytes_back() -> None:
     assert taken(schedule) == ["a", "b"]
     for key in ("b", "a"):
         schedule.put_back(key)
-        schedule.pause((key,), NOW + MINUTE)
+        schedule.wait((key,), NOW + MINUTE)
     assert taken(schedule) == ["c"]
     schedule.plan("d", ("d",), NOW, 60)
     assert taken(schedule) == ["d"]

@@ -263,7 +263,7 @@ PUT_COOLDOWNS = Batch(
     " SET paused_since = excluded.paused_since, paused_until = excluded.paused_until"
     " WHERE gates.paused_until IS NULL OR gates.paused_until < excluded.paused_until",
 )
-"""Each row: a credential, since when and until when it pauses, unless it does so for longer."""
+"""Each row: a credential, since when and until when it cools down, unless it does so for longer."""
 
 MOMENTS = tuple("credential now latest old oldest over future too_late under_way".split())
 _SLOTS = "given CROSS JOIN slots ON slots.credential = given.credential AND slots.at"

@@ -601,7 +601,7 @@ class CountsFromTheBeginning(MemoryStore):
 @breaks(
     "what_is_refused_at_the_gate_is_not_begun",
     "no_period_holds_more_requests_than_the_pace_allows",
-    "a_pause_holds_everybody_with_the_credential_until_it_is_over",
+    "a_cool_down_holds_all_with_the_credential_until_it_is_over",
     "a_line_whose_head_does_not_move_is_not_waited_for",
 )
 class WritesBeforeItAsks(MemoryStore):
@@ -766,14 +766,14 @@ class NumbersWhatIsFree(MemoryStore):
 
 
 @breaks(
-    "a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause",
+    "a_request_of_no_upload_counts_from_its_end_and_may_cool_down",
     "a_courier_that_ends_lets_go_of_it",
     "between_two_requests_of_a_turn_the_holder_does_not_change",
     "the_oldest_turn_that_waits_goes_first",
     "a_status_says_what_is_waited_for",
     "a_parked_target_lets_one_upload_probe_it_and_opens_by_success",
     "a_clock_that_is_set_back_costs_one_period_at_most",
-    "a_caller_that_is_late_frees_no_slot_and_ends_no_pause",
+    "a_caller_that_is_late_frees_no_slot_and_ends_no_cool_down",
     "what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration",
 )
 class NeverHearsOfTheEnd(MemoryStore):
@@ -825,8 +825,8 @@ def _by_address(quota: Quota) -> Quota:
 
 
 @breaks(
-    "a_pause_holds_everybody_with_the_credential_until_it_is_over",
-    "a_clock_that_is_set_back_prolongs_no_pause",
+    "a_cool_down_holds_all_with_the_credential_until_it_is_over",
+    "a_clock_that_is_set_back_prolongs_no_cool_down",
 )
 class NeverPauses(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
@@ -834,7 +834,7 @@ class NeverPauses(MemoryStore):
 
 
 @breaks(
-    "a_clock_that_is_set_back_prolongs_no_pause",
+    "a_clock_that_is_set_back_prolongs_no_cool_down",
     "a_clock_that_is_set_back_costs_one_period_at_most",
 )
 class WaitsForYesterday(MemoryStore):
@@ -851,7 +851,7 @@ class WaitsForYesterdaysSlots(MemoryStore):
         )
 
 
-@breaks("a_caller_that_is_late_frees_no_slot_and_ends_no_pause")
+@breaks("a_caller_that_is_late_frees_no_slot_and_ends_no_cool_down")
 class TakesTheLateForTheClock(MemoryStore):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         for one in requests:
