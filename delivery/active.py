@@ -57,7 +57,7 @@ class Listener(Protocol):
         ...
 
 
-def _line_of(active: ActiveUpload) -> str:
+def _credential_of(active: ActiveUpload) -> str:
     return active.destination.quota.credential
 
 
@@ -66,9 +66,9 @@ class ActiveUpload:
     """An upload with where it goes and who waits for it.
 
     `gone`: its record was deleted from the database while it was active. `answered`: its last
-    turn's request was answered; False: it has timed out; None: neither. `line`: the credential
-    in whose line it was found in the store. An attempt that has begun has `sending`, its `content`
-    until that is sent, if it was staged, and then a `verdict`.
+    turn's request was answered; False: it has timed out; None: neither. `credential`: the one with
+    which it stands in the store. An attempt that has begun has `sending`, its `content` until that
+    is sent, if it was staged, and then a `verdict`.
     """
 
     upload: Upload
@@ -76,7 +76,7 @@ class ActiveUpload:
     destination: Destination
     last_attempt_at: datetime | None = None
     waiters: list[Waiter] = field(factory=list)
-    line: str = field(init=False, default=Factory(_line_of, takes_self=True))
+    credential: str = field(init=False, default=Factory(_credential_of, takes_self=True))
     gone: bool = field(default=False, init=False)
     answered: bool | None = field(default=None, init=False)
     content: bytes | None = field(default=None, init=False, repr=False)
@@ -204,10 +204,10 @@ class ActiveUploads:
         """Make an upload active, and settle or plan it."""
         key = active.upload.key
         if key in self._uploads:
-            self.backlog.remove(self._uploads[key].line)
+            self.backlog.remove(self._uploads[key].credential)
         active.waiters += self.postponed.take_back(key)
         self._uploads[key] = active
-        self.backlog.add(active.line)
+        self.backlog.add(active.credential)
         self.go_on(active)
         return active
 
@@ -310,7 +310,7 @@ class ActiveUploads:
             waiter.mark_lost(error)
 
     def _drop(self, key: UploadKey) -> None:
-        self.backlog.remove(self._uploads.pop(key).line)
+        self.backlog.remove(self._uploads.pop(key).credential)
         self._elsewhere.discard(key)
         self._schedule.forget(key)
 
@@ -369,7 +369,7 @@ class ActiveUploads:
 
     def waits(self, keys: Iterable[UploadKey]) -> Mapping[UploadKey, str]:
         """What those of the uploads wait for whose time has come."""
-        lines: dict[Lane, Mapping[UploadKey, int]] = {}
+        places: dict[Lane, Mapping[UploadKey, int]] = {}
         waits: dict[UploadKey, str] = {}
         for key in keys:
             if (active := self._uploads.get(key)) is None:
@@ -377,9 +377,9 @@ class ActiveUploads:
                     waits[key] = wait_for_integration(key.tenant_id, key.provider)
                 continue
             lane = active.destination.lane
-            if lane not in lines:
-                lines[lane] = self._schedule.line(lane)
-            if (before := lines[lane].get(key)) is not None:
+            if lane not in places:
+                places[lane] = self._schedule.places(lane)
+            if (before := places[lane].get(key)) is not None:
                 wait = self._schedule.waits_for(lane, active.size)
                 waits[key] = f"{wait}; {before} of its tenant are before it" if before else wait
         return waits

@@ -125,7 +125,7 @@ class Maintenance:
         yield from self._run(self.adopt_overdue)
 
     def adopt_more(self) -> Turn[None]:
-        """Read what is due soon, and adopt more of the lines that have sent half of their share."""
+        """Read what is due soon, and adopt more of a credential that has sent half of its share."""
         yield from self._run(self._read_postponed, self._adopt_some)
 
     def _run(self, *tasks: Callable[[datetime], Turn[None]]) -> Turn[None]:
@@ -158,8 +158,8 @@ class Maintenance:
         # What is postponed anew meanwhile is not among these.
         yield from read_again(self._active, iter([*self._active.postponed]), bounded=False)
         ahead = Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
-        lines = yield from perform(ahead)
-        keys = [key for line in lines.values() for key in line][:LOOKED_THROUGH]
+        soon = yield from perform(ahead)
+        keys = [key for some in soon.values() for key in some][:LOOKED_THROUGH]
         found = yield from stored(keys)
         for key in keys:
             if key in found:
@@ -262,39 +262,40 @@ class Maintenance:
                 self._active.tell_end(held, status_of_upload(held, None))
 
     def adopt_overdue(self, now: datetime) -> Turn[None]:
-        """Adopt what is past its time and in the hands of no courier, some of each line."""
-        lines = yield from perform(Read(lambda store: store.due(now - self._overdue, 0)))
-        self._active.backlog.found(lines)
+        """Adopt what is past its time and in the hands of no courier, some of each credential."""
+        found = yield from perform(Read(lambda store: store.due(now - self._overdue, 0)))
+        self._active.backlog.found(found)
         self._strangers.clear()
         yield from self._adopt_some(now)
 
     def _adopt_some(self, now: datetime) -> Turn[None]:
-        """Adopt what the next lines have, up to their shares."""
+        """Adopt what the next credentials have, up to their shares."""
         backlog, before = self._active.backlog, now - self._overdue
         share = backlog.share
-        lines = {line: frozenset(self._strangers[line]) for line in backlog.next_lines()}
+        asked = {one: frozenset(self._strangers[one]) for one in backlog.next_credentials()}
         # Up to one share is in hand already.
-        pages = yield from perform(Read(lambda store: store.due(before, 2 * share, lines=lines)))
-        for line, page in pages.items():
+        due = Read(lambda store: store.due(before, 2 * share, credentials=asked))
+        pages = yield from perform(due)
+        for credential, page in pages.items():
             free = [key for key in page if self._active.get(key) is None]
-            room, full = backlog.room(line), len(page) == 2 * share
+            room, full = backlog.room(credential), len(page) == 2 * share
             found = yield from stored(free[:room])
-            strangers = [one for one in found.values() if not self._take(one, line)]
+            strangers = [one for one in found.values() if not self._take(one, credential)]
             if not (yield from self._name_providers(strangers)):
                 for one in strangers:
                     yield from self._hold_orphan(one, now)
-            self._strangers[line] |= {one.upload.key.tenant_id for one in strangers}
+            self._strangers[credential] |= {one.upload.key.tenant_id for one in strangers}
             more = full or len(free) > room
-            backlog.looked(line, more=more, again=more and bool(strangers))
+            backlog.looked(credential, more=more, again=more and bool(strangers))
 
-    def _take(self, found: Entry, line: str | None = None) -> bool:
+    def _take(self, found: Entry, credential: str | None = None) -> bool:
         """Make it active; False if its tenant is not known here."""
         key, destination = found.upload.key, self._active.home_of(found.upload.key)
         is_known = self._active.closing or key in self._active
         if is_known:
             self._active.update(key, found)
         elif destination is not None:
-            self._active.add(_active(found, destination, line=line))
+            self._active.add(_active(found, destination, credential=credential))
         return is_known or destination is not None
 
     def _hold_orphan(self, found: Entry, now: datetime) -> Turn[None]:
@@ -365,7 +366,7 @@ class Maintenance:
                 if (destination := self._active.home_of(found.upload.key)) is not None
             ]
             for active in (yield from release(held, now)):
-                room = self._active.backlog.room(active.line)  # without it, it is backlog
+                room = self._active.backlog.room(active.credential)  # without it, it is backlog
                 known = self._active.get(active.upload.key) is not None
                 if room and not known and not self._active.closing:
                     self._active.add(active)
@@ -399,16 +400,16 @@ def read_again(
     postponed, backlog = uploads.postponed, uploads.backlog
     while some := [*islice(keys, POSTPONED_AT_ONCE)]:
         wanted: list[UploadKey] = []
-        of_line: Counter[str] = Counter()
+        of_each: Counter[str] = Counter()
         for key in some:
             if (destination := postponed.destination_of(key)) is None:
                 continue
-            line = destination.quota.credential
-            if of_line[line] < backlog.room(line) or not bounded:
-                of_line[line] += 1
+            credential = destination.quota.credential
+            if of_each[credential] < backlog.room(credential) or not bounded:
+                of_each[credential] += 1
                 wanted.append(key)
             else:
-                backlog.looked(line, more=True, again=False)
+                backlog.looked(credential, more=True, again=False)
         # Also if it is none: other turns go on while it is read.
         found = yield from perform(Read(partial(_get, wanted)))
         for key in wanted:
@@ -452,9 +453,9 @@ def _unregister(courier_id: int) -> Write[None]:
     return Write(lambda store: store.unregister(courier_id))
 
 
-def _active(found: Entry, destination: Destination, line: str | None = None) -> ActiveUpload:
+def _active(found: Entry, destination: Destination, credential: str | None = None) -> ActiveUpload:
     active = ActiveUpload(found.upload, found.dossier, destination)
-    active.line = line or active.line
+    active.credential = credential or active.credential
     return active
 
 

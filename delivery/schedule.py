@@ -150,7 +150,7 @@ class Schedule(Generic[K]):
         beyond = self._part_beyond(lane)
         return None if beyond is None else self._hand_out(item, beyond)
 
-    def line(self, lane: Lane) -> Mapping[K, int]:
+    def places(self, lane: Lane) -> Mapping[K, int]:
         """What of a lane waits for its turn, with its number in the line; the first has 0."""
         ready = sorted(self._lanes.get(lane, ()))
         waiting = [item.key for item in ready if self._planned.get(item.key) == item.number]

@@ -161,7 +161,7 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
         before: datetime,
         limit: int,
         *,
-        lines: Mapping[str | None, Collection[str]] | None = None,
+        credentials: Mapping[str | None, Collection[str]] | None = None,
         written_after: datetime | None = None,
     ) -> Mapping[str | None, Sequence[UploadKey]]:
         with self._lock:
@@ -171,18 +171,18 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
                 for record in self._records.values()
                 if (due := due_of(record.upload.state)) is not None and due <= before
             ]
-            if lines is None:
-                lines = {record.credential: () for _, record in overdue}
-            found: dict[str | None, list[UploadKey]] = {line: [] for line in lines}
+            if credentials is None:
+                credentials = {record.credential: () for _, record in overdue}
+            found: dict[str | None, list[UploadKey]] = {one: [] for one in credentials}
             for _, record in sorted(overdue, key=lambda one: one[0]):
-                upload, line = record.upload, record.credential
+                upload, credential = record.upload, record.credential
                 if (
-                    line in lines
-                    and len(found[line]) < limit
-                    and upload.key.tenant_id not in lines[line]
+                    credential in credentials
+                    and len(found[credential]) < limit
+                    and upload.key.tenant_id not in credentials[credential]
                     and (written_after is None or upload.updated_at > written_after)
                 ):
-                    found[line].append(upload.key)
+                    found[credential].append(upload.key)
             return found
 
     def counts(

@@ -440,17 +440,17 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             sending = evolve(entry("sending", at=AT - MINUTE), credential="a")
             store.add([late, early, other, future, none, sending])
             begin_each(store, [started(sending.upload)])
-            same(set(store.due(AT, 0)), {"a", "b", None}, "the lines")
-            same(set(store.due(AT - MINUTE, 0)), {"a", "b"}, "the lines of what is due earlier")
+            same(set(store.due(AT, 0)), {"a", "b", None}, "who has something due")
+            same(set(store.due(AT - MINUTE, 0)), {"a", "b"}, "who has something due earlier")
             line_of_a = [early.upload.key, late.upload.key]
             all_lines = {"a": line_of_a, "b": [other.upload.key], None: [none.upload.key]}
             same(lists(store.due(AT, 10)), all_lines, "what is due")
             same(lists(store.due(AT, 1)), {**all_lines, "a": line_of_a[:1]}, "the longest due")
             asked: dict[str | None, list[str]] = {"a": [], "b": [other.upload.key.tenant_id]}
-            same(lists(store.due(AT, 10, lines=asked)), {"a": line_of_a, "b": []})
-            same(lists(store.due(AT - MINUTE, 10, lines={"a": []})), {"a": line_of_a[:1]})
-            same(lists(store.due(AT, 10, lines={"c": []})), {"c": []})
-            same(lists(store.due(AT, 10, lines={})), {}, "what is due of no line")
+            same(lists(store.due(AT, 10, credentials=asked)), {"a": line_of_a, "b": []})
+            same(lists(store.due(AT - MINUTE, 10, credentials={"a": []})), {"a": line_of_a[:1]})
+            same(lists(store.due(AT, 10, credentials={"c": []})), {"c": []})
+            same(lists(store.due(AT, 10, credentials={})), {}, "what is due of no credential")
 
     def test_a_retry_is_due_when_its_wait_is_over(self) -> None:
         with self._store() as store:
@@ -744,9 +744,9 @@ class _Stop(Exception):
 def due(
     store: UploadStore, before: datetime, *, written_after: datetime | None = None
 ) -> list[UploadKey]:
-    """What is due of all lines."""
-    lines = store.due(before, 10, written_after=written_after)
-    return [key for keys in lines.values() for key in keys]
+    """What is due of all credentials."""
+    found = store.due(before, 10, written_after=written_after)
+    return [key for keys in found.values() for key in keys]
 
 
 def lists(lines: Mapping[str | None, Sequence[UploadKey]]) -> dict[str | None, list[UploadKey]]:

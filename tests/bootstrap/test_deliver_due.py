@@ -331,7 +331,7 @@ def test_threads_of_a_blocking_courier_share_what_is_due(house: House) -> None:
 def test_a_line_longer_than_a_share_is_delivered_in_one_call(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backlog, "MOST_OF_LINE", 10)
+    monkeypatch.setattr(backlog, "MOST_OF_ONE", 10)
     asyncio.run(recorded(house, *(f"ev-{n}" for n in range(35))))
     with blocking(house, Desk(house.clock)) as courier:
         assert courier.deliver_due(600) == DueDelivery(35, 35, False)

@@ -233,7 +233,7 @@ def test_what_is_due_together_is_read_by_the_page_as_there_is_room(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "POSTPONED_AT_ONCE", 10)
-    monkeypatch.setattr(backlog, "MOST_OF_LINE", 20)
+    monkeypatch.setattr(backlog, "MOST_OF_ONE", 20)
     names = [f"ev-{number}" for number in range(100)]
     most = 0
 

@@ -466,8 +466,8 @@ def test_a_lane_has_a_line_of_what_waits_for_its_turn() -> None:
     one.plan("later", ("origin", "tenant"), LATER, 1)
     one.forget("forgotten")
     assert taken(one) == ["first"]
-    assert one.line(("origin", "tenant")) == {"second": 0, "third": 1}
-    assert one.line(("origin", "other")) == {}
+    assert one.places(("origin", "tenant")) == {"second": 0, "third": 1}
+    assert one.places(("origin", "other")) == {}
 
 
 def test_a_silent_origin_is_named_as_what_its_uploads_wait_for() -> None:

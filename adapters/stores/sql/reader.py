@@ -69,22 +69,22 @@ class SqlReader:
         before: datetime,
         limit: int,
         *,
-        lines: Mapping[str | None, Collection[str]] | None = None,
+        credentials: Mapping[str | None, Collection[str]] | None = None,
         written_after: datetime | None = None,
     ) -> Mapping[str | None, Sequence[UploadKey]]:
         until = moment(before)
         since = reads.EVER_SINCE if written_after is None else moment(written_after)
         with self._readers.reading() as session:
-            if lines is None:
+            if credentials is None:
                 rows = session.ask(reads.LINES, {"before": until})
-                lines = {row["credential"]: () for row in rows}
+                credentials = {row["credential"]: () for row in rows}
             if not limit:
-                return dict.fromkeys(lines, ())
+                return dict.fromkeys(credentials, ())
             given = [
                 (credential, until, since, session.list_of(sorted(without)), limit)
-                for credential, without in lines.items()
+                for credential, without in credentials.items()
             ]
-            found: dict[str | None, Sequence[UploadKey]] = dict.fromkeys(lines, ())
+            found: dict[str | None, Sequence[UploadKey]] = dict.fromkeys(credentials, ())
             for question, some in (
                 (reads.LINE, [one for one in given if one[0] is not None]),
                 (reads.NO_LINE, [one for one in given if one[0] is None]),

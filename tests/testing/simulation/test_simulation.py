@@ -346,7 +346,7 @@ def leave_backlog(simulation: Simulation, known: UploadKey, number: int) -> list
 
 @pytest.fixture
 def short_lines(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(backlog, "MOST_OF_LINE", 100)
+    monkeypatch.setattr(backlog, "MOST_OF_ONE", 100)
     return 100
 
 
