@@ -195,7 +195,7 @@ def _within(session: Session, find: Find, counts: Iterable[Count]) -> list[Count
 
 def _may_be_found(find: Find) -> bool:
     """Half a character stands in no record."""
-    return all(map(is_whole, filter(None, (find.tenant_id, find.id_prefix))))
+    return all(map(is_whole, filter(None, (find.tenant_id, find.provider, find.id_prefix))))
 
 
 def with_prefix(session: Session, find: Find) -> list[Row]:
