@@ -12,10 +12,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, zip_longest
 
 from ..domain.errors import StoreError
 from ..domain.integration import OnUnclear, spellings, tenant_key
@@ -104,7 +104,7 @@ class Maintenance:
         self._read_postponed = partial(read_postponed, active)
         self._hold_paused = PauseKeeper(context, active).hold_paused
         self._offset = self._offset_now()
-        self._looks_ahead = True
+        self._reads_again, self._looks_ahead = False, True
 
     def run_once(self) -> Turn[None]:
         """All of it, once. What the database refuses is logged, and tried again the next time."""
@@ -144,27 +144,24 @@ class Maintenance:
         return self._clock.now().timestamp() - self._clock.monotonic()
 
     def notice_clock_change(self, now: datetime) -> Turn[None]:
-        """Adopt what was written in the future: at the first time, and when the clock was set
-        back."""
+        """Adopt what was written in the future, some of each line at a time: at the first time, and
+        when the clock was set back."""
         offset = self._offset_now()
         back = self._offset - offset
         self._offset = offset
         if back > SET_BACK:
             yield from perform(Notify(ClockSetBack(back)))
             self._active.replan()
-            self._looks_ahead = True
+            self._reads_again = self._looks_ahead = True
+        if self._reads_again:
+            # What is postponed anew meanwhile is not among these.
+            yield from read_again(self._active, iter([*self._active.postponed]), bounded=False)
+            self._reads_again = False
         if not self._looks_ahead:
             return
-        # What is postponed anew meanwhile is not among these.
-        yield from read_again(self._active, iter([*self._active.postponed]), bounded=False)
-        ahead = Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
-        soon = yield from perform(ahead)
-        keys = [key for some in soon.values() for key in some][:LOOKED_THROUGH]
-        found = yield from stored(keys)
-        for key in keys:
-            if key in found:
-                self._take(found[key])
-        self._looks_ahead = False
+        found, self._looks_ahead = yield from _written_after(now, self._active)
+        for entry in found:
+            self._take(entry)
 
     def heartbeat(self, now: datetime) -> Turn[None]:
         """Show that this courier is alive, if it is time to."""
@@ -386,6 +383,19 @@ class Maintenance:
         if named:
             yield from perform(Write(lambda store: store.save(named)))
         return bool(named)
+
+
+def _written_after(now: datetime, active: ActiveUploads) -> Turn[tuple[Iterable[Entry], bool]]:
+    """Some uploads of each line that were written in the future and are not active; whether there
+    are more."""
+    soon = yield from perform(
+        Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
+    )
+    in_turn = chain.from_iterable(zip_longest(*soon.values()))
+    keys = [key for key in in_turn if key is not None and key not in active]
+    found = yield from stored(keys[:LOOKED_THROUGH])
+    full = any(len(some) >= LOOKED_THROUGH for some in soon.values())
+    return found.values(), full or len(keys) > LOOKED_THROUGH
 
 
 def read_postponed(uploads: ActiveUploads, now: datetime) -> Turn[None]:

@@ -11,6 +11,7 @@ import pytest
 from attrs import define, field
 from store_fixtures import House, evidence, tenant
 
+from evidence_courier.delivery import maintenance
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.logger import AttemptEnded, AttemptStarted
@@ -284,6 +285,34 @@ def test_a_restart_after_a_clock_set_back_takes_up_what_is_in_the_future(
             assert status is not None
             assert status.status == "succeeded"
             assert house.clock.monotonic() - passed < 60
+
+    asyncio.run(begin())
+    house.clock.jump(-365 * 86_400.0)
+    asyncio.run(go_on())
+
+
+def test_however_much_is_in_the_future_all_of_it_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of each tenant's at a time, so that none waits for another's."""
+    monkeypatch.setattr(maintenance, "LOOKED_THROUGH", 3)
+    house = House(tmp_path / "courier.db")
+    house.server.answer = lambda name, nth: 503 if nth == 1 else 200
+    given = [evidence(f"ev-{number}", "acme") for number in range(10)]
+    given += [evidence(f"other-{number}", "globex") for number in range(2)]
+
+    async def begin() -> None:
+        async with house.courier() as courier:
+            for one in given:
+                await courier.submit(one).recorded()
+            await courier.quiet()
+
+    async def go_on() -> None:
+        async with house.courier() as courier:
+            for _ in range(60):
+                house.clock.advance(5)
+                await courier.quiet()
+            assert (await courier.counts())["succeeded"] == len(given)
 
     asyncio.run(begin())
     house.clock.jump(-365 * 86_400.0)
