@@ -268,14 +268,12 @@ class Maintenance:
     def _adopt_some(self, now: datetime) -> Turn[None]:
         """Adopt what the next credentials have, up to their shares."""
         backlog, before = self._active.backlog, now - self._overdue
-        share = backlog.share
+        limit = 2 * backlog.share  # up to one share is in hand already
         asked = {one: frozenset(self._strangers[one]) for one in backlog.next_credentials()}
-        # Up to one share is in hand already.
-        due = Read(lambda store: store.due(before, 2 * share, credentials=asked))
-        pages = yield from perform(due)
+        pages = yield from perform(Read(lambda store: store.due(before, limit, credentials=asked)))
         for credential, page in pages.items():
             free = [key for key in page if self._active.get(key) is None]
-            room, full = backlog.room(credential), len(page) == 2 * share
+            room, full = backlog.room(credential), len(page) == limit
             found = yield from stored(free[:room])
             strangers = [one for one in found.values() if not self._take(one, credential)]
             if not (yield from self._name_providers(strangers)):
