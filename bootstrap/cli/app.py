@@ -20,6 +20,7 @@ from .declaring import (
     _BLOCK,
     _BY,
     _CONFIG,
+    _FONTS,
     _JSON,
     _PATH,
     _REASON,
@@ -42,14 +43,6 @@ from .tenant_commands import CHECK, DOCTOR, SCHEMA
 
 STATUSES = ("pending", "retrying", "held", "succeeded", "failed", "skipped")
 
-_FONTS = _option(
-    "--fonts",
-    "A folder of fonts for training records; may be repeated.",
-    type=_PATH,
-    metavar="DIR",
-    multiple=True,
-)
-
 # --- uploads -------------------------------------------------------------------------------------
 
 _SUBMIT = _command(
@@ -61,6 +54,7 @@ _SUBMIT = _command(
     is retrying then, and any courier goes on with it. One ending in .json is a training record,
     which brings its own ids and is rendered to PDF. Any other is a document, and needs --tenant,
     --session, --subject, --outcome and --recorded-at. What was delivered before is not sent again.
+    The exit code is 1 if one has failed, is held or is parked.
     """,
     _CONFIG,
     _db("; a file is made if it does not exist"),
@@ -177,7 +171,7 @@ _STATUS = _command(
     _option("--open", "Only those that are pending, retrying or held.", is_flag=True),
     _option("--kind", "Only those with this kind of error, as unauthorized."),
     _option("--provider", "Only those to this provider."),
-    _option("--since", "Only those recorded since, as 2026-02-21.", type=_SINCE),
+    _option("--since", "Only those recorded since, as 2026-02-21 (UTC).", type=_SINCE),
     _option("--until", "Only those recorded before.", type=_SINCE),
     _option("--id id_prefix", "Only those whose evidence id begins so.", metavar="PREFIX"),
     _option(
@@ -240,7 +234,11 @@ _BLOCKS = _command(
 _SHOW = _command(
     "show",
     "see.show",
-    "Show one upload with every attempt.",
+    """Show one upload with every attempt.
+
+    And what it waits for, an attempt that is running, look-ups, what people did, and where its
+    document is.
+    """,
     *_RECORDS,
     _argument("tenant_id", metavar="TENANT"),
     _argument("evidence_id", metavar="EVIDENCE_ID"),
@@ -258,14 +256,14 @@ def _action(name: str, summary: str, more: str, concerned: str) -> click.Command
 
         {more} Name one upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's
         that are {concerned}, which the other filters narrow down: those are listed, and you are
-        asked before anything is done.
+        asked before anything is done. The exit code is 1 if it was done to none.
         """,
         *_RECORDS,
         _argument("tenant_id", metavar="[TENANT", required=False),
         _argument("evidence_id", metavar="EVIDENCE_ID]", required=False),
         _option("--tenant", "All of this tenant's that the action is for."),
         _option("--kind", "With --tenant: only those with this kind of error, as unauthorized."),
-        _option("--since", "With --tenant: only those recorded since, as 2026-02-21.", type=_SINCE),
+        _option("--since", "With --tenant: recorded since, as 2026-02-21 (UTC).", type=_SINCE),
         _option("--until", "With --tenant: only those recorded before.", type=_SINCE),
         _BY,
         _REASON,
@@ -334,8 +332,9 @@ _VERIFY = _command(
 
     Settled attempts and people's actions are links of a hash chain, one for each tenant. Changes
     nothing, and may be run beside a courier. Prints a line for all that does not hold: which
-    tenant, which link, what differs; the exit code is then 1. Who can write to the database can
-    make a whole chain anew: only a head that was kept elsewhere shows that (`export --head`).
+    tenant, which link, what differs; and for each upload that its attempts and actions contradict.
+    The exit code is then 1. Who can write to the database can make a whole chain anew: only a head
+    that was kept elsewhere shows that (`export --head`).
     """,
     *_RECORDS,
     _option("--tenant", "Only this tenant's chain."),
@@ -365,7 +364,7 @@ _EXPORT = _command(
     _option("--head", "Print the head of each tenant's chain.", is_flag=True),
     _option("--links", "Print the texts of the links of --tenant.", is_flag=True),
     _option("--tenant", "Only this tenant's."),
-    _option("--since", "Only uploads recorded since, as 2026-02-21.", type=_SINCE),
+    _option("--since", "Only uploads recorded since, as 2026-02-21 (UTC).", type=_SINCE),
     _option("--until", "Only uploads recorded before.", type=_SINCE),
     _option(
         "--format kind",

@@ -102,6 +102,17 @@ def _tenants(context: click.Context, _: click.Parameter, begun: str) -> list[str
     return tenants(context.params, begun)
 
 
+_VALUES = {
+    "--tenant": "TENANT",
+    "--provider": "PROVIDER",
+    "--kind": "KIND",
+    "--by": "NAME",
+    "--every": "SECONDS",
+    "--limit": "NUMBER",
+}
+"""How help names the values of options that several commands have, or that are numbers."""
+
+
 def _argument(*names: str, **settings: Any) -> click.Argument:
     """An argument of a command. One that is a tenant can be completed."""
     if names == ("tenant_id",):
@@ -113,6 +124,8 @@ def _option(names: str, help: str, **settings: Any) -> click.Option:
     """An option of a command, with its help. One that is a tenant can be completed."""
     if names.startswith("--tenant"):
         settings["shell_complete"] = _tenants
+    if (name := names.split()[0]) in _VALUES and "is_flag" not in settings:
+        settings.setdefault("metavar", _VALUES[name])
     default, environment = bool(settings.get("default")), "envvar" in settings
     shown = {"show_default": default, "show_envvar": environment}
     return click.Option(names.split(), help=help, **shown, **settings)
@@ -132,9 +145,16 @@ _CONFIG = _option(
 _BLOCK = _option(
     "--block", "Where the block stands in a tenant file.", default="integrations.compliance"
 )
+_FONTS = _option(
+    "--fonts",
+    "A folder of fonts for training records; may be repeated.",
+    type=_PATH,
+    metavar="DIR",
+    multiple=True,
+)
 _SECRETS = _option(
     "--secret-folder secret_folders",
-    "A folder whose files may be secrets (${file:/run/secrets/x}); can be given several times.",
+    "A folder whose files may be secrets (${file:/run/secrets/x}); may be repeated.",
     default=["/run/secrets"],
     multiple=True,
     type=_PATH,

@@ -77,7 +77,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "vacuum": ("vacuum --db courier.db",),
     "vanta": ("sandbox vanta --client-id us --key secret --document doc-1",),
-    "verify": ("verify --db courier.db --tenant acme",),
+    "verify": ("verify --db courier.db", "verify --db courier.db --tenant acme --head heads.json"),
     "watch": ("watch --db courier.db", "watch --db courier.db --tenant acme --every 10"),
     "version": ("version --json",),
 }
