@@ -74,13 +74,15 @@ _NO_TROUBLE = " AND ".join(
 )
 CURRENT = Batch(
     ("position", "id", *KEY, "version"),
-    f"SELECT given.position, uploads.id, uploads.status, uploads.due, {_NO_TROUBLE} AS is_plain"
+    f"SELECT given.position, uploads.id, uploads.status, uploads.due, {_NO_TROUBLE} AS is_plain,"
+    " uploads.document_source IS NULL AS is_stored"
     f" FROM given CROSS JOIN uploads ON uploads.id = given.id AND {_CHECKED_KEY}"
     " AND uploads.version = given.version"
     " /* ORDER BY uploads.id FOR UPDATE OF uploads */",
 )
 """The positions of the changes that are in time, with their uploads' ids, statuses and due times,
-and whether there is no TROUBLE in them: no other session changes these before the transaction ends.
+whether there is no TROUBLE in them, and whether their documents are stored here, if they are stored
+at all: no other session changes these before the transaction ends.
 Each row: a position, an id, KEY, the version to find."""
 
 

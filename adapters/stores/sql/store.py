@@ -156,9 +156,10 @@ class SqlStore(SqlNotices, SqlRemovals):
                 statuses.append((row["id"], status))
         sql.update(self._session, rows, sql.BEGIN_UPLOADS, sql.BEGIN_USUALLY, USUAL_BEGINNING)
         self._session.tell_all(sql.UPDATE_STATUS, statuses)
+        stored = [(row["id"],) for row, _ in rows if row["is_stored"]]
         staged = {
             row["upload_id"]: row["content"]
-            for row in self._session.ask_all(sql.SELECT_CONTENTS, [(row["id"],) for row, _ in rows])
+            for row in self._session.ask_all(sql.SELECT_CONTENTS, stored)
         }
         return {
             position: records.Begun(staged.get(found[position]["id"]), acquired)
@@ -230,7 +231,11 @@ class SqlStore(SqlNotices, SqlRemovals):
             ),
         )
         if not self._keep_documents:
-            ended = [(n,) for n, each in won if isinstance(each.upload.state, Succeeded)]
+            ended = [
+                (found[n]["id"],)
+                for n in found
+                if found[n]["is_stored"] and isinstance(changes[n].upload.state, Succeeded)
+            ]
             session.tell_all(sql.DELETE_DOCUMENTS, ended)
             if files := self._drop_files(ended):
                 session.tell_all(sql.SETTLE_FILES, files)

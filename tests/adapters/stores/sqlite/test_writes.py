@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -60,3 +61,21 @@ def test_a_batch_takes_a_few_statements_however_large_it_is(tmp_path: Path, uplo
     assert len(saving) <= 24
     written = [one for one in (*beginning, *saving) if "UPDATE uploads SET" in one]
     assert not any(f"{name} = given" in one for name in TROUBLE for one in written)
+
+
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+def test_what_the_host_stores_is_not_looked_for_here(tmp_path: Path, is_elsewhere: bool) -> None:
+    with closing(SqliteStore(str(tmp_path / "courier.db"))) as store:
+        courier_id = store.heartbeat(None, AT)
+        one = entry("ev-1", content=None if is_elsewhere else b"%PDF")
+        if is_elsewhere:
+            document = evolve(one.dossier.document, source="a key")
+            one = evolve(one, dossier=evolve(one.dossier, document=document))
+        (answer,) = store.add([one])
+        assert isinstance(answer, Added)
+        start = started(evolve(one.upload, id=answer.id), courier_id=courier_id, quota=PACED)
+        with seen(store) as statements:
+            begin_each(store, [start])
+            store.save([delivered(start.upload)])
+    looked = [one for one in statements if re.search(r"\bdocuments\b|document_file", one)]
+    assert bool(looked) is not is_elsewhere
