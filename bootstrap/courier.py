@@ -15,7 +15,6 @@ from attrs import asdict
 
 from ..adapters.engines.adding import Submission
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
-from ..adapters.engines.notify import aside
 from ..adapters.engines.notify import tell as notify
 from ..adapters.engines.tickets import NothingToDo, Ticket
 from ..adapters.stores.hosts import AsyncConnection, Connection
@@ -139,7 +138,8 @@ class AsyncCourier(Face):
         self._refuse_in_a_child()
         if self._running is not None or self._closed:
             raise refusals.started_before()
-        self._wiring.logger = self._tenants.logger = aside(self._wiring.logger)
+        self._wiring.guard()
+        self._clock, self._tenants.logger = self._wiring.clock, self._wiring.logger
         running = await Running.open(self._wiring, self._tenants.without)
         self._tenants.use_key(running.key)
         self._put_in_force(running)

@@ -52,6 +52,7 @@ from ..domain.upload.verdict import DryRun
 from ..ports.documents import documents_of
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
+from .host_clock import HostClock
 from .host_transactions import insertion_aside, insertion_for
 from .wiring import AsyncWiring
 from .workers import Workers
@@ -92,7 +93,7 @@ class Running:
         try:
             running.key = await loop.run_in_executor(threads, store.fingerprint_key)
             running.courier_id = await running.writer.run(
-                lambda: store.heartbeat(None, wiring.clock.now())
+                lambda: store.heartbeat(None, running.clock.now())
             )
             running.untouched = await running.untouched_of(without)
         except BaseException:
@@ -122,21 +123,23 @@ class Running:
         self._renderer = wiring.open_renderer()
         documents = documents_of(store)
         self.preparer = Preparer(self._renderer, lambda error: False, documents)
-        watchdog = Watchdog(wiring.clock.monotonic)
+        self.clock = clock = wiring.clock
+        own = clock if isinstance(clock, HostClock) else None
+        watchdog = Watchdog(clock.monotonic) if own is None else own.watchdog
         self._notifier = notifier = HookNotifier(
             wiring.logger, watchdog=watchdog, on_settled=wiring.on_settled
         )
+        if own is not None:
+            own.notifier = notifier
         outside = Outside(
             self._transport,
             ConnectionLimit(wiring.concurrency),
-            TokenCache(wiring.clock.monotonic),
+            TokenCache(clock.monotonic),
             Readers(self._host_threads, notifier.log, wiring.source),
             self.preparer,
             Readers(self._file_thread, notifier.log, documents),
         )
-        self._driver = driver = AsyncioDriver(
-            outside, store, self.writer, threads, wiring.clock, notifier
-        )
+        self._driver = driver = AsyncioDriver(outside, store, self.writer, threads, clock, notifier)
         capacity = UPLOADS_PER_CONNECTION * wiring.concurrency
         self.engine = AsyncEngine(
             driver, random.random, capacity, wiring.in_flight_bytes, wiring.duties
@@ -151,7 +154,7 @@ class Running:
         """Do what a person asks for to uploads that were found, each in the writer's turn."""
 
         def take(status: UploadStatus) -> AppliedAction | Skipped:
-            key, now = (status.tenant_id, status.evidence_id), self._wiring.clock.now()
+            key, now = (status.tenant_id, status.evidence_id), self.clock.now()
             return take_action(self.store, *key, action, person, rules_of, now)
 
         outcomes: list[AppliedAction | Skipped] = []
@@ -177,7 +180,7 @@ class Running:
         else:
             key = Submission(evidence, to, ticket).key
             ticket.is_elsewhere(partial(self.settled, key), partial(self.recorded, key))
-            insertion = partial(insertion_for, self.store, self._wiring.clock, evidence, to)
+            insertion = partial(insertion_for, self.store, self.clock, evidence, to)
         if not is_awaited(connection):
             if insertion is not None:
                 write(connection, insertion(self.preparer))
@@ -223,7 +226,7 @@ class Running:
         return _existing(key, await self._ended_of(key.tenant_id, key.evidence_id))
 
     async def _status_of(self, tenant_id: str, evidence_id: str) -> UploadStatus | None:
-        read = partial(self.store.statuses, tenant_id, [evidence_id], self._wiring.clock.now())
+        read = partial(self.store.statuses, tenant_id, [evidence_id], self.clock.now())
         return (await self.engine.read(read)).get(evidence_id)
 
     async def _ended_of(self, tenant_id: str, evidence_id: str) -> UploadStatus | None:
@@ -235,7 +238,7 @@ class Running:
                     break
                 if self._ended.is_set():
                     raise unsettled_error(tenant_id, evidence_id)
-                await ended_within(self._wiring.clock, self._ended.wait(), LOOK_EVERY)
+                await ended_within(self.clock, self._ended.wait(), LOOK_EVERY)
             return status
         finally:
             self._looking.discard(looking)
@@ -245,7 +248,7 @@ class Running:
         self, destination: Destination, on_wait: OnWait = lambda until: None
     ) -> DryRun | None:
         """Ask a provider whether uploads would work, beside the uploads and under their limits."""
-        clock = self._wiring.clock
+        clock = self.clock
         context = TurnContext(self.courier_id, clock, random.random, interruption_of)
         watched = about(destination.integration, "a dialogue for a dry run")
         return await self._driver.run(dry_run(context, destination, on_wait), watched)

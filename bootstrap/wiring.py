@@ -11,7 +11,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from typing import TypedDict
 
-from ..adapters.engines.notify import OnSettled
+from ..adapters.engines.notify import Notifier, OnSettled, aside
 from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.databases import clock_of, exists, open_for_reading, open_store
@@ -22,7 +22,7 @@ from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
 from ..domain.retention import Retention
 from ..domain.upload.failure import Failure
-from ..ports.clock import Clock
+from ..ports.clock import Clock, Trusted
 from ..ports.logger import Logger, RenderingUnavailable
 from ..ports.notices import Sink
 from ..ports.records import UploadReader
@@ -192,6 +192,14 @@ class AsyncWiring(Wiring):
         self.in_flight_bytes = _at_least_1(
             "in_flight_bytes", options.get("in_flight_bytes"), IN_FLIGHT_BYTES
         )
+
+    def guard(self) -> None:
+        """From here on, what is the host's own is called as an event loop may call it."""
+        self.logger = aside(self.logger)
+        if not isinstance(self.clock, Trusted):
+            from .host_clock import HostClock
+
+            self.clock = HostClock(self.clock, Notifier(self.logger))
 
     def open_transport(self) -> AsyncTransport:
         """A transport over aiohttp."""

@@ -339,11 +339,11 @@ class ReaderLost(LogEvent):
 @frozen
 class LoopBlocked(LogEvent):
     """`what` has kept the event loop's thread for `seconds`: nothing else goes on meanwhile. It is
-    code of the provider's plug-in (a dialogue, a seal), or of an `on_settled` that is a coroutine
-    function."""
+    code of the provider's plug-in (a dialogue, a seal), of an `on_settled` that is a coroutine
+    function, or of a clock of the host's own, which is no tenant's."""
 
-    tenant_id: str
-    provider: str
+    tenant_id: str | None
+    provider: str | None
     what: str
     seconds: float
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from attrs import define
 
@@ -27,6 +28,8 @@ class FakeClock:
     Args:
         start: The moment at which it stands at first.
     """
+
+    is_trusted: Literal[True] = True
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start

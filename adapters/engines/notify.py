@@ -63,7 +63,7 @@ class Notifier:
             if self._wants is None or self._wants(event):
                 self._call(event)
         except BaseException as error:
-            self._failed("the logger", error)
+            self.failed("the logger", error)
 
     def _call(self, event: LogEvent) -> None:
         self.logger.log(event)
@@ -72,7 +72,7 @@ class Notifier:
         """An upload has come to rest."""
         self.log(UploadSettled(status))
 
-    def _failed(self, listener: str, error: BaseException) -> None:
+    def failed(self, listener: str, error: BaseException) -> None:
         """A listener has raised: count it and say so, or raise it if it goes on."""
         if self.goes_on(error):
             raise error
@@ -93,8 +93,10 @@ class LoggerAside:
         self._notifier = Notifier(logger, goes_on=lambda error: False)
         self._aside = Aside(self._notifier.log, EVENTS)
         self._left_out = 0
-        # The host's own `wants` is asked in the thread.
-        self.wants = logger.wants if type(logger) is StandardLogger else lambda event: True
+        # What is the host's own is asked in the thread.
+        self.wants: Callable[[LogEvent], bool] = lambda event: True
+        if type(logger) is StandardLogger and logger.is_plain:
+            self.wants = logger.wants
         self.emptied = self._aside.emptied
 
     def log(self, event: LogEvent) -> None:

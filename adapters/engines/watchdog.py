@@ -18,8 +18,8 @@ BLOCKED_AFTER = 1.0
 T = TypeVar("T")
 R = TypeVar("R")
 
-About: TypeAlias = tuple[str, str, str]
-"""The tenant, the provider, and what runs for them."""
+About: TypeAlias = tuple[str | None, str | None, str]
+"""The tenant and the provider, if it is one's, and what runs for them."""
 
 
 def about(integration: Integration, what: str) -> About:

@@ -30,6 +30,11 @@ class StandardLogger:
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger if logger is not None else logging.getLogger(NAME)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the level is asked of the standard library's own code."""
+        return type(self._logger).isEnabledFor is logging.Logger.isEnabledFor
+
     def wants(self, event: LogEvent) -> bool:
         """Whether the level of the event is enabled."""
         return self._logger.isEnabledFor(_LEVELS[severity_of(event)])

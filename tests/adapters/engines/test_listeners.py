@@ -74,6 +74,19 @@ class HangingHandler(logging.Handler):
         self.hang(record)
 
 
+class HangingLevel(logging.Logger):
+    hang: Hanging
+
+    def isEnabledFor(self, level: int) -> bool:
+        return bool(self.hang(level))
+
+
+def of_level(hang: Hanging) -> StandardLogger:
+    own = HangingLevel(NAME)
+    own.hang = hang
+    return StandardLogger(own)
+
+
 class HangingFilter(HangingHandler):
     def filter(self, record: logging.LogRecord) -> bool:
         self.hang(record)
@@ -109,6 +122,7 @@ LISTENERS: Mapping[str, Callable[[Hanging], dict[str, Any]]] = {
     "a logger": lambda hang: {"logger": HangingLogger(hang)},
     "a logger's choice": lambda hang: {"logger": HangingChoice(hang)},
     "a handler of logging": lambda hang: {"logger": over(HangingHandler(hang))},
+    "a level of logging": lambda hang: {"logger": of_level(hang)},
     "a filter of logging": lambda hang: {"logger": over(HangingFilter(hang))},
     "an exporter of metrics": lambda hang: {
         "logger": FanOut(RecordingLogger(), HangingLogger(hang))
