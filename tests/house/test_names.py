@@ -45,9 +45,10 @@ def test_no_name_of_a_test_is_longer_than_seventy_characters() -> None:
 def named_in(source: str) -> set[str]:
     """All names in a source, those within f-strings too."""
     fields = ("id", "attr", "arg", "name", "asname", "rest", "module")
-    nodes = list(ast.walk(ast.parse(source)))
-    names = {getattr(node, field, None) for node in nodes for field in fields}
-    return {name for name in names if isinstance(name, str)}
+    found: set[object] = set()
+    for node in ast.walk(ast.parse(source)):
+        found.update(getattr(node, field, None) for field in fields if field in node._fields)
+    return {name for name in found if isinstance(name, str)}
 
 
 def vague_in(source: str) -> list[str]:
