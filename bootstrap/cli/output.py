@@ -126,8 +126,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return
     if columns and not _fit(columns, rows):
         for first, *others in rows:
-            named = zip(columns[1:], others, strict=True)
-            print_in_lines((first,), (", ".join(f"{name} {cell}" for name, cell in named if cell),))
+            named = [
+                f"{name} {cell}" for name, cell in zip(columns[1:], others, strict=True) if cell
+            ]
+            separator = "; " if any("," in one for one in named) else ", "
+            print_in_lines((first,), (separator.join(named),))
         return
     try:
         _print_with_rich(columns, rows)

@@ -47,6 +47,15 @@ def test_a_table_that_does_not_fit_is_a_few_lines_for_each_row(
     ]
 
 
+def test_a_row_whose_cells_have_commas_has_semicolons_between_them(
+    terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(80, monkeypatch)
+    print_table(("tenant", "outcomes", "target"), [["x" * 60, "passed, exhausted", "y" * 30]])
+    lines = terminal.readouterr().out.splitlines()
+    assert lines[1] == f"    outcomes passed, exhausted; target {'y' * 30}"
+
+
 def test_one_that_fits_is_a_table(
     terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
