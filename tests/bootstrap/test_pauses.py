@@ -7,16 +7,32 @@ import asyncio
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pytest
+from attrs import define
 from click.testing import CliRunner, Result
-from store_fixtures import Desk, House, evidence
+from store_fixtures import Desk, House, PaperProvider, PaperSettings, evidence
 
 from evidence_courier import AsyncCourier, AsyncRecords, MisuseError, Records, UploadStatus
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.domain.integration import Route
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import Rejected, Verdict
+from evidence_courier.ports.dialogue import (
+    Access,
+    Dialogue,
+    HttpRequest,
+    HttpResponse,
+    MintedToken,
+    TransportFailure,
+    access,
+    fetch,
+)
 from evidence_courier.ports.logger import DeliveryPaused, DeliveryResumed, UploadRequeued
+from evidence_courier.ports.provider import Parcel
 
 
 class By(TypedDict):
@@ -231,3 +247,71 @@ def test_the_command_line_pauses_and_resumes(house: House) -> None:
     assert result.stderr == "provider vantaa is not paused\n"
     result = command("pause", *db, *why)
     assert (result.exit_code, "name a tenant, a provider or both" in result.stderr) == (2, True)
+
+
+class TokenProvider(PaperProvider):
+    """Paper that asks for a token first."""
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        assert isinstance(settings, PaperSettings)
+        key = settings.key.reveal()
+        token = yield from access(Access(key, lambda: self.mint(key)))
+        if isinstance(token, Failure):
+            return Rejected(token)
+        return (yield from super().upload(parcel, settings, progress))
+
+    def mint(self, key: str) -> Dialogue[MintedToken | Failure]:
+        headers = (("evidence", "token"), ("key", key), ("date", "any"))
+        reply = yield from fetch(HttpRequest("POST", "https://paper.test/token", headers))
+        assert isinstance(reply, HttpResponse)
+        if reply.status == 401:
+            return Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)
+        return MintedToken(Secret("a token of paper"), 3600)
+
+
+@define
+class SlowToken:
+    """The house's server, which answers when it may."""
+
+    house: House
+    may: asyncio.Event
+    asked: asyncio.Event
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        self.asked.set()
+        await self.may.wait()
+        return await self.house.server.send(request, route)
+
+    async def close(self) -> None: ...
+
+
+def test_a_token_that_is_refused_during_a_pause_blocks_behind_it(house: House) -> None:
+    """The upload that asked fails and the others are held; neither a mended key nor time sends
+    anything before the pause is over; then each goes, once."""
+    house.server.answer = lambda _name, _nth: 401
+
+    async def story() -> None:
+        slow = SlowToken(house, asyncio.Event(), asyncio.Event())
+        around: Any = {"providers": {"paper": TokenProvider()}, "transport": slow}
+        async with house.courier(**around) as courier:
+            first, second = (courier.submit(evidence(name)) for name in ("ev-1", "ev-2"))
+            await slow.asked.wait()
+            await courier.pause("acme", **ASHA)
+            slow.may.set()
+            ends = [status_of(await one.settled(30)) for one in (first, second)]
+            assert set(ends) <= {"failed", "held"} and "failed" in ends
+            requests = house.server.asked.total()
+            house.server.answer = lambda _name, _nth: 200
+            house.keys.values["KEY"] = "a mended key"
+            await courier.reload()
+            for _ in range(3):
+                await maintained(courier, house)
+            assert house.server.asked.total() == requests
+            assert await courier.resume("acme", **BO) is not None
+            for _ in range(5):
+                await maintained(courier, house)
+            found = await courier.statuses("acme", ["ev-1", "ev-2"])
+            assert [one.status for one in found.values()] == ["succeeded"] * 2
+
+    asyncio.run(story())
+    assert sorted(name for name, _ in house.server.held if name != "token") == ["ev-1", "ev-2"]

@@ -214,6 +214,7 @@ def test_what_a_wrong_key_failed_goes_again_once_the_key_is_mended(tmp_path: Pat
             await until_settled(courier, house.clock, *tickets)
             found = await statuses_of(courier, 80)
             assert {status.status for status in found} <= {"failed", "held"}
+            assert {status.next_attempt_at for status in found} == {None}
             failed = [status.evidence_id for status in found if status.status == "failed"]
             assert failed
             server.answer = lambda: said("UPLOAD_COMPLETE")
