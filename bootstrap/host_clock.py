@@ -35,16 +35,16 @@ class HostClock:
     def now(self) -> datetime:
         """As in `Clock`."""
         at, (known, since) = self._machine.monotonic(), self._now
-        told = self._asked(self._aware_now, known + timedelta(seconds=at - since))
-        self._now = told, at
-        return told
+        now = self._asked(self._aware_now, known + timedelta(seconds=at - since))
+        self._now = now, at
+        return now
 
     def monotonic(self) -> float:
         """As in `Clock`."""
         at, (known, since) = self._machine.monotonic(), self._passed
-        told = max(self._asked(self._clock.monotonic, known + at - since), known)
-        self._passed = told, at
-        return told
+        passed = max(self._asked(self._clock.monotonic, known + at - since), known)
+        self._passed = passed, at
+        return passed
 
     async def sleep_until(self, when: datetime) -> None:
         """As in `Clock`."""
