@@ -53,12 +53,15 @@ class TenantOptions(TypedDict, total=False):
       name: ``"log"`` (the default) it, once for each id, ``"raise"`` a MisuseError, or
       ``"ignore"`` it.
     - `secret_folders`: where the files of ``${file:PATH}`` may be; by default ``/run/secrets``.
+    - `backfill`: what is submitted are old records: they go behind what is fresh, of whichever
+      courier on the database (False).
     - `providers`, `secrets`: ports.
     """
 
     block: str
     on_invalid: OnInvalid
     on_unknown_tenant: OnUnknownTenant
+    backfill: bool
     providers: Providers | None
     secrets: Secrets | None
     secret_folders: Sequence[PathText]
@@ -108,6 +111,8 @@ class Tenants:
         if self._on_unknown not in ("log", "raise", "ignore"):
             words = "'log', 'raise' or 'ignore'"
             raise MisuseError(f"on_unknown_tenant must be {words}, not {self._on_unknown!r}")
+        self.backfill = options.get("backfill") or False
+        """Whether what is submitted are old records."""
         self._logged: dict[str, None] = {}
         self._telling = Lock()
         self._refused: tuple[Problem, ...] = ()
@@ -159,7 +164,7 @@ class Tenants:
         found, key = self.destination(tenant_id), tenant_key(tenant_id)
         loaded = self.loaded
         if found is not None or key in loaded.without:
-            return found
+            return found.for_backfill(True) if found is not None and self.backfill else found
         if self._on_unknown == "raise" and key not in loaded.broken:
             near = get_close_matches(key, [*loaded.integrations, *loaded.without], 1)
             suggestion = f" (did you mean {near[0]!r}?)" if near else ""

@@ -238,6 +238,7 @@ _KINDS: Mapping[str, tuple[object, str]] = {
     "block": (str, "the dotted path of a block"),
     "providers": (Mapping, "a mapping of names to providers"),
     "background": (bool, "True or False"),
+    "backfill": (bool, "True or False"),
     "concurrency": (int, "a whole number"),
     "in_flight_bytes": (int, "a whole number"),
     "on_settled": (Callable, "a function"),

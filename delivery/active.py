@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from attrs import Factory, define, field
+from attrs import define, field
 
 from ..domain.errors import MisuseError, StoreError
 from ..domain.pacing.gate import NotBefore
@@ -57,17 +57,13 @@ class Listener(Protocol):
         ...
 
 
-def _credential_of(active: ActiveUpload) -> str:
-    return active.destination.quota.credential
-
-
 @define(eq=False)
 class ActiveUpload:
     """An upload with where it goes and who waits for it.
 
     `gone`: its record was deleted from the database while it was active. `answered`: its last
-    turn's request was answered; False: it has timed out; None: neither. `credential`: the one with
-    which it stands in the store. An attempt that has begun has `sending`, its `content` until that
+    turn's request was answered; False: it has timed out; None: neither. `credential`: the name
+    of its line in the store. An attempt that has begun has `sending`, its `content` until that
     is sent, if it was staged, and then a `verdict`.
     """
 
@@ -76,12 +72,16 @@ class ActiveUpload:
     destination: Destination
     last_attempt_at: datetime | None = None
     waiters: list[Waiter] = field(factory=list)
-    credential: str = field(init=False, default=Factory(_credential_of, takes_self=True))
+    credential: str = field(init=False)
     gone: bool = field(default=False, init=False)
     answered: bool | None = field(default=None, init=False)
     content: bytes | None = field(default=None, init=False, repr=False)
     verdict: AttemptVerdict | None = field(default=None, init=False)
     _sending: Sending | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.destination = self.destination.for_backfill(self.dossier.backfill)
+        self.credential = self.destination.quota.line
 
     @property
     def size(self) -> int:
@@ -236,13 +236,13 @@ class ActiveUploads:
             self.update(upload.key, Entry(upload, dossier), last_attempt_at)
         elif upload.at_rest:
             self.tell_end(upload, status_of_upload(upload, last_attempt_at))
-        elif destination is not None and self.has_room_for(upload.key):
+        elif destination is not None and self.has_room_for(Entry(upload, dossier)):
             self.add(ActiveUpload(upload, dossier, destination))
 
-    def has_room_for(self, key: UploadKey) -> bool:
+    def has_room_for(self, one: Entry | ActiveUpload) -> bool:
         """Whether one more upload may be in hand. If not it is backlog, and taken up in turn."""
-        destination = self.home_of(key)
-        return destination is None or self.backlog.room(destination.quota.credential) > 0
+        home, backfill = self.home_of(one.upload.key), one.dossier.backfill
+        return home is None or self.backlog.room(home.for_backfill(backfill).quota.line) > 0
 
     def update(
         self, key: UploadKey, found: Entry | None, last_attempt_at: datetime | None = None
@@ -320,7 +320,8 @@ class ActiveUploads:
         now = self._clock.now()
         key, due = active.upload.key, due_at(active.upload, now)
         if active.destination.invalid is not None:
-            active.destination = self.home_of(key) or active.destination
+            home = self.home_of(key) or active.destination
+            active.destination = home.for_backfill(active.dossier.backfill)
         if due is None or active.destination.invalid is not None:
             self._elsewhere.add(key)
         elif self._is_far(active.upload, due, now):
@@ -387,7 +388,7 @@ class ActiveUploads:
     def waiting_at(self, destination: Destination) -> Sequence[ActiveUpload]:
         """What waits for its time or its turn under these settings. Their lane waits no longer: its
         gate is to be asked again."""
-        self._schedule.stop_waiting(destination.lane)
+        self._schedule.stop_waiting(*(destination.for_backfill(b).lane for b in (False, True)))
         return [
             active
             for key, active in self._uploads.items()

@@ -8,13 +8,14 @@ import json
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TypeAlias, TypeGuard, TypeVar, cast
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ..domain.evidence.evidence import Outcome
 from ..domain.integration import Integration, Pace, tenant_key
+from ..domain.pacing.backfill import BEHIND
 from ..domain.pacing.gate import Quota
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.transitions import LOOK_UP_DELAYS, Rules
@@ -37,7 +38,9 @@ _MAX_PROBLEMS = 500  # characters
 
 
 def _lane_of(destination: Destination) -> Lane:
-    return destination.origin, (destination.integration.tenant_id, destination.quota.credential)
+    quota = destination.quota
+    lane = destination.origin, (destination.integration.tenant_id, quota.credential)
+    return (*lane, BEHIND) if quota.backfill else lane
 
 
 _rules = lru_cache(maxsize=256)(Rules)
@@ -49,9 +52,10 @@ class Destination:
     """Where a tenant's evidence goes: its integration and the provider that the integration names.
 
     `origin` is the scheme, host and port that it sends to, and `lane` who takes turns: at an
-    origin, a tenant with a set of credentials. `bundle` is how much goes into one request, where
-    several uploads may travel together. `invalid`: the tenant's configuration is, so that evidence
-    is recorded under UNKNOWN_PROVIDER and held with this failure.
+    origin, a tenant with a set of credentials, and behind it its old records. `bundle` is how much
+    goes into one request, where several uploads may travel together. `invalid`: the tenant's
+    configuration is, so that evidence is recorded under UNKNOWN_PROVIDER and held with this
+    failure.
     """
 
     integration: Integration
@@ -62,6 +66,14 @@ class Destination:
     origin: str = ""
     invalid: Failure | None = None
     lane: Lane = field(init=False, eq=False, default=Factory(_lane_of, takes_self=True))
+
+    def for_backfill(self, backfill: bool) -> Destination:
+        """The same for old records, or for what is fresh."""
+        return self if self.quota.backfill is backfill else self._other
+
+    @cached_property
+    def _other(self) -> Destination:
+        return evolve(self, quota=evolve(self.quota, backfill=not self.quota.backfill))
 
 
 Destinations: TypeAlias = Mapping[str, Destination]

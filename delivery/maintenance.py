@@ -242,7 +242,7 @@ class Maintenance:
             self._active.go_on(active)
         elif present is not None:
             self._active.update(key, Entry(active.upload, active.dossier))
-        elif active.upload.at_rest or self._active.has_room_for(key):  # or it is backlog
+        elif active.upload.at_rest or self._active.has_room_for(active):  # or it is backlog
             self._active.add(active)
 
     def _recover_orphans(self, orphans: Sequence[tuple[Entry, Sending]]) -> Turn[None]:
@@ -343,7 +343,7 @@ class Maintenance:
                 one = found.get(key)
                 if key in self._active or one is None:
                     self._active.update(key, one)
-                elif due_of(one.upload.state) is not None and self._active.has_room_for(key):
+                elif due_of(one.upload.state) is not None and self._active.has_room_for(one):
                     self._take(one)
 
     def release_unblocked(self, now: datetime) -> Turn[None]:
@@ -412,7 +412,7 @@ def read_again(
         for key in some:
             if (destination := postponed.destination_of(key)) is None:
                 continue
-            credential = destination.quota.credential
+            credential = destination.quota.line
             if of_each[credential] < backlog.room(credential) or not bounded:
                 of_each[credential] += 1
                 wanted.append(key)

@@ -48,6 +48,7 @@ def entry_of(
         submitted_digest=submitted,
         document=stored,
         settings=destination.integration.stored,
+        backfill=destination.quota.backfill,
     )
     return Entry(upload, dossier, content, destination.quota.credential)
 

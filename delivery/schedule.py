@@ -9,6 +9,9 @@ A document that does not fit is never waited for. Instead one document may go be
 nothing of its lane is under way, and one more if nothing of its origin is. So a big document does
 not starve, and no lane can stop another by filling the room.
 
+A lane may stand behind another: that of a tenant's old records has one part more. It hands out
+nothing while the other has something ready.
+
 While an origin is silent, only `PROBES` of its uploads are under way. The others wait as long as
 they would have to wait after a failed attempt, and then go.
 """
@@ -142,13 +145,18 @@ class Schedule(Generic[K]):
             self._note_end(lane)
             return None
         lanes.append(lane)
-        if not self._places.admits(lane):
+        if not self._places.admits(lane) or (len(lane) > 2 and self._gives_way(lane, now)):
             return None
         item = ready[0]
         if self._bytes.admits(lane, item.size, new=not self._places.held(lane[:1])):
             return self._hand_out(item, None)
         beyond = self._part_beyond(lane)
         return None if beyond is None else self._hand_out(item, beyond)
+
+    def _gives_way(self, lane: Lane, now: datetime) -> bool:
+        """Whether the lane before this one has something ready."""
+        before = lane[:-1]
+        return before in self._lanes and bool(self._ready_of(before, now))
 
     def places(self, lane: Lane) -> Mapping[K, int]:
         """What of a lane waits for its turn, with its number in the line; the first has 0."""

@@ -76,6 +76,7 @@ class Dossier:
     `submitted_digest` is the sha256 of what the host submitted (the document, or the canonical
     training record): another digest under the same key is a conflict. It is empty as long as the
     file was not read. `settings` is the integration without its secrets, as JSON values.
+    `backfill`: it is an old record, which goes behind what is fresh.
     """
 
     session_id: str
@@ -86,6 +87,7 @@ class Dossier:
     submitted_digest: str
     document: StoredDocument
     settings: Mapping[str, object] = field(factory=dict, repr=False)
+    backfill: bool = False
 
 
 @frozen
@@ -259,8 +261,8 @@ class UploadReader(RemovalReader, Protocol):
                 future waits for a clock that has been set back.
 
         Returns:
-            For each credential (see `Quota`) its uploads; None stands for uploads that were
-            recorded without one.
+            For each line its uploads: a credential's, or its old records' (`line` of `Quota`). None
+            stands for uploads that were recorded without one.
         """
         ...
 

@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from ..domain.integration import Pace
 from ..domain.pacing import gate as rules
+from ..domain.pacing.backfill import credential_of
 from ..domain.pacing.estimate import Line
 from ..domain.pacing.gate import (
     Acquired,
@@ -31,7 +32,7 @@ from ..ports.records import Start
 _UNDER_WAY = datetime.max.replace(tzinfo=UTC)
 
 LineBefore = Callable[[UploadKey, str], int]
-Head = Callable[[str], UploadKey | None]
+Head = Callable[[str], tuple[datetime, UploadKey] | None]
 
 
 @define
@@ -55,6 +56,7 @@ class _State:
     cooldown: Cooldown | None = None
     lease: Lease | None = None
     head: tuple[UploadKey | None, datetime] | None = None
+    backfill_at: datetime | None = field(default=None, init=False)
     slots: dict[int, _Slot] = field(factory=dict)
     turns: dict[int, Turn] = field(factory=dict)
     keys: dict[int, UploadKey | None] = field(factory=dict)
@@ -62,8 +64,8 @@ class _State:
 
 @define
 class MemoryGates:
-    """When requests may leave. `before` counts the uploads that stand in a credential's line before
-    one; `head` is the first of them."""
+    """When requests may leave. `before` counts the uploads that stand in a line before one; `head`
+    is the first of them, and when it is due."""
 
     before: LineBefore
     head: Head
@@ -146,9 +148,9 @@ class MemoryGates:
             slot.at == _UNDER_WAY for state in self.states.values() for slot in state.slots.values()
         )
 
-    def line_of(self, credential: str | None, now: datetime) -> Line:
-        """What an estimate needs to know of a credential's line."""
-        state = self.states.get(credential or "")
+    def line_of(self, line: str, now: datetime) -> Line:
+        """What an estimate needs to know of a line."""
+        state = self.states.get(credential_of(line))
         if state is None:
             return Line()
         quota, pace, lease = state.quota, state.quota.pace, state.lease
@@ -156,11 +158,12 @@ class MemoryGates:
             return Line(cooldown=state.cooldown)
         used = _used(state, pace, now)[: pace.limit]
         contended = lease is not None and lease.is_wanted(now)
-        return Line(pace, quota.cost, quota.together, used, state.cooldown, contended)
+        seen = Line(pace, quota.cost, quota.together, used, state.cooldown, contended)
+        return seen.seen_from(line)
 
-    def asks(self, credential: str | None, key: UploadKey) -> bool:
+    def asks(self, line: str, key: UploadKey) -> bool:
         """Whether an upload's turn waits for a slot."""
-        state = self.states.get(credential or "")
+        state = self.states.get(credential_of(line))
         return state is not None and any(
             turn.waits and state.keys.get(number) == key for number, turn in state.turns.items()
         )
@@ -245,10 +248,22 @@ class MemoryGate:
 
     def ahead(self, most: int) -> int:
         assert self.key is not None
-        return self.gates.before(self.key, self.quota.credential)
+        return self.gates.before(self.key, self.quota.line)
+
+    def fresh_waits(self) -> bool:
+        head = self.gates.head(self.quota.credential)
+        return head is not None and head[0] <= self.now
+
+    def backfill_at(self) -> datetime | None:
+        return self.state.backfill_at
+
+    def note_backfill(self, at: datetime) -> None:
+        self.state.backfill_at = at
 
     def head_since(self) -> datetime:
-        head = self.gates.head(self.quota.credential)
+        fresh = self.quota.backfill and self.fresh_waits()
+        first = self.gates.head(self.quota.credential if fresh else self.quota.line)
+        head = None if first is None else first[1]
         if (
             self.state.head is None
             or self.state.head[0] != head

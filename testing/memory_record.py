@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from ..domain.pacing.backfill import line_of
 from ..domain.pacing.paused import Paused, Resumed, actions_of
 from ..domain.retention import DOCUMENT_ERASED, ERASED
 from ..domain.upload.attempt import Attempt
@@ -31,7 +32,7 @@ class MemoryRecord:
     upload: Upload
     dossier: Dossier
     content: bytes | None
-    credential: str | None
+    line: str | None
     last_attempt_at: datetime | None = field(default=None, init=False)
     courier_id: int | None = field(default=None, init=False)
     budget: int | None = field(default=None, init=False)
@@ -103,7 +104,8 @@ class MemoryRecord:
 
     def name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
         """Give it the key with its provider, and what the provider's integration is."""
-        self.upload, self.credential = evolve(self.upload, key=key), credential
+        self.upload = evolve(self.upload, key=key)
+        self.line = line_of(credential, self.dossier.backfill)
         self.dossier = evolve(self.dossier, settings=settings)
 
     def forget_texts(self) -> None:
@@ -127,7 +129,7 @@ class MemoryRecord:
             self.content = change.document.content
         if change.attempt is not None:
             self.attempts.append(change.attempt)
-            self.credentials.append(self.credential)
+            self.credentials.append(self.line)
         if change.look_up is not None:
             self.look_ups.append(change.look_up)
         if self.erased_at is not None:

@@ -18,6 +18,7 @@ from attrs import evolve
 
 from ..domain.health import MOST_LISTED, Count, RecordsHealth
 from ..domain.integration import tenant_key
+from ..domain.pacing.backfill import line_of
 from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
 from ..domain.pacing.paused import Paused, Resumed
@@ -172,10 +173,10 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
                 if (due := due_of(record.upload.state)) is not None and due <= before
             ]
             if credentials is None:
-                credentials = {record.credential: () for _, record in overdue}
+                credentials = {record.line: () for _, record in overdue}
             found: dict[str | None, list[UploadKey]] = {one: [] for one in credentials}
             for _, record in sorted(overdue, key=lambda one: one[0]):
-                upload, credential = record.upload, record.credential
+                upload, credential = record.upload, record.line
                 if (
                     credential in credentials
                     and len(found[credential]) < limit
@@ -284,8 +285,9 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
         known = known or self._erased(*key)
         if known is not None:
             return Known(known.upload, known.dossier.submitted_digest)
+        line = line_of(entry.credential, entry.dossier.backfill)
         self._records[key] = MemoryRecord(
-            next(self._arrivals), entry.upload, entry.dossier, entry.content, entry.credential
+            next(self._arrivals), entry.upload, entry.dossier, entry.content, line
         )
         return Added()
 
@@ -315,42 +317,43 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
     def _send(self, start: Start, begun: Acquired) -> Begun:
         record = self._records[start.upload.key]
         self._write(Change(start.upload))
-        record.courier_id, record.credential, record.budget = (
+        record.courier_id, record.line, record.budget = (
             start.courier_id,
-            start.quota.credential,
+            start.quota.line,
             start.budget,
         )
         return Begun(record.content, begun)
 
-    def _before(self, key: UploadKey, credential: str) -> int:
-        return self._place(self._records[key], credential)
+    def _before(self, key: UploadKey, line: str) -> int:
+        return self._place(self._records[key], line)
 
-    def _head(self, credential: str) -> UploadKey | None:
-        line = [
+    def _head(self, line: str) -> tuple[datetime, UploadKey] | None:
+        waiting = [
             (due, record.arrival, key)
             for key, record in self._records.items()
-            if record.credential == credential and (due := due_of(record.upload.state)) is not None
+            if record.line == line and (due := due_of(record.upload.state)) is not None
         ]
-        return min(line)[2] if line else None
+        due, _, key = min(waiting, default=(None, 0, None))
+        return None if due is None or key is None else (due, key)
 
-    def _place(self, record: MemoryRecord, credential: str | None) -> int:
-        """How many of a credential's line are due before this one."""
+    def _place(self, record: MemoryRecord, line: str | None) -> int:
+        """How many of a line are due before this one."""
         due = due_of(record.upload.state)
         if due is None:
             return 0
         here = (due, record.arrival)
         return sum(
-            other.credential == credential
+            other.line == line
             and (its_due := due_of(other.upload.state)) is not None
             and (its_due, other.arrival) < here
             for other in self._records.values()
         )
 
     def _status(self, record: MemoryRecord, now: datetime) -> UploadStatus:
-        upload, credential, outlook = record.upload, record.credential, Outlook()
-        if credential is not None and not upload.status.at_rest:
-            line, place = self._gates.line_of(credential, now), self._place(record, credential)
-            asks = self._gates.asks(credential, upload.key)
+        upload, name, outlook = record.upload, record.line, Outlook()
+        if name is not None and not upload.status.at_rest:
+            line, place = self._gates.line_of(name, now), self._place(record, name)
+            asks = self._gates.asks(name, upload.key)
             state, provider, alone = upload.state, upload.key.provider, not self._couriers
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
         tenant_id = upload.key.tenant_id

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, assert_never
 
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import tenant_key
+from ...domain.pacing.backfill import is_backfill, line_of
 from ...domain.pacing.estimate import outlook_without
 from ...domain.upload import upload as uploads
 from ...domain.upload.attempt import Attempt
@@ -84,7 +85,7 @@ TROUBLE = (
     *("doubt", "possible_duplicate", "alone", "progress", "parked_at", "tried_since"),
 )
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
-OPEN = ("id", *UPLOAD, *DOSSIER, "owner")
+OPEN = ("id", *UPLOAD, *DOSSIER, "owner", "credential")
 ATTEMPT = (
     *("number", "started_at", "ended_at", "verdict", "kind", *_FAILURE),
     *("receipt_reference", "receipt_message", "request_id", "not_before"),
@@ -160,7 +161,7 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
         dossier.submitted_digest,
         *_document_cells(dossier.document),
         settings_cell(dossier.settings),
-        entry.credential,
+        line_of(entry.credential, dossier.backfill),
     )
 
 
@@ -189,7 +190,7 @@ def beginning_cells(start: Start) -> tuple[str, tuple[Cell, ...]]:
     return str(cells[_PLACE_OF_STATUS]), (
         *cells[:_PLACE_OF_STATUS],
         *cells[_PLACE_OF_STATUS + 1 :],
-        *(moment(state.started_at), start.courier_id, start.quota.credential, start.budget),
+        *(moment(state.started_at), start.courier_id, start.quota.line, start.budget),
     )
 
 
@@ -356,6 +357,7 @@ def open_upload_of(row: Row) -> Entry:
         submitted_digest=row["submitted_digest"],
         document=document,
         settings=json.loads(row["settings"]),
+        backfill=is_backfill(row["credential"]),
     )
     return Entry(upload_of(row), dossier, courier_id=row["owner"])
 

@@ -136,10 +136,10 @@ _IMPORT = _command(
     and media_type. A line of .jsonl may have these keys, too.
 
     All is read first, and each problem is a line FILE:LINE: message; then nothing is handed in
-    (exit code 2) without --skip-invalid. A record of a tenant waits as long as something else of
-    that tenant has not been tried. Ends when each record was tried once: what has to be tried
-    again goes on with any courier on the database. After Ctrl-C or a kill give the same command
-    again: no record is handed in twice.
+    (exit code 2) without --skip-invalid. What is fresh does not wait for old records: they begin
+    after it, and leave slots free in the provider's pace, enough for one upload. Ends when each
+    record was tried once: what has to be tried again goes on with any courier on the database.
+    After Ctrl-C or a kill give the same command again: no record is handed in twice.
     """,
     _CONFIG,
     _db("; a file is made if it does not exist"),

@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol, Unpack
+from typing import Protocol
 
 import click
 from attrs import define, evolve, field
 
 from ...adapters.engines.tickets import Ticket
-from ...delivery.backfill import MOST_AGAIN, room_of, time_for
+from ...delivery.backfill import time_for
 from ...delivery.destinations import Destination
 from ...domain.errors import (
     ConfigError,
@@ -28,12 +28,10 @@ from ...domain.errors import (
     StoreError,
 )
 from ...domain.evidence.evidence import Evidence
-from ...domain.health import Count
 from ...domain.upload.failure import Concern, FailureKind
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import Status, StatusWord
 from ..courier import AsyncCourier
-from ..face import Where
 from ..wiring import CourierOptions
 from .exits import STORE, UNDELIVERED, USAGE, end
 from .old_records import OldRecord, read_all
@@ -45,6 +43,9 @@ from .submit import Conflicts, Interruption, destination_of
 
 KNOWN_AT_ONCE = 500
 """How many records are looked for in the database at once, before they are handed in."""
+
+OPEN_AT_ONCE = 32
+"""So many records of a tenant are handed in and not at rest."""
 
 LOOK_AGAIN = 1.0
 _GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
@@ -60,8 +61,6 @@ class Deliverer(Protocol):
     async def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str]
     ) -> Mapping[str, UploadStatus]: ...
-
-    async def counted(self, **where: Unpack[Where]) -> Sequence[Count]: ...
 
 
 def run(
@@ -82,6 +81,7 @@ def run(
         "on_invalid": "skip",
     }
     courier = place.courier(**options)
+    courier._tenants.backfill = True
     lanes, refused = _lanes(courier, records, of_refused)
     problems += refused
     for problem in problems:
@@ -139,12 +139,11 @@ def _lanes(
 
 @define
 class Import:
-    """Hands in the records of each tenant, its oldest first. Nothing is handed in while something
-    fresh of the tenant has not been tried yet, or more than a few uploads are tried again."""
+    """Hands in the records of each tenant, its oldest first, and a few at a time: what is recorded
+    goes behind what is fresh, and what is tried again keeps others from being tried in vain."""
 
     courier: Deliverer
     lanes: Mapping[str, tuple[Destination, Sequence[OldRecord]]]
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     known: int = field(default=0, init=False)
     by_status: Counter[str] = field(factory=Counter, init=False)
     stopped: dict[str, str] = field(factory=dict, init=False)
@@ -171,42 +170,46 @@ class Import:
 
     async def hand_in(self, tenant_id: str) -> None:
         """All of one tenant's records."""
-        destination, records = self.lanes[tenant_id]
-        room = room_of(destination.quota)
-        for start in range(0, len(records), KNOWN_AT_ONCE):
-            some = records[start : start + KNOWN_AT_ONCE]
-            ids = [one.evidence_id for one in some]
-            found = await self.courier.statuses(tenant_id, ids)
-            # What the settings excluded is handed in again: perhaps they include it now.
-            known = {one for one, status in found.items() if status.status != Status.SKIPPED.value}
-            self.known += len(known)
-            self._left[tenant_id] -= len(known)
-            fresh = [one for one in some if one.evidence_id not in known]
-            await self._hand_in(tenant_id, deque(fresh), room)
-            if self._ends(tenant_id):
-                return
+        _, records = self.lanes[tenant_id]
+        going: dict[str, asyncio.Task[UploadStatus | None]] = {}
+        try:
+            for start in range(0, len(records), KNOWN_AT_ONCE):
+                if self._ends(tenant_id):
+                    break
+                await self._hand_in(tenant_id, records[start : start + KNOWN_AT_ONCE], going)
+            while going:
+                await self._wait(tenant_id, going, until_tried=True)
+        finally:
+            for task in going.values():
+                task.cancel()
+            if going:
+                self.under_way[tenant_id] = [*going]
 
     def _ends(self, tenant_id: str) -> bool:
         """Whether no more of a tenant is handed in. What is wrong with one record ends no other."""
         refused = any(isinstance(error, StoreError) for error in self.errors)
         return refused or tenant_id in self.stopped
 
-    async def _hand_in(self, tenant_id: str, waiting: deque[OldRecord], room: int) -> None:
-        untried: dict[str, asyncio.Task[UploadStatus | None]] = {}
-        try:
-            while waiting or untried:
-                ends = not waiting or self._ends(tenant_id)
-                if not ends and not await self._others_first(tenant_id, untried):
-                    while waiting and len(untried) < room:
-                        self._submit(tenant_id, waiting.popleft(), untried)
-                elif ends and not untried:
-                    return
-                await self._wait(tenant_id, untried)
-        finally:
-            for task in untried.values():
-                task.cancel()
-            if untried:
-                self.under_way[tenant_id] = [*untried]
+    async def _hand_in(
+        self,
+        tenant_id: str,
+        some: Sequence[OldRecord],
+        going: dict[str, asyncio.Task[UploadStatus | None]],
+    ) -> None:
+        found = await self.courier.statuses(tenant_id, [one.evidence_id for one in some])
+        # What an earlier run has recorded and not tried is waited for, as if it were new. What the
+        # settings excluded is handed in again: perhaps they include it now.
+        known = {one for one, status in found.items() if status.status not in _UNTRIED}
+        self.known += len(known)
+        self._left[tenant_id] -= len(known)
+        for one in some:
+            if one.evidence_id in known:
+                continue
+            while len(going) >= OPEN_AT_ONCE and not self._ends(tenant_id):
+                await self._wait(tenant_id, going)
+            if self._ends(tenant_id):
+                return
+            self._submit(tenant_id, one, going)
 
     def note_rest(
         self, statuses: Callable[[str, Sequence[str]], Mapping[str, UploadStatus]]
@@ -218,24 +221,11 @@ class Import:
             for status in found.values():
                 self._note(tenant_id, status)
 
-    async def _others_first(self, tenant_id: str, untried: Iterable[str]) -> bool:
-        """Whether the tenant has something else that has not been tried yet, or too much that is
-        tried again: that an old record would go before it, or with it before what is fresh."""
-        counts = await self.courier.counted(tenant_id=tenant_id, status=_GOES_ON)
-        again = sum(one.number for one in counts if one.status is Status.RETRYING)
-        if again - sum(one.number for one in counts if one.parked) > MOST_AGAIN:
-            return True
-        number = sum(one.number for one in counts if one.status is Status.PENDING)
-        if not number:
-            return False
-        own = await self.courier.statuses(tenant_id, [*untried])
-        return number > sum(one.status == Status.PENDING.value for one in own.values())
-
     def _submit(
         self,
         tenant_id: str,
         record: OldRecord,
-        untried: dict[str, asyncio.Task[UploadStatus | None]],
+        going: dict[str, asyncio.Task[UploadStatus | None]],
     ) -> None:
         self._left[tenant_id] -= 1
         try:
@@ -244,32 +234,33 @@ class Import:
             self.errors.append(error)
             return
         settled = self.courier.submit(evidence).settled()
-        untried[record.evidence_id] = asyncio.ensure_future(settled)
+        going[record.evidence_id] = asyncio.ensure_future(settled)
 
     async def _wait(
-        self, tenant_id: str, untried: dict[str, asyncio.Task[UploadStatus | None]]
+        self,
+        tenant_id: str,
+        going: dict[str, asyncio.Task[UploadStatus | None]],
+        *,
+        until_tried: bool = False,
     ) -> None:
-        """Wait until one is settled, or for a moment; forget those that have been tried."""
-        if untried:
-            await asyncio.wait(
-                untried.values(), timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
-            )
-        else:
-            await self.sleep(LOOK_AGAIN)
-        done = {one: task for one, task in untried.items() if task.done()}
+        """Wait until one is settled, or for a moment; forget what is at rest, or `until_tried`
+        also what is tried again later."""
+        await asyncio.wait(going.values(), timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
+        done = {one: task for one, task in going.items() if task.done()}
         for evidence_id, task in done.items():
-            del untried[evidence_id]
+            del going[evidence_id]
             try:
                 status = task.result()
             except CourierError as error:
                 self.errors.append(error)
             else:
                 self._note(tenant_id, status)
-        if untried and not done:
-            found = await self.courier.statuses(tenant_id, [*untried])
+        if going and not done:
+            found = await self.courier.statuses(tenant_id, [*going])
             for evidence_id, status in found.items():
-                if status.status not in _UNTRIED:
-                    untried.pop(evidence_id).cancel()
+                tried = until_tried and status.status not in _UNTRIED
+                if tried or (status.at_rest and status.status not in _UNTRIED):
+                    going.pop(evidence_id).cancel()
                     self._note(tenant_id, status)
 
     def _note(self, tenant_id: str, status: UploadStatus | None) -> None:

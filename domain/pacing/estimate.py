@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..integration import Pace
 from ..upload.backoff import later
 from ..upload.failure import FailureKind
 from ..upload.status import Outlook, wait_for_integration, wait_for_valid
 from ..upload.upload import Queued, State, Waiting
+from .backfill import is_backfill, part_of
 from .gate import Cooldown, cooling_until, free_at, uploads_a_period
 from .waits import WaitReason, wait_in_words
 
@@ -30,6 +31,12 @@ class Line:
     used: Sequence[datetime] = ()
     cooldown: Cooldown | None = None
     contended: bool = False
+
+    def seen_from(self, line: str) -> Line:
+        """What old records may take of it, if they stand in this line."""
+        if self.pace is None or not is_backfill(line):
+            return self
+        return evolve(self, pace=part_of(self.pace, self.cost))
 
 
 def outlook_of(

@@ -11,6 +11,7 @@
 - *Block*: after a failure of the whole integration, nothing leaves before its settings change or a
   person says so. If only its target takes nothing now, what has begun goes on, and nothing begins
   but one upload from time to time, which probes the target.
+- *Backfill*: an old record begins after what is fresh, and leaves room for it (see `backfill`).
 - *Lease*: a credential that only one courier may use is used by one at a time (see `lease`).
 
 All of it is kept in the store, shared by every courier on it. A clock that was set back is not
@@ -38,6 +39,8 @@ from ..upload.backoff import (
 )
 from ..upload.failure import Concern, Failure
 from ..upload.transitions import Rules
+from . import backfill
+from .backfill import BEHIND
 from .lease import Lease, LeaseStore, acquire
 from .waits import WaitReason
 
@@ -69,7 +72,8 @@ class Quota:
     `address` names credential and settings together: what a block is about. Both are keyed
     fingerprints. `cost` is how many requests an upload is expected to take, `timeout` the longest
     that one request may take, `together` how many uploads may travel in one request, and
-    `exclusive` whether only one courier at a time may use the credential.
+    `exclusive` whether only one courier at a time may use the credential. `backfill`: it asks for
+    old records, which go behind what is fresh.
     """
 
     credential: str
@@ -79,6 +83,12 @@ class Quota:
     timeout: timedelta = timedelta(minutes=2)
     together: int = 1
     exclusive: bool = False
+    backfill: bool = False
+
+    @property
+    def line(self) -> str:
+        """The line in which what asks stands in the store."""
+        return f"{self.credential}{BEHIND}" if self.backfill else self.credential
 
 
 @frozen
@@ -269,6 +279,18 @@ class GateStore(LeaseStore, Protocol):
         now."""
         ...
 
+    def fresh_waits(self) -> bool:
+        """Whether an upload that is no old record is due, and has not begun."""
+        ...
+
+    def backfill_at(self) -> datetime | None:
+        """What was noted when the last old record began."""
+        ...
+
+    def note_backfill(self, at: datetime) -> None:
+        """An old record begins: note when the next one may."""
+        ...
+
     def take(self) -> int:
         """A slot that is used from now on."""
         ...
@@ -304,11 +326,13 @@ def begin(
         return held
     block = gate.block()  # of a target that is to be probed
     if pace is None:
-        _probe(gate, block, now)
+        _note_begin(gate, quota, block, now)
         return Acquired()
     moment = min(YIELD, pace.period / 4)
     turns = gate.turns()
     owed = claims_of(turns, pace)
+    if quota.backfill and (refused := _behind(gate, quota, pace, owed, now)) is not None:
+        return refused
     if gate.free() < owed + 1:
         gate.head_asks(earlier(now, STALLED / 2))
         # The turns that do not wait may end with fewer requests than they are expected to make.
@@ -328,12 +352,34 @@ def begin(
     turn = UNRECORDED if own else None
     if held or (own and pace.period >= CLAIMS_FROM):
         turn = gate.open(courier_id, own)
-    _probe(gate, block, now)
+    _note_begin(gate, quota, block, now)
     return Acquired(slot, turn, since)
 
 
-def _probe(gate: GateStore, block: Block | None, now: datetime) -> None:
-    """The upload that begins probes its target, if that is parked; the others wait for it."""
+def _behind(
+    gate: GateStore, quota: Quota, pace: Pace, owed: int, now: datetime
+) -> NotBefore | None:
+    """Until when an old record leaves room for what is fresh; None: it may begin."""
+    at = backfill.begins_at(gate.backfill_at(), pace, quota.cost, now)
+    spare = pace.limit - backfill.part_of(pace, quota.cost).limit
+    needed = owed + min(quota.cost, pace.limit) + spare
+    soon = later(now, min(YIELD, pace.period / 4))
+    if gate.free() < needed:
+        at = max(at, gate.free_at(needed), soon)
+    elif may_overtake(quota) is not None and gate.fresh_waits():
+        at = at if _is_stalled(gate, pace, now) else max(at, soon)
+    if at <= now:
+        return None
+    gate.head_asks(earlier(now, STALLED / 2))
+    return NotBefore(max(at, soon))
+
+
+def _note_begin(gate: GateStore, quota: Quota, block: Block | None, now: datetime) -> None:
+    """The upload that begins probes its target, if that is parked; the others wait for it. An old
+    record is noted."""
+    if quota.backfill and quota.pace is not None:
+        at = backfill.note_of(gate.backfill_at(), quota.pace, quota.cost, now)
+        gate.note_backfill(at)
     if block is not None:
         gate.put_block(block.parked(now))
 

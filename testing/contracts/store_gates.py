@@ -37,8 +37,14 @@ def starts(
     store: UploadStore, names: str, quota: Quota, at: datetime = AT, courier_id: int = 1
 ) -> list[Start]:
     """One recorded upload for each letter, about to begin."""
+    known = [entry(name, content=name.encode()) for name in names]
     entries = [
-        evolve(entry(name, content=name.encode()), credential=quota.credential) for name in names
+        evolve(
+            one,
+            credential=quota.credential,
+            dossier=evolve(one.dossier, backfill=quota.backfill),
+        )
+        for one in known
     ]
     store.add(entries)
     return [evolve(started(new.upload, at), quota=quota, courier_id=courier_id) for new in entries]
@@ -99,6 +105,30 @@ class GateRules(ABC):
             same(begin_each(store, [third]), [NotBefore(AT + MINUTE)])
             (later,) = begin_each(store, [_at(third, AT + MINUTE)])
             a(Begun, later)
+
+    def test_old_records_go_behind_what_is_fresh_and_leave_room_for_it(self) -> None:
+        with self._store() as store:
+            quota = evolve(PACED, pace=Pace(3, MINUTE))
+            behind = evolve(quota, backfill=True)
+            first, second = starts(store, "ab", behind)
+            lines = {behind.line: [first.upload.key, second.upload.key]}
+            same({line: [*keys] for line, keys in store.due(AT, 9).items()}, lines)
+            found = store.get([first.upload.key])[first.upload.key]
+            must(found.dossier.backfill, "an old record is read back as a fresh one")
+            (fresh,) = starts(store, "c", quota)
+            (refusal,) = begin_each(store, [first])
+            must(a(NotBefore, refusal).at > AT, "an old record begins before one that is fresh")
+            begun = a(Begun, *begin_each(store, [fresh]))
+            a(Begun, *begin_each(store, [first]))  # and one slot is left free
+            (refusal,) = begin_each(store, [second])
+            must(a(NotBefore, refusal).at > AT, "an old record takes the last slot")
+            end = GateChange(quota, AT, (there(begun.acquired.slot),))
+            store.save([evolve(deferred(fresh.upload, AT), gate=end)])
+            # The next old one takes its part of the pace: one in half a minute.
+            same(begin_each(store, [_at(second, AT + MINUTE / 4)]), [NotBefore(AT + MINUTE)])
+            # What is fresh and is to be tried again goes first, too.
+            (refusal,) = begin_each(store, [_at(second, AT + MINUTE)])
+            must(a(NotBefore, refusal).at > AT + MINUTE, "an old record begins before a retry")
 
     def test_a_slot_counts_from_the_end_of_its_request(self) -> None:
         with self._store() as store:

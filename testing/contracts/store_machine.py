@@ -156,6 +156,7 @@ dossiers = st.builds(
     submitted_digest=texts,
     document=documents,
     settings=st.dictionaries(texts, json_values, max_size=3),
+    backfill=st.booleans(),
 )
 
 

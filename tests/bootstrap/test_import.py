@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import pytest
 from attrs import define, evolve, field, frozen
@@ -24,17 +24,13 @@ from postgres_server import server
 from evidence_courier import Records
 from evidence_courier.bootstrap.cli import importing
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.bootstrap.cli.importing import Import
+from evidence_courier.bootstrap.cli.importing import OPEN_AT_ONCE, Import
 from evidence_courier.bootstrap.cli.old_records import OldRecord, read_all
-from evidence_courier.bootstrap.face import Where
-from evidence_courier.delivery.backfill import MOST, MOST_AGAIN, room_of
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.evidence.evidence import Document, Evidence
-from evidence_courier.domain.health import Count
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import Quota
 from evidence_courier.domain.upload.status import StatusError, UploadStatus
-from evidence_courier.domain.upload.upload import Status
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 RECORD = {
@@ -50,7 +46,6 @@ RECORD = {
     "generated_at": "2020-02-21T10:00:03Z",
     "modules": [],
 }
-PACED = Quota("credential", "address", Pace(240, timedelta(minutes=1)))
 COLUMNS = "tenant_id session_id subject outcome recorded_at document".split()
 
 
@@ -370,7 +365,7 @@ def test_after_a_kill_the_same_command_goes_on_and_doubles_nothing(
     # What was under way at a kill is tried again by any courier, in its own time.
     assert len({*dates(sandbox)}) >= sum(one["status"] == "succeeded" for one in uploads) >= 20
     # It may have arrived, and is sent again if it is unclear.
-    assert len(dates(sandbox)) - len({*dates(sandbox)}) <= room_of(PACED)
+    assert len(dates(sandbox)) - len({*dates(sandbox)}) <= 8
 
 
 # --- with a courier of the test's own ------------------------------------------------------------
@@ -408,46 +403,34 @@ class Slip:
 
 @define
 class Desk:
-    """A courier that tries one upload after the other, in the order in which they came. What the
-    host submits comes to it as soon as so many were tried, and each comes to what `ends` says."""
+    """A courier that tries one upload after the other, in the order in which they came, and each
+    comes to what `ends` says. What is tried again succeeds after so many looks at it."""
 
-    host: dict[int, str] = field(factory=dict)
     ends: dict[str, UploadStatus | Exception] = field(factory=dict)
     line: list[str] = field(factory=list)
     tried: list[str] = field(factory=list)
     seen: dict[str, UploadStatus] = field(factory=dict)
     slips: dict[str, Slip] = field(factory=dict)
-    before: list[list[str]] = field(factory=list)
-    again_at_submit: list[int] = field(factory=list)
-    counting: int = 0
+    open_at_submit: list[int] = field(factory=list)
+    looks: int = 0
     up_after: int | None = None
 
     def submit(self, evidence: Evidence) -> Any:
-        self.before.append([*self.line])
         again = sum(one.status == "retrying" for one in self.seen.values())
-        self.again_at_submit.append(again)
+        self.open_at_submit.append(len(self.line) + again)
         self.line.append(evidence.evidence_id)
         self.slips[evidence.evidence_id] = slip = Slip()
         return slip
 
     async def statuses(self, tenant_id: str, ids: Sequence[str]) -> Mapping[str, UploadStatus]:
+        self.looks += 1
+        if self.up_after and self.looks % self.up_after == 0:
+            self.seen = {one: evolve(end, status="succeeded") for one, end in self.seen.items()}
         pending = {one: evolve(PENDING, evidence_id=one) for one in self.line}
         return {one: found for one, found in (self.seen | pending).items() if one in ids}
 
-    async def counted(self, **where: Unpack[Where]) -> Sequence[Count]:
-        assert where == {"tenant_id": "acme", "status": ("pending", "retrying")}
-        self.counting += 1
-        if self.up_after and self.counting % self.up_after == 0:
-            self.seen = {one: evolve(end, status="succeeded") for one, end in self.seen.items()}
-        about: Any = {"tenant_id": "acme", "provider": "paper", "reason": None}
-        again = sum(one.status == "retrying" for one in self.seen.values())
-        numbers = {Status.PENDING: len(self.line), Status.RETRYING: again}
-        return [Count(**about, status=one, number=n) for one, n in numbers.items() if n]
-
     async def work(self) -> None:
         while True:
-            if (came := self.host.pop(len(self.tried), None)) is not None:
-                self.line.append(came)
             for _ in range(20):
                 await asyncio.sleep(0)
             if self.line:
@@ -485,16 +468,11 @@ class Home:
     quota: Quota
 
 
-def handed_in(
-    desk: Desk, number: int, pace: Pace | None = None, first: OldRecord | None = None
-) -> Import:
-    async def sleep(_: float) -> None:
-        await asyncio.sleep(0)
-
-    quota = Quota("credential", "address", pace)
+def handed_in(desk: Desk, number: int, first: OldRecord | None = None) -> Import:
+    quota = Quota("credential", "address", Pace(10, timedelta(minutes=1)))
     lanes: Any = {"acme": (Home(quota), [first or old(0), *(old(one) for one in range(1, number))])}
     courier: Any = desk
-    work = Import(courier, lanes, sleep)
+    work = Import(courier, lanes)
 
     async def story() -> None:
         working = asyncio.create_task(desk.work())
@@ -510,21 +488,11 @@ def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "LOOK_AGAIN", 0.001)
 
 
-def test_nothing_old_is_handed_in_behind_which_something_fresh_waits() -> None:
-    desk = Desk(host={0: "fresh-0", 1: "fresh-1", 2: "fresh-2", 9: "fresh-3"})
-    work = handed_in(desk, 60)
-    assert desk.tried[:3] == ["fresh-0", "fresh-1", "fresh-2"]
-    assert [one for one in desk.tried if "old" in one] == [f"old-{n}" for n in range(60)]
-    assert not any("fresh" in one for line in desk.before for one in line)
-    assert desk.tried.index("fresh-3") <= 9 + MOST
+def test_all_go_in_oldest_first_and_a_few_at_a_time() -> None:
+    work = handed_in(desk := Desk(), 60)
+    assert desk.tried == [f"old-{n}" for n in range(60)]
+    assert max(desk.open_at_submit) == OPEN_AT_ONCE - 1
     assert (work.left, work.by_status) == (0, {"succeeded": 60})
-
-
-def test_at_a_slow_pace_one_old_record_at_most_is_before_a_fresh_one() -> None:
-    desk = Desk(host={3: "fresh"})
-    handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
-    assert max(map(len, desk.before)) == 0
-    assert desk.tried.index("fresh") <= 4
 
 
 def test_what_is_tried_again_later_is_not_waited_for() -> None:
@@ -535,32 +503,33 @@ def test_what_is_tried_again_later_is_not_waited_for() -> None:
 
 
 def test_no_more_is_handed_in_while_much_is_tried_again() -> None:
-    """What is tried again goes before what is fresh, once it is due."""
+    """While a platform is down, each record would use its attempts up."""
     later = {
         f"old-{n}": evolve(PENDING, evidence_id=f"old-{n}", status="retrying") for n in range(40)
     }
-    desk = Desk(ends={**later}, up_after=200)
-    work = handed_in(desk, 60, Pace(10, timedelta(minutes=1)))
-    assert (work.left, work.by_status["retrying"]) == (0, 40)
-    assert max(desk.again_at_submit) <= MOST_AGAIN
+    desk = Desk(ends={**later}, up_after=50)
+    work = handed_in(desk, 60)
+    assert (work.left, work.by_status) == (0, {"succeeded": 52, "retrying": 8})
+    assert max(desk.open_at_submit) < OPEN_AT_ONCE
 
 
 def test_no_more_is_handed_in_once_the_integration_does_not_work() -> None:
     held = evolve(PENDING, evidence_id="old-1", status="held", error=UNAUTHORIZED)
     desk = Desk(ends={"old-1": held})
-    work = handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
-    assert (work.left, work.by_status) == (8, {"succeeded": 1, "held": 1})
+    work = handed_in(desk, 60)
+    assert work.left in (60 - OPEN_AT_ONCE, 59 - OPEN_AT_ONCE)
+    assert work.by_status == {"succeeded": 59 - work.left, "held": 1}
     assert work.stopped == {"acme": "unauthorized: the key is wrong"}
 
 
 def test_what_is_under_way_when_it_ends_is_counted_too() -> None:
     desk: Any = Desk()
     home: Any = Home(Quota("credential", "address", Pace(90, timedelta(minutes=1))))
-    work = Import(desk, {"acme": (home, [old(one) for one in range(9)])})
+    work = Import(desk, {"acme": (home, [old(one) for one in range(3)])})
 
     async def story() -> None:
         working = asyncio.create_task(work.hand_in("acme"))
-        while len(desk.before) < 3:
+        while len(desk.open_at_submit) < 3:
             await asyncio.sleep(0)
         working.cancel()
         await asyncio.wait({working})
@@ -568,21 +537,21 @@ def test_what_is_under_way_when_it_ends_is_counted_too() -> None:
     asyncio.run(story())
     done = evolve(PENDING, evidence_id="old-1", status="succeeded")
     work.note_rest(lambda tenant_id, ids: {"old-0": PENDING, "old-1": done})
-    assert (work.left, work.by_status) == (7, {"pending": 1, "succeeded": 1})
+    assert (work.left, work.by_status) == (1, {"pending": 1, "succeeded": 1})
 
 
 def test_no_more_is_handed_in_once_the_database_refuses_it() -> None:
     desk = Desk(ends={"old-1": StoreError("full")})
-    work = handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
-    assert (work.left, [str(one) for one in work.errors]) == (8, ["full"])
+    work = handed_in(desk, 60)
+    assert work.left in (60 - OPEN_AT_ONCE, 59 - OPEN_AT_ONCE)
+    assert [str(one) for one in work.errors] == ["full"]
 
 
 def test_a_record_that_cannot_be_read_ends_no_other() -> None:
     def gone() -> Evidence:
         raise OSError("old-0.pdf is gone")
 
-    pace = Pace(10, timedelta(minutes=1))
-    work = handed_in(desk := Desk(), 3, pace, first=evolve(old(0), read=gone))
+    work = handed_in(desk := Desk(), 3, first=evolve(old(0), read=gone))
     assert (desk.tried, work.left) == (["old-1", "old-2"], 0)
     assert [str(one) for one in work.errors] == ["old-0.pdf is gone"]
 

@@ -28,6 +28,34 @@ def taken(one: Schedule[str], now: datetime = NOW) -> list[str]:
     return keys
 
 
+def test_a_lane_of_old_records_hands_out_what_the_fresh_one_leaves() -> None:
+    one = schedule(capacity=64)
+    fresh, behind = ("origin", "tenant"), ("origin", "tenant", "behind")
+    for name in "abc":
+        one.plan(f"old {name}", behind, NOW - MINUTE, 1)
+    for name in "xy":
+        one.plan(name, fresh, NOW, 1)
+    one.plan("z", fresh, LATER, 1)
+    one.plan("other", ("origin", "another tenant", "behind"), NOW, 1)
+    found = taken(one)
+    assert [key for key in found if key != "other"][:2] == ["x", "y"]
+    assert found[-1] == "old c"
+    # What is forgotten is waited for by nothing.
+    one.plan("old d", behind, LATER, 1)
+    one.forget("z")
+    assert taken(one, LATER) == ["old d"]
+
+
+def test_a_lane_of_old_records_waits_while_the_fresh_one_is_paused() -> None:
+    one = schedule()
+    one.plan("old", ("origin", "tenant", "behind"), NOW, 1)
+    one.plan("fresh", ("origin", "tenant"), NOW, 1)
+    one.pause(("origin", "tenant"), LATER)
+    assert taken(one) == []
+    assert one.next_due() == LATER
+    assert taken(one, LATER) == ["fresh", "old"]
+
+
 def test_nothing_is_handed_out_before_its_time() -> None:
     one = schedule()
     one.plan("later", ("lane",), LATER, 1)

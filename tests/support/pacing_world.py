@@ -10,7 +10,7 @@ from itertools import count
 from math import ceil, floor
 from random import Random
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing import gate as rules
@@ -31,6 +31,7 @@ class Upload:
     requests: int
     pages: int
     home: int = 0
+    came: datetime = START
     made: int = 0
     delivered: bool = False
 
@@ -51,7 +52,8 @@ class Courier:
 
 @frozen(kw_only=True)
 class Plan:
-    """A world to be: so many uploads of so many requests each, all there at once."""
+    """A world to be: so many uploads of so many requests each, all there at once; `old` records
+    of each courier beside them, and others that are `fresh` after so many seconds."""
 
     seed: int = 0
     limit: int = 50
@@ -67,6 +69,8 @@ class Plan:
     fixed_window: bool = False
     patient: bool = True
     late: float = 0.0
+    old: int = 0
+    fresh: tuple[float, ...] = ()
 
     @property
     def quota(self) -> Quota:
@@ -91,21 +95,28 @@ class World:
         self.wrong: list[str] = []
         self.overtook = 0
         self.gave_up = 0
+        self.waited: list[float] = []
+        self.old_began = 0
         self.off = timedelta(0)
         self._phase = timedelta(seconds=self.dice.random() * plan.period)
         self._numbers = count()
         self._heap: list[tuple[datetime, int, Process]] = []
         self._holder: int | None = None
-        for number in range(plan.uploads):
+        for number in range(plan.uploads + len(plan.fresh)):
             extra = sum(self.dice.random() < plan.unforeseen for _ in range(2))
             pages = self.dice.randint(1, 3) if self.dice.random() < plan.look_ups else 0
             upload = Upload(number, self.dice.randint(*plan.requests) + extra, pages)
             self.uploads.append(upload)
             courier = self.couriers[number % plan.couriers]
-            courier.line.append(upload)
             upload.home = courier.id
+            if number < plan.uploads:
+                courier.line.append(upload)
+            else:
+                upload.came += timedelta(seconds=plan.fresh[number - plan.uploads])
+                self._wake(upload.came, self._come(courier, upload))
         for courier in self.couriers:
             self.spawn(self._work(courier))
+            self.spawn(self._work_behind(courier))
 
     # --- time ---
 
@@ -185,11 +196,21 @@ class World:
 
     # --- the line ---
 
-    def _before(self, key: UploadKey, credential: str) -> int:
+    def _before(self, key: UploadKey, line: str) -> int:
+        if line != "c":
+            return 0
         return sum(upload.key < key for courier in self.couriers for upload in courier.line)
 
-    def _head(self, credential: str) -> UploadKey | None:
-        return min((u.key for courier in self.couriers for u in courier.line), default=None)
+    def _head(self, line: str) -> tuple[datetime, UploadKey] | None:
+        lines = (one.line for one in self.couriers) if line == "c" else ()
+        head = min((u.key for line in lines for u in line), default=None)
+        return None if head is None else (START, head)
+
+    def _come(self, courier: Courier, upload: Upload) -> Process:
+        courier.line.append(upload)
+        if len(courier.line) == 1:
+            self.spawn(self._work(courier))
+        yield from ()
 
     # --- couriers ---
 
@@ -208,6 +229,21 @@ class World:
             self.overtook = max(self.overtook, ahead)
             courier.line.remove(upload)
             self._check_waiting()
+            self.waited.append((self.now - upload.came).total_seconds())
+            self.spawn(self._deliver(courier, upload, answer))
+
+    def _work_behind(self, courier: Courier) -> Process:
+        """Hand out old records, the oldest first. What is fresh goes first within a courier."""
+        quota = evolve(self.quota, backfill=True)
+        for number in range(self.plan.old):
+            upload = Upload(-number, self.dice.randint(*self.plan.requests), 0)
+            answer: object = None
+            while not isinstance(answer, Acquired):
+                gate = self.gates.gate(quota, self.clock, upload.key)
+                answer = rules.begin(gate, quota, self.clock, courier.id)
+                if isinstance(answer, NotBefore):
+                    yield self._real(answer.at)
+            self.old_began += 1
             self.spawn(self._deliver(courier, upload, answer))
 
     @property

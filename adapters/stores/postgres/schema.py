@@ -27,6 +27,7 @@ TYPES = {
     ),
     **dict.fromkeys("paused_since paused_until held_since wanted_at".split(), "timestamptz"),
     **dict.fromkeys("head_since last_attempt_at before after written_after".split(), "timestamptz"),
+    "backfill_at": "timestamptz",
     **dict.fromkeys("version attempt read attempts spent id upload_id".split(), "bigint"),
     **dict.fromkeys("document_size document_modified number budget".split(), "bigint"),
     **dict.fromkeys("position place most head owed row_id length".split(), "bigint"),
@@ -351,4 +352,7 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("removals", _REMOVALS),
     Migration("pauses", _PAUSES),
     Migration("notices", _NOTICES),
+    # When the next old record of a credential may begin. Old records stand in a line of their own:
+    # `credential` of an upload is the name of its line.
+    Migration("backfill", "ALTER TABLE gates ADD COLUMN backfill_at timestamptz"),
 )

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from attrs import define, field, frozen
 
 from ....domain.integration import Pace
 from ....domain.pacing import gate as rules
-from ....domain.pacing.estimate import Line
+from ....domain.pacing.backfill import credential_of
 from ....domain.pacing.gate import Acquired, Block, Cooldown, GateChange, NotBefore, Quota, Turn
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import LATE, earlier, is_set_back, later
@@ -31,6 +31,7 @@ from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Start
 from ..rows import Cell, Row, moment, moment_of
 from . import statements as sql
+from .lines import cooldown_of, lease_of, used_slots
 from .pauses import Pauses
 from .session import Database, Session
 
@@ -175,15 +176,18 @@ class Gates:
     def read_lines(self) -> None:
         """Read the beginnings of all lines: as far as may matter to those who ask."""
         many = Counter(asker.quota.credential for asker in self._askers)
+        asked = dict.fromkeys(asker.quota.line for asker in self._askers) | dict.fromkeys(many)
         wanted = {
-            name: most + many[name]
-            for name, gate in self._gates.items()
-            if gate.line is None and (most := rules.may_overtake(gate.quota)) is not None
+            line: most + many[name]
+            for line in asked
+            if (gate := self._gates.get(name := credential_of(line))) is not None
+            and line not in gate.lines
+            and (most := rules.may_overtake(gate.quota)) is not None
         }
         found = self._session.ask_each(sql.LINE_HEAD, [*wanted.items()])
-        for name, rows in zip(wanted, found, strict=True):
+        for line, rows in zip(wanted, found, strict=True):
             places = [(datetime.fromisoformat(row["due"]), row["id"]) for row in rows]
-            self._gates[name].line = places
+            self._gates[credential_of(line)].lines[line] = places
 
     def number(self) -> int:
         """A number for a slot or a turn: later ones are higher in each gate."""
@@ -219,8 +223,8 @@ def _moments(quota: Quota, now: datetime) -> tuple[str, ...]:
 class _Gate:
     """One credential's gate within one transaction: a `GateStore`.
 
-    `line` is the beginning of its line, once it was read; `_admitted` are the places of those that
-    this transaction has let through.
+    `lines` are the beginnings of its lines, once they were read; `_admitted` are the places, each
+    with its line, of those that this transaction has let through.
     """
 
     gates: Gates
@@ -229,7 +233,7 @@ class _Gate:
     quota: Quota = field(init=False)
     now: datetime = field(init=False)
     used: int = field(default=0, init=False)
-    line: list[LinePlace] | None = field(default=None, init=False)
+    lines: dict[str, list[LinePlace]] = field(factory=dict, init=False)
     known_turns: dict[int, Turn] = field(factory=dict, init=False)
     taken: list[tuple[int, str, str, str]] = field(factory=list, init=False)
     put_turns: dict[int, tuple[Cell, ...]] = field(factory=dict, init=False)
@@ -238,14 +242,16 @@ class _Gate:
     _cooldown: Cooldown | None = field(default=None, init=False)
     _lease: Lease | None = field(default=None, init=False)
     _head: tuple[int | None, datetime | None] = field(default=(None, None), init=False)
+    _backfill_at: datetime | None = field(default=None, init=False)
     _used_at: list[datetime] | None = field(default=None, init=False)
-    _admitted: list[LinePlace] = field(factory=list, init=False)
+    _admitted: list[tuple[str, LinePlace]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.quota, self.now = self.asker.quota, self.asker.at
         if (row := self._row) is not None:
-            self._cooldown, self._lease = _cooldown_of(row), _lease_of(row)
+            self._cooldown, self._lease = cooldown_of(row), lease_of(row)
             self._head = row["head"], moment_of(row["head_since"])
+            self._backfill_at = moment_of(row["backfill_at"])
             self.has_changed = self.quota.pace is not None and _limits(self.quota) != tuple(
                 row[name] for name in sql.LIMITS
             )
@@ -263,7 +269,8 @@ class _Gate:
         limits = _limits(self.quota)
         if self.quota.pace is None and row is not None:
             limits = tuple(row[name] for name in sql.LIMITS)
-        return (self.quota.credential, *limits, *cooling, *held, head, _text(since))
+        notes = head, _text(since), _text(self._backfill_at)
+        return (self.quota.credential, *limits, *cooling, *held, *notes)
 
     def forget_changes(self) -> None:
         """They are written."""
@@ -309,20 +316,33 @@ class _Gate:
         return tuple(self.known_turns.values())
 
     def ahead(self, most: int) -> int:
-        if self.asker.place is None:
+        if (place := self.asker.place) is None:
             return 0
-        admitted = sum(other < self.asker.place for other in self._admitted)
-        return bisect_left(self._line, self.asker.place) - admitted
+        line = self.quota.line
+        admitted = sum(name == line and other < place for name, other in self._admitted)
+        return bisect_left(self._line(line), place) - admitted
 
-    @property
-    def _line(self) -> list[LinePlace]:
-        if self.line is None:
+    def _line(self, line: str) -> list[LinePlace]:
+        if line not in self.lines:
             self.gates.read_lines()
-        assert self.line is not None
-        return self.line
+        return self.lines[line]
+
+    def fresh_waits(self) -> bool:
+        name = self.quota.credential
+        waiting = (one for one in self._line(name) if (name, one) not in self._admitted)
+        return next(waiting, (UNDER_WAY,))[0] <= self.now
+
+    def backfill_at(self) -> datetime | None:
+        return self._backfill_at
+
+    def note_backfill(self, at: datetime) -> None:
+        self._backfill_at = at
+        self.has_changed = True
 
     def head_since(self) -> datetime:
-        head = self._line[0][1] if self._line else None
+        fresh = self.quota.backfill and self.fresh_waits()
+        line = self._line(self.quota.credential if fresh else self.quota.line)
+        head = line[0][1] if line else None
         known, since = self._head
         if known == head and since is not None and not is_set_back(self.now, since):
             return since
@@ -350,7 +370,7 @@ class _Gate:
     def admit(self) -> None:
         """The upload that asked stands in line no more."""
         if self.asker.place is not None:
-            self._admitted.append(self.asker.place)
+            self._admitted.append((self.quota.line, self.asker.place))
 
     def take(self) -> int:
         number = self.gates.number()
@@ -434,56 +454,10 @@ def blocks_of(session: Session, addresses: Iterable[str]) -> dict[str, Block]:
     }
 
 
-def lines_of(session: Session, credentials: Iterable[str], now: datetime) -> dict[str, Line]:
-    """What an estimate needs to know of the lines of these credentials."""
-    lines = dict.fromkeys(credentials, Line())
-    rows = session.ask_all(sql.GATES, [(credential,) for credential in lines])
-    paces = {
-        row["credential"]: Pace(row["pace_limit"], timedelta(seconds=row["pace_seconds"]))
-        for row in rows
-        if row["pace_limit"] is not None
-    }
-    used = used_slots(session, paces, now)
-    for row in rows:
-        name, cooldown, lease = row["credential"], _cooldown_of(row), _lease_of(row)
-        lines[name] = Line(cooldown=cooldown)
-        if (pace := paces.get(name)) is not None:
-            wanted = lease is not None and lease.is_wanted(now)
-            lines[name] = Line(pace, row["cost"], row["together"], used[name], cooldown, wanted)
-    return lines
-
-
-def used_slots(
-    session: Session, paces: Mapping[str, Pace], now: datetime
-) -> dict[str, list[datetime]]:
-    """From when the latest requests of credentials count, newest first."""
-    given = [
-        (credential, moment(earlier(now, pace.period)), pace.limit)
-        for credential, pace in paces.items()
-    ]
-    found = session.ask_each(sql.USED_AT, given)
-    return {
-        credential: [datetime.fromisoformat(row["at"]) for row in rows]
-        for credential, rows in zip(paces, found, strict=True)
-    }
-
-
 def _turn_of(row: Row) -> Turn:
     """The turn in the columns of the turns table."""
     until = datetime.fromisoformat(row["until"])
     return Turn(row["id"], row["owner"], row["owed"], bool(row["waits"]), until)
-
-
-def _cooldown_of(row: Row) -> Cooldown | None:
-    since, until = moment_of(row["paused_since"]), moment_of(row["paused_until"])
-    return None if since is None or until is None else Cooldown(since, until)
-
-
-def _lease_of(row: Row) -> Lease | None:
-    since = moment_of(row["held_since"])
-    if row["holder"] is None or since is None:
-        return None
-    return Lease(row["holder"], since, moment_of(row["wanted_at"]))
 
 
 def _limits(quota: Quota) -> tuple[Cell, ...]:

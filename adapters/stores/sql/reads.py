@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TypeAlias
 
+from ....domain.pacing.backfill import credential_of
 from ....domain.pacing.estimate import outlook_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus
@@ -28,7 +29,7 @@ from ..rows import (
     state_of,
     status_of,
 )
-from .gates import lines_of
+from .lines import lines_of
 from .session import Batch, Each, Session
 from .statements import SELECT_OF_EVIDENCE, SELECT_UPLOADS, SETTLED, list_of
 
@@ -215,7 +216,7 @@ def _outlooks(
     if not lines:
         return {}
     alone = not session.ask("SELECT 1 FROM couriers LIMIT 1")
-    asks = session.ask_all(ASKING, [(credential,) for credential in lines])
+    asks = session.ask_all(ASKING, [(one,) for one in {*map(credential_of, lines)}])
     asking = {row["upload_id"] for row in asks}
     about = lines_of(session, lines, now)
     found: dict[int, Outlook] = {}

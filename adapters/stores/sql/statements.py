@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ....domain.pacing.backfill import BEHIND
 from ....domain.retention import DOCUMENT_ERASED, ERASED
 from ....domain.upload.failure import FailureKind
 from ..rows import (
@@ -166,7 +167,8 @@ def update(
 
 # One that is recorded under its provider as well is left as it is.
 NAME_PROVIDER = (
-    "UPDATE uploads SET provider = :provider, credential = :credential, settings = :settings"
+    "UPDATE uploads SET provider = :provider, settings = :settings, credential = CASE"
+    f" WHEN credential <> REPLACE(credential, '{BEHIND}', '') THEN :behind ELSE :credential END"
     " WHERE tenant_id = :tenant_id AND provider = :unknown AND NOT EXISTS"
     " (SELECT 1 FROM uploads AS known WHERE known.tenant_id = uploads.tenant_id"
     " AND known.evidence_id = uploads.evidence_id AND known.provider = :provider)"
@@ -235,7 +237,7 @@ INSERT_ACTIONS = Batch(
 # --- gates ---------------------------------------------------------------------------------------
 
 LIMITS = ("pace_limit", "pace_seconds", "together", "cost")
-_REST = "paused_since paused_until holder held_since wanted_at head head_since".split()
+_REST = "paused_since paused_until holder held_since wanted_at head head_since backfill_at".split()
 _GATE = ("credential", *LIMITS, *_REST)
 _GATES = (
     f"SELECT {list_of(_GATE, 'gates')} FROM given CROSS JOIN gates"

@@ -9,6 +9,7 @@ from itertools import islice
 
 from attrs import evolve
 
+from ....domain.pacing.backfill import line_of
 from ....domain.pacing.gate import Acquired, GateChange
 from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload, UploadKey
 from ....ports import records
@@ -105,6 +106,7 @@ class SqlStore(SqlNotices, SqlRemovals):
         given = {
             "provider": named.provider,
             "credential": named.credential or None,
+            "behind": line_of(named.credential, True),
             "settings": settings_cell(named.settings),
             "tenant_id": named.tenant_id,
             "unknown": UNKNOWN_PROVIDER,

@@ -448,6 +448,13 @@ def m017_notices(db: sqlite3.Connection) -> None:
     _run(db, *NOTICES)
 
 
+@_step
+def m018_backfill(db: sqlite3.Connection) -> None:
+    """When the next old record of a credential may begin. Old records stand in a line of their own:
+    `credential` of an upload is the name of its line."""
+    _run(db, "ALTER TABLE gates ADD COLUMN backfill_at TEXT")
+
+
 def apply(connection: sqlite3.Connection) -> None:
     """Make the database, or bring it up to date, within a transaction; whatever plug-ins the host
     has for sqlite-utils do not see it."""

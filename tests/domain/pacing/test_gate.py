@@ -168,6 +168,8 @@ class PaperGate:
     before: int = 0
     stalled_since: datetime = NOW
     kept: Lease | None = None
+    fresh: bool = False
+    noted: datetime | None = None
     taken: int = 0
     opened: list[int] = field(factory=list)
     changed: list[Turn] = field(factory=list)
@@ -196,6 +198,15 @@ class PaperGate:
 
     def head_since(self) -> datetime:
         return self.stalled_since
+
+    def fresh_waits(self) -> bool:
+        return self.fresh
+
+    def backfill_at(self) -> datetime | None:
+        return self.noted
+
+    def note_backfill(self, at: datetime) -> None:
+        self.noted = at
 
     def head_asks(self, noted_before: datetime) -> None:
         if self.before == 0 and self.stalled_since < noted_before:

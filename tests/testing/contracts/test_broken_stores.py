@@ -918,6 +918,12 @@ class CountsUploadsNotRequests(MemoryStore):
         return super().begin(_with_quota(turns, lambda quota: evolve(quota, together=1)))
 
 
+@breaks("old_records_go_behind_what_is_fresh_and_leave_room_for_it")
+class TakesOldRecordsForFreshOnes(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        return super().begin(_with_quota(turns, lambda quota: evolve(quota, backfill=False)))
+
+
 @breaks("a_status_is_estimated_by_how_many_go_together")
 class EstimatesNothing(MemoryStore):
     def statuses(

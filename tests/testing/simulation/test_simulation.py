@@ -380,7 +380,7 @@ def test_what_no_tenant_here_has_does_not_hide_the_backlog_behind_it(short_lines
         for key in strangers:  # the two tenants share a credential
             records = simulation.store._records  # pyright: ignore[reportPrivateUsage]
             record, other = records[key], records[single]
-            record.credential = other.credential
+            record.line = other.line
         simulation.crash()
         simulation.clock.advance(10)
         simulation._homes.pop("tenant-1")  # pyright: ignore[reportPrivateUsage]
