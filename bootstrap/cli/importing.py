@@ -30,7 +30,7 @@ from ...domain.errors import (
 from ...domain.evidence.evidence import Evidence
 from ...domain.upload.failure import Concern, FailureKind
 from ...domain.upload.status import UploadStatus
-from ...domain.upload.upload import Status, StatusWord
+from ...domain.upload.upload import StatusWord
 from ..courier import AsyncCourier
 from ..wiring import CourierOptions
 from .exits import STORE, UNDELIVERED, USAGE, end

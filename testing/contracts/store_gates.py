@@ -122,7 +122,7 @@ class GateRules(ABC):
             a(Begun, *begin_each(store, [first]))  # and one slot is left free
             (refusal,) = begin_each(store, [second])
             must(a(NotBefore, refusal).at > AT, "an old record takes the last slot")
-            end = GateChange(quota, AT, (there(begun.acquired.slot),))
+            end = GateChange(quota, AT, (some(begun.acquired.slot),))
             store.save([evolve(deferred(fresh.upload, AT), gate=end)])
             # The next old one takes its part of the pace: one in half a minute.
             same(begin_each(store, [_at(second, AT + MINUTE / 4)]), [NotBefore(AT + MINUTE)])

@@ -262,15 +262,11 @@ class Crossings(RuleBasedStateMachine):
         ]
         lanes: Any = {tenant_id: (Home(Quota("credential", "address", None)), olds)}
 
-        async def sleep(_: float) -> None:
-            self.house.clock.advance(60)
-            await asyncio.sleep(0.001)
-
         async def story() -> None:
             transport = OnALoop(self.platform)
             async with self.house.courier(transport=transport, **self.around) as courier:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(Import(courier, lanes, sleep).hand_in(tenant_id), 2)
+                    await asyncio.wait_for(Import(courier, lanes).hand_in(tenant_id), 2)
 
         asyncio.run(story())
 

@@ -50,7 +50,7 @@ def test_a_lane_of_old_records_waits_while_the_fresh_one_is_paused() -> None:
     one = schedule()
     one.plan("old", ("origin", "tenant", "behind"), NOW, 1)
     one.plan("fresh", ("origin", "tenant"), NOW, 1)
-    one.pause(("origin", "tenant"), LATER)
+    one.wait(("origin", "tenant"), LATER)
     assert taken(one) == []
     assert one.next_due() == LATER
     assert taken(one, LATER) == ["fresh", "old"]
