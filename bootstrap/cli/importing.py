@@ -45,7 +45,7 @@ KNOWN_AT_ONCE = 500
 """How many records are looked for in the database at once, before they are handed in."""
 
 OPEN_AT_ONCE = 32
-"""So many records of a tenant are handed in and not at rest."""
+"""The most records of a tenant that are handed in and not at rest."""
 
 LOOK_AGAIN = 1.0
 _GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
