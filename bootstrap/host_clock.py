@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 class HostClock:
-    """`Clock` over a host's. If that raises, it is counted, and from what it told last the
-    machine's clock goes on; if it keeps the loop's thread, it is named. `notifier` counts."""
+    """`Clock` over a host's. If that raises, it is counted, and the machine's clock goes on from
+    its last answer; if it keeps the loop's thread, it is named. `notifier` counts."""
 
     def __init__(self, clock: Clock, notifier: Notifier) -> None:
         self._clock = clock
