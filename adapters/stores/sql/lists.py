@@ -134,7 +134,9 @@ def stretch(index: str, *names: str) -> Each:
     conditions = [_WHERE.get(name, f"{name} = :{name}") for name in names]
     where = " AND ".join(filter(None, conditions))
     select = f"SELECT created_at, id FROM uploads INDEXED BY {index}"
-    order = "ORDER BY created_at DESC, id DESC LIMIT :most"
+    # As PostgreSQL's index by age has it; SQLite takes no notice.
+    last = "" if "status" in names else " NULLS LAST"
+    order = f"ORDER BY created_at DESC{last}, id DESC{last} LIMIT :most"
     return Each(names, f"{select}{' WHERE ' * bool(where)}{where} {order}")
 
 
