@@ -322,6 +322,8 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
             start.quota.line,
             start.budget,
         )
+        if record.dossier.backfill is not start.quota.backfill:  # the line says what it is
+            record.dossier = evolve(record.dossier, backfill=start.quota.backfill)
         return Begun(record.content, begun)
 
     def _before(self, key: UploadKey, line: str) -> int:
