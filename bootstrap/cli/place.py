@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -254,6 +255,15 @@ def made_by(app: str) -> AnyCourier:
             raise MisuseError(f"--app {app}: {module} has no {name!r}{near}") from error
     kinds = (AsyncCourier, Courier, BlockingCourier)
     if callable(made) and not isinstance(made, kinds):
+        try:
+            signature(made).bind()
+        except TypeError as error:
+            raise MisuseError(
+                f"--app {app} needs arguments: name a courier, or a function that takes none and "
+                "returns one"
+            ) from error
+        except ValueError:  # a function that does not say what it takes
+            pass
         made = made()
     if not isinstance(made, kinds):
         raise MisuseError(f"--app {app} gives a {type(made).__name__}, not a courier")

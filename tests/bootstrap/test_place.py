@@ -114,6 +114,7 @@ def test_the_environment_says_it_and_what_is_typed_counts_more(shop: Path) -> No
         (("--app", "shpo:make"), {}, "--app shpo:make: there is no module 'shpo' here"),
         (("--app", "shop:meke"), {}, "shop has no 'meke'; did you mean 'make'?"),
         (("--app", "shop:number"), {}, "--app shop:number gives a int, not a courier"),
+        (("--app", "json:dumps"), {}, "--app json:dumps needs arguments: name a courier, or a"),
         (("--app", "shop:broken"), {}, "integrations.compliance: "),
         (("--app", "shop:make", "--db", "x"), {}, "--app and --db are both given"),
         (
