@@ -176,7 +176,8 @@ class Names:
             for one in _forms(of_another)
             if one not in self.names and any(_stands_in(name, one) for name in self.names)
         }
-        self._longer = longer and re.compile(rf"\b(?:{'|'.join(map(re.escape, longer))})\b")
+        words = "|".join(map(re.escape, sorted(longer)))
+        self._longer = re.compile(rf"\b(?:{words})\b") if longer else None
 
     def of_another(self, names: Iterable[str]) -> Names:
         """The same for texts that are about another person, who is called so: jane.doe there is not
@@ -186,7 +187,7 @@ class Names:
     def stand_in(self, text: str) -> bool:
         """Whether a text names the person: as a word, so that u-1 is not found in u-12."""
         formed = _form(text)
-        if self._longer:
+        if self._longer is not None:
             formed = self._longer.sub(" ", formed)
         return any(_stands_in(name, formed) for name in self.names)
 

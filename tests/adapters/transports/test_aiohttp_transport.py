@@ -188,9 +188,9 @@ def test_a_small_document_goes_without_aiohttps_session(
     class Watched(AiohttpTransport):
         asked = False
 
-        async def _by_session(self, *given: Any) -> HttpResponse:
+        async def _by_session(self, session: Any, leaving: Any, to: Any) -> HttpResponse:
             self.asked = True
-            return await super()._by_session(*given)
+            return await super()._by_session(session, leaving, to)
 
     async def story() -> None:
         async def talk(line: Any) -> None:

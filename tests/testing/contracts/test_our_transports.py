@@ -1,6 +1,8 @@
 """Our transports keep the contract for transports, and the scripted one keeps what of it needs
 no network."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

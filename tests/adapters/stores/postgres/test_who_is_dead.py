@@ -125,9 +125,9 @@ class ToldClock(DatabaseClock):
         super().__init__()
         self.told: list[datetime] = []
 
-    def tell(self, told: datetime, asked: float) -> None:
-        super().tell(told, asked)
-        self.told.append(told)
+    def tell(self, given: datetime, asked: float) -> None:
+        super().tell(given, asked)
+        self.told.append(given)
 
 
 def test_a_couriers_clock_is_told_the_databases_time(dsn: str) -> None:
