@@ -71,7 +71,10 @@ class Direct:
             connection = await self._connection(place, leaving.timeout)
         except (AttributeError, TypeError):
             return None
-        protocol: Handler = connection.protocol
+        protocol = connection.protocol
+        if not isinstance(protocol, Handler):
+            connection.release()
+            return None
         is_whole = False
         try:
             protocol.expect(deadline, leaving.timeout.sock_read, **_READING)
@@ -110,9 +113,9 @@ class Direct:
         self, place: aiohttp.ClientRequest, timeout: aiohttp.ClientTimeout
     ) -> Any:
         total, most = timeout.total or 0, timeout.connect or 0
-        connecting = self.connector.connect(place, [], timeout)
         try:
-            return await (asyncio.wait_for(connecting, total) if total < most else connecting)
+            async with asyncio.timeout(total if total < most else None):
+                return await self.connector.connect(place, [], timeout)
         except TimeoutError as error:
             raise (error if total < most else aiohttp.ConnectionTimeoutError()) from error
 

@@ -101,14 +101,22 @@ class Handler(ResponseHandler):
 
     def expect(self, deadline: float, read_timeout: float | None, **params: Any) -> None:
         """Before a request whose reply must have come by then. The parser of the one before is
-        good for it, if that was such a request, too: the others' have other parameters."""
-        if self._direct is not self._parser or self._parser is None:
+        good for it if that was such a request, too, as the others' have other parameters; and if
+        it holds nothing that came behind its reply."""
+        is_good = self._parser is not None and self._direct is self._parser
+        if not is_good or self.head.may_hold_more:
             self.set_response_params(read_timeout=read_timeout, **params)
             self._direct = self._parser
         self.head, self._deadline, self._read_timeout = ReplyHead(), deadline, read_timeout
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
+        payload = self._payload
+        if data and self.head.is_whole and payload is not None and payload.is_eof():
+            # Nothing was asked: it would be read as the reply to the next request.
+            self.head.has_surplus = True
+            self.close()
+            return
         handed_on = self.head.feed(data) if data else data
         if handed_on or not data:  # nothing: aiohttp goes on with what it has
             super().data_received(handed_on)
@@ -118,6 +126,28 @@ class Handler(ResponseHandler):
         spoiled = self.head.has_surplus or self.head.is_endless
         if spoiled and self.transport is not None:
             self.transport.close()
+        if self.transport is not None and self.transport.is_closing():
+            self._drop_unsent()
+
+    # --- ends ---
+
+    def eof_received(self) -> None:
+        """Called by the event loop: the peer sends no more, and what it has not read is lost."""
+        super().eof_received()
+        self._drop_unsent()
+
+    def close(self) -> None:
+        """Called by the connector. Who reads the reply's body is told."""
+        payload = self._payload
+        self._drop_unsent()
+        super().close()
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(aiohttp.ClientConnectionError())
+
+    def _drop_unsent(self) -> None:
+        """A close that waits for a peer to read may wait for ever."""
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self.transport.abort()
 
 
 class Connector(aiohttp.TCPConnector):

@@ -166,7 +166,7 @@ class Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """As the connection below says. One that has something to read is not used again."""
-        if info == "is_readable" and self._head is not None and self._head.has_surplus:
+        if info == "is_readable" and self._head is not None and self._head.may_hold_more:
             return True
         return self._inner.get_extra_info(info)
 

@@ -34,6 +34,7 @@ _STATUS_LINE = re.compile(rb"(HTTP)/(\d(?:\.\d)?)[ \t]+(\d{3})(?:[ \t][^\r\n]*)?
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*):(.*)", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_END_OF_CHUNKS = b"0\r\n\r\n"
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"
 
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
@@ -49,6 +50,7 @@ class ReplyHead:
     is_whole = is_unreadable = is_endless = has_surplus = False
     _searched = 0
     _body_left: int | None = None
+    _last = b""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -87,6 +89,12 @@ class ReplyHead:
         self._searched = max(len(self._held) - 2, 0)
         return b""
 
+    @property
+    def may_hold_more(self) -> bool:
+        """Whether something may have come behind the reply: more than its length, or something
+        behind the end of its chunks, if only what belongs to them."""
+        return self.has_surplus or (self._body_left is None and self._last != _END_OF_CHUNKS)
+
     def _of_the_body(self, data: bytes, start: int = 0) -> bytes:
         """What the parser is to read of it, where the body goes on from `start`."""
         if self._body_left is not None:
@@ -94,6 +102,8 @@ class ReplyHead:
             self.has_surplus |= size > self._body_left
             data = data[: start + self._body_left]
             self._body_left = max(self._body_left - size, 0)
+        else:
+            self._last = (self._last + data[max(start, len(data) - 5) :])[-5:]
         return data
 
     @property

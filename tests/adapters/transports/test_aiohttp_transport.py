@@ -1,23 +1,29 @@
 """What the aiohttp transport does beyond what every transport does: it can be cancelled. And how
 the requests at once are bounded before it."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
 
 import pytest
-from requests_out import AT, OK, post, route, run
+from aiohttp.client_proto import ResponseHandler
+from requests_out import AT, OK, post, route, run, turns
 from requests_out import aiohttp_transport as transport
 
 from evidence_courier.adapters.engines.connection_limit import ConnectionLimit
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.adapters.transports.outgoing import KEEPALIVE
 from evidence_courier.domain.integration import Route
-from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.ports.dialogue import Ending, HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.transport import CutOff
 
 Send: TypeAlias = Callable[
@@ -203,5 +209,81 @@ def test_a_small_document_goes_without_aiohttps_session(
             assert isinstance(await courier.send(request, route()), HttpResponse)
         await courier.close()
         assert courier.asked is by_session
+
+    run(story())
+
+
+def test_a_close_while_a_body_is_read_ends_the_request(serving: Any) -> None:
+    async def story() -> None:
+        begun = asyncio.Event()
+
+        async def talk(line: Any) -> None:
+            await line.request()
+            await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}")
+            begun.set()
+            await line.silence()
+
+        courier = AiohttpTransport(now=lambda: AT)
+        async with serving(talk) as server:
+            sending = asyncio.ensure_future(courier.send(post(server.url), route()))
+            await begun.wait()
+            await turns()
+            await courier.close()
+            answer = await asyncio.wait_for(sending, 5)
+        assert isinstance(answer, HttpResponse)
+        assert (answer.status, answer.ending) == (200, Ending.CUT_SHORT)
+
+    run(story())
+
+
+def test_a_server_that_hangs_up_and_does_not_read_is_not_waited_for() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            listening.setblocking(False)
+            courier = AiohttpTransport(now=lambda: AT)
+            request = HttpRequest(
+                "POST", f"http://127.0.0.1:{listening.getsockname()[1]}/", (), (b"x" * 60_000,)
+            )
+            small_buffers(courier)
+            sending = asyncio.ensure_future(courier.send(request, route(idle=60, total=60)))
+            line, _ = await loop.sock_accept(listening)
+            await loop.sock_recv(line, 1)
+            line.shutdown(socket.SHUT_WR)
+            answer = await asyncio.wait_for(sending, 10)
+            line.close()
+            await courier.close()
+        assert isinstance(answer, TransportFailure)
+        assert answer.kind is FailureKind.CONNECTION_LOST
+
+    run(story())
+
+
+def small_buffers(courier: AiohttpTransport) -> None:
+    """Have less of a request on its way than a connection would take at once."""
+
+    def made(address: Any) -> socket.socket:
+        made = socket.socket(address[0], address[1], address[2])
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return made
+
+    setattr(courier._open_session().connector, "_socket_factory", made)  # noqa: B010
+
+
+def test_the_session_sends_on_connections_that_do_not_read_heads_first(serving: Any) -> None:
+    async def story() -> None:
+        async def talk(line: Any) -> None:
+            await line.request()
+            await line.say(OK)
+
+        courier = AiohttpTransport(now=lambda: AT)
+        factory = partial(ResponseHandler, loop=asyncio.get_running_loop())
+        setattr(courier._open_session().connector, "_factory", factory)  # noqa: B010
+        async with serving(talk) as server:
+            assert isinstance(await courier.send(post(server.url), route()), HttpResponse)
+        await courier.close()
 
     run(story())

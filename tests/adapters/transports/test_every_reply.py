@@ -332,6 +332,78 @@ def test_what_comes_behind_a_reply_does_no_harm_to_the_next(
     run(story())
 
 
+CHUNKED = reply(chunked(UTF8), length="Transfer-Encoding: chunked")
+
+
+@pytest.mark.parametrize("surplus", [*INTERIM.values(), reply(b"of another one"), b"nonsense"])
+@pytest.mark.parametrize("first", [CHUNKED, reply(), reply(b"", status="HTTP/1.1 204 No Content")])
+def test_what_a_server_says_unasked_is_no_reply_to_the_next(
+    first: bytes, surplus: bytes, transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        asked = 0
+
+        async def talk(line: Any) -> None:
+            nonlocal asked
+            while True:
+                await line.request()
+                asked += 1
+                await line.say(first if asked == 1 else reply(b"%d" % asked))
+                await turns()
+                await line.say(surplus if asked == 1 else b"")
+
+        async with serving(talk) as server, transport() as courier:
+            await courier.send(post(server.url), route())
+            for number in (2, 3, 4):
+                await turns()
+                await turns()
+                answer = await courier.send(post(server.url), route())
+                assert isinstance(answer, HttpResponse)
+                assert (answer.status, answer.body) == (200, b"%d" % number)
+
+    run(story())
+
+
+@pytest.mark.parametrize("first", [CHUNKED, reply(), reply(b"", status="HTTP/1.1 204 No Content")])
+def test_the_connection_of_a_whole_reply_is_used_again(
+    first: bytes, transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        connections = 0
+
+        async def talk(line: Any) -> None:
+            nonlocal connections
+            connections += 1
+            while True:
+                await line.request()
+                await line.say(first)
+
+        async with serving(talk) as server, transport() as courier:
+            for _ in range(3):
+                await courier.send(post(server.url), route())
+                await turns()
+        assert connections == 1
+
+    run(story())
+
+
+def test_a_trailer_is_no_header_of_the_next_reply(transport: Any, serving: Any) -> None:
+    async def story() -> None:
+        async def talk(line: Any) -> None:
+            await line.request()
+            await line.say(CHUNKED.removesuffix(b"\r\n") + b"Y: of the first\r\n\r\n")
+            await line.request()
+            await line.say(reply())
+
+        async with serving(talk) as server, transport() as courier:
+            await courier.send(post(server.url), route())
+            answer = await courier.send(post(server.url), route())
+            assert isinstance(answer, HttpResponse)
+            assert (answer.status, answer.header("y")) == (200, None)
+
+    run(story())
+
+
 def test_of_a_small_body_that_unpacks_to_much_only_the_limit_is_unpacked() -> None:
     packed = gzip.compress(b"a" * 64 * REPLY_LIMIT)
     headers = (("Content-Encoding", "gzip"),)
