@@ -165,7 +165,8 @@ def _unfollowed(record: Record) -> Iterator[str]:
 def _was_requeued(record: Record, last: Attempt) -> bool:
     """Whether a person or a courier took it up again after that attempt. The moments do not say so
     if the clock was set back meanwhile."""
-    set_back = record.upload.updated_at < last.ended_at
+    upload = record.upload
+    set_back = upload.updated_at < last.ended_at or not upload.tally.spent
     acts = [one for one in record.actions if one.action != Action.ABANDON.value]
     return any(set_back or one.at >= last.ended_at for one in acts)
 
@@ -236,10 +237,16 @@ def _unmarked(record: Record) -> Iterator[str]:
     if record.upload.tally.possible_duplicate:
         return
     begun = record.upload.tally.attempts
+    began = {begun: record.last_attempt_at} | {
+        one.number: one.started_at for one in record.attempts
+    }
     for attempt in record.attempts:
         if not _doubtful(attempt) or attempt.number >= begun:
             continue
-        if not any(word in _RESOLVING and at >= attempt.ended_at for at, word in record.look_ups):
+        next_at = began.get(attempt.number + 1, record.last_attempt_at)
+        set_back = next_at is not None and next_at < attempt.ended_at
+        looked = [at for at, word in record.look_ups if word in _RESOLVING]
+        if not any(set_back or at >= attempt.ended_at for at in looked):
             yield (
                 f"attempt {attempt.number} may have been taken, it was sent again, "
                 "and it is not marked as a possible duplicate"

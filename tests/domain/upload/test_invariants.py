@@ -166,6 +166,21 @@ SOUND = {
         attempt(1, Rejected, failure=REFUSED),
         actions=[act("retry", 10)],
     ),
+    "the same, and then held by a block": record(
+        evolve(upload(Held(LOCKED), attempts=1), updated_at=later(170)),
+        attempt(1, Rejected, failure=REFUSED),
+        actions=[act("retry", 108)],
+    ),
+    "a doubt that a look-up resolved after the clock was set back": record(
+        upload(**TWO), attempt(1, Unclear), attempt(2, at=105.0), look_ups=[(later(103), "partly")]
+    ),
+    "the same, and the next attempt is in flight": record(
+        upload(Sending(2, later(105)), **TWO),
+        attempt(1, Unclear),
+        look_ups=[(later(103), "partly")],
+        owner_lives=True,
+        last_attempt_at=later(105),
+    ),
     "what waits after a failure, held by a block": record(
         upload(Held(LOCKED), attempts=1, spent=1), attempt(1)
     ),
