@@ -17,6 +17,7 @@ from datetime import datetime
 
 from attrs import frozen
 
+from ..pacing.backfill import credential_of
 from ..retention import ERASED
 from .actions import Action
 from .attempt import Attempt
@@ -43,7 +44,8 @@ _RESOLVING = ("partly", "refused")
 class Record:
     """Everything that is stored about one upload.
 
-    - `credentials`: for each of `attempts` the credential that made it, or None if unknown.
+    - `credentials`: for each of `attempts` the line of the credential that made it, or None if
+      unknown.
     - `look_ups`: the moment and the finding of each look-up.
     - `action_tenants`: the tenant to which each action was confined.
     - `owner_lives`: whether the courier that has it in flight lives.
@@ -218,7 +220,8 @@ def _texts(receipt: Receipt) -> tuple[str, str]:
 
 
 def _too_early(record: Record) -> Iterator[str]:
-    pairs = list(zip(record.attempts, record.credentials, strict=True))
+    made_by = [line if line is None else credential_of(line) for line in record.credentials]
+    pairs = list(zip(record.attempts, made_by, strict=True))
     for asked, credential in pairs:
         if asked.not_before is None:
             continue

@@ -347,6 +347,13 @@ def test_a_retry_after_holds_where_the_credential_is_not_known() -> None:
     assert len(list(breaches(two))) == 1
 
 
+@pytest.mark.parametrize("lines", [("one", "one backfill"), ("one backfill", "one")])
+def test_a_retry_after_holds_in_both_lines_of_a_credential(lines: tuple[str, str]) -> None:
+    two = record(upload(**TWO), attempt(1, not_before=later(250)), attempt(2), credentials=lines)
+    (found,) = breaches(two)
+    assert "the provider asked not to be asked before" in found
+
+
 def test_an_attempt_that_has_begun_is_in_flight_only_with_its_own_courier() -> None:
     begun = advance(NEW, Started(AT), Rules())
     assert list(breaches(record(begun, owner_lives=True))) == []
