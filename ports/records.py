@@ -103,9 +103,10 @@ class MadeDocument:
 class Entry:
     """An upload with its dossier.
 
-    A new one has the bytes to stage with it, if there are any, and the `credential` whose pace it
-    waits for (see `Quota`). One that is read from a store has no credential, and the staged bytes
-    only if they were asked for; `courier_id` is then the courier that began its last attempt.
+    A new one has the bytes to stage with it, if there are any (none if its document has a
+    `source`), and the `credential` whose pace it waits for (see `Quota`). One that is read from a
+    store has no credential, and the staged bytes only if they were asked for; `courier_id` is then
+    the courier that began its last attempt.
     """
 
     upload: Upload

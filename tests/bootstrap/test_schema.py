@@ -56,7 +56,7 @@ def test_an_editor_says_in_words_what_a_pattern_means() -> None:
     kinds = json.loads(CliRunner().invoke(app, ["schema", "tenant"]).stdout)["$defs"]
     words = {
         kind: text
-        for kind in ("secret", "duration", "size", "pace", "endpoint", "kept")
+        for kind in ("secret", "duration", "size", "pace", "endpoint", "keep")
         if (text := re.search(r'"patternErrorMessage": "([^"]+)"', json.dumps(kinds[kind])))
     }
     assert len(words) == 6

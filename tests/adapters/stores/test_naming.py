@@ -22,7 +22,7 @@ NAMES_NO_ONE = {
     "look_ups": "at finding",
     "actions": "at action tenant_id",
     "couriers": "host boot lock enlisted_at beat_at",
-    "gates": "credential paused_since paused_until held_since wanted_at head_since",
+    "gates": "credential paused_since paused_until held_since wanted_at head_since backfill_at",
     "slots": "credential at until",
     "turns": "credential until",
     "blocks": "address tenant_id provider at kind until",
