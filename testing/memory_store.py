@@ -317,13 +317,10 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
     def _send(self, start: Start, begun: Acquired) -> Begun:
         record = self._records[start.upload.key]
         self._write(Change(start.upload))
-        record.courier_id, record.line, record.budget = (
-            start.courier_id,
-            start.quota.line,
-            start.budget,
-        )
-        if record.dossier.backfill is not start.quota.backfill:  # the line says what it is
-            record.dossier = evolve(record.dossier, backfill=start.quota.backfill)
+        record.courier_id, record.budget = start.courier_id, start.budget
+        record.line = start.quota.line
+        # The line says what it is.
+        record.dossier = evolve(record.dossier, backfill=start.quota.backfill)
         return Begun(record.content, begun)
 
     def _before(self, key: UploadKey, line: str) -> int:
