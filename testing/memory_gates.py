@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from ..domain.integration import Pace
 from ..domain.pacing import gate as rules
-from ..domain.pacing.backfill import credential_of
+from ..domain.pacing.backfill import credential_of, is_backfill
 from ..domain.pacing.estimate import Line
 from ..domain.pacing.gate import (
     Acquired,
@@ -158,8 +158,8 @@ class MemoryGates:
             return Line(cooldown=state.cooldown)
         used = _used(state, pace, now)[: pace.limit]
         contended = lease is not None and lease.is_wanted(now)
-        seen = Line(pace, quota.cost, quota.together, used, state.cooldown, contended)
-        return seen.seen_from(line)
+        size, begins, old = (quota.cost, quota.together), state.backfill_at, is_backfill(line)
+        return Line(pace, *size, used, state.cooldown, contended, begins, old)
 
     def asks(self, line: str, key: UploadKey) -> bool:
         """Whether an upload's turn waits for a slot."""

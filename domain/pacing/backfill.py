@@ -42,6 +42,11 @@ def part_of(pace: Pace, cost: int) -> Pace:
     return Pace(pace.limit - spare, pace.period)
 
 
+def room_of(pace: Pace, cost: int) -> int:
+    """How many slots are free when an old upload begins: its own, and those of a fresh one."""
+    return min(cost, pace.limit) + pace.limit - part_of(pace, cost).limit
+
+
 def interval_of(pace: Pace, cost: int) -> timedelta:
     """The time between the beginnings of two old uploads."""
     part = part_of(pace, cost)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ..integration import Pace
 from ..upload.backoff import later
 from ..upload.failure import FailureKind
 from ..upload.status import Outlook, wait_for_integration, wait_for_valid
 from ..upload.upload import Queued, State, Waiting
-from .backfill import is_backfill, part_of
+from .backfill import begins_at, interval_of, room_of
 from .gate import Cooldown, cooling_until, free_at, uploads_a_period
 from .waits import WaitReason, wait_in_words
 
@@ -23,7 +23,8 @@ A_PLACE = "a place at a courier, and room for its document"
 @frozen
 class Line:
     """What an estimate needs to know of a credential's line: its pace and what an upload costs, the
-    slots that are used (as in `free_at`), its cool-down, and whether a courier wants its lease."""
+    slots that are used (as in `free_at`), its cool-down, and whether a courier wants its lease;
+    when the next old record may begin, as it was noted, and whether old records stand in it."""
 
     pace: Pace | None = None
     cost: int = 1
@@ -31,12 +32,8 @@ class Line:
     used: Sequence[datetime] = ()
     cooldown: Cooldown | None = None
     contended: bool = False
-
-    def seen_from(self, line: str) -> Line:
-        """What old records may take of it, if they stand in this line."""
-        if self.pace is None or not is_backfill(line):
-            return self
-        return evolve(self, pace=part_of(self.pace, self.cost))
+    begins: datetime | None = None
+    old: bool = False
 
 
 def outlook_of(
@@ -64,7 +61,7 @@ def outlook_of(
     if at == state.due and not cooling:
         return Outlook(at)
     reason = WaitReason.COOLDOWN if cooling else WaitReason.PACE
-    return Outlook(at, wait_in_words(reason, provider, pace, at, now))
+    return Outlook(at, wait_in_words(reason, provider, pace, at, now, behind=line.old))
 
 
 def _turn_of(provider: str, line: Line, now: datetime, *, alone: bool) -> str:
@@ -89,14 +86,27 @@ def expected_at(line: Line, due: datetime, place: int, now: datetime) -> datetim
     start = max(due, cooling_until(line.cooldown, now) or now)
     pace = line.pace
     if pace is None:
-        return due if start <= now else start
+        turn = now
+    elif line.old:
+        turn = _turn_of_old(line, pace, place, now)
+    else:
+        turn = _turn_of_fresh(line, pace, place, now)
+    return due if turn <= now and start <= now else max(start, turn)
+
+
+def _turn_of_old(line: Line, pace: Pace, place: int, now: datetime) -> datetime:
+    """When an old record may begin, if nothing fresh comes."""
+    first = begins_at(line.begins, pace, line.cost, now)
+    first = max(first, free_at(line.used, pace, room_of(pace, line.cost), now))
+    return later(first, place // line.together * interval_of(pace, line.cost))
+
+
+def _turn_of_fresh(line: Line, pace: Pace, place: int, now: datetime) -> datetime:
     rounds, others = divmod(place, uploads_a_period(pace.limit, line.cost, line.together))
     rounds *= -(-line.cost // pace.limit)  # an upload may take more than a period
     position = min(others * line.cost // line.together, pace.limit - 1)
     free = pace.limit - len(line.used)
     if position < free:
-        turn = later(now, pace.period * rounds)
-    else:
-        oldest_first = sorted(min(moment, now) for moment in line.used)[-pace.limit :]
-        turn = later(oldest_first[position - max(free, 0)], pace.period * (rounds + 1))
-    return due if turn <= now and start <= now else max(start, turn)
+        return later(now, pace.period * rounds)
+    oldest_first = sorted(min(moment, now) for moment in line.used)[-pace.limit :]
+    return later(oldest_first[position - max(free, 0)], pace.period * (rounds + 1))

@@ -361,8 +361,7 @@ def _behind(
 ) -> NotBefore | None:
     """Until when an old record leaves room for what is fresh; None: it may begin."""
     at = backfill.begins_at(gate.backfill_at(), pace, quota.cost, now)
-    spare = pace.limit - backfill.part_of(pace, quota.cost).limit
-    needed = owed + min(quota.cost, pace.limit) + spare
+    needed = owed + backfill.room_of(pace, quota.cost)
     soon = later(now, min(YIELD, pace.period / 4))
     if gate.free() < needed:
         at = max(at, gate.free_at(needed), soon)

@@ -17,12 +17,20 @@ class WaitReason(Enum):
 
 
 def wait_in_words(
-    reason: WaitReason, provider: str, pace: Pace | None, at: datetime, now: datetime
+    reason: WaitReason,
+    provider: str,
+    pace: Pace | None,
+    at: datetime,
+    now: datetime,
+    *,
+    behind: bool = False,
 ) -> str:
-    """What is waited for: ``pace of vanta, 50/min; next request about 10:00:12Z``."""
+    """What is waited for: ``pace of vanta, 50/min; next request about 10:00:12Z``; and if an old
+    record waits: ``pace of vanta, 50/min, behind what is fresh; ...``."""
     match reason:
         case WaitReason.PACE:
-            return f"pace of {provider}, {pace}; next request about {time_of_day(at, now)}"
+            named = f"pace of {provider}, {pace}" + ", behind what is fresh" * behind
+            return f"{named}; next request about {time_of_day(at, now)}"
         case WaitReason.COOLDOWN:
             return f"cool-down that {provider} asked for, until {time_of_day(at, now)}"
         case WaitReason.LEASE:

@@ -130,6 +130,16 @@ class GateRules(ABC):
             (refusal,) = begin_each(store, [_at(second, AT + MINUTE)])
             must(a(NotBefore, refusal).at > AT + MINUTE, "an old record begins before a retry")
 
+    def test_a_status_says_when_an_old_record_may_begin(self) -> None:
+        with self._store() as store:
+            behind = evolve(PACED, pace=Pace(3, MINUTE), backfill=True)
+            first, *_ = starts(store, "abc", behind)
+            a(Begun, *begin_each(store, [first]))
+            found = store.statuses("acme", "bc", AT)
+            half, words = MINUTE / 2, "pace of sprinto, 3/min, behind what is fresh; next request"
+            same([found[one].next_attempt_at for one in "bc"], [AT + half, AT + 2 * half])
+            same(found["b"].waits_for, f"{words} about 10:00:30Z")
+
     def test_a_slot_counts_from_the_end_of_its_request(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=Pace(1, MINUTE)))

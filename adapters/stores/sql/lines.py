@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+from attrs import evolve
+
 from ....domain.integration import Pace
-from ....domain.pacing.backfill import credential_of
+from ....domain.pacing.backfill import credential_of, is_backfill
 from ....domain.pacing.estimate import Line
 from ....domain.pacing.gate import Cooldown
 from ....domain.pacing.lease import Lease
@@ -18,10 +20,11 @@ from .session import Session
 
 def lines_of(session: Session, names: Iterable[str], now: datetime) -> dict[str, Line]:
     """What an estimate needs to know of these lines."""
-    lines = dict.fromkeys(names, Line())
-    found = _lines_of(session, {credential_of(name) for name in lines}, now)
+    wanted = {name: credential_of(name) for name in names}
+    found = _lines_of(session, {*wanted.values()}, now)
     return {
-        name: found.get(credential_of(name), line).seen_from(name) for name, line in lines.items()
+        name: evolve(found.get(credential, Line()), old=is_backfill(name))
+        for name, credential in wanted.items()
     }
 
 
@@ -39,7 +42,8 @@ def _lines_of(session: Session, credentials: Iterable[str], now: datetime) -> di
         lines[name] = Line(cooldown=cooldown)
         if (pace := paces.get(name)) is not None:
             wanted = lease is not None and lease.is_wanted(now)
-            lines[name] = Line(pace, row["cost"], row["together"], used[name], cooldown, wanted)
+            size, begins = (row["cost"], row["together"]), moment_of(row["backfill_at"])
+            lines[name] = Line(pace, *size, used[name], cooldown, wanted, begins)
     return lines
 
 

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.pacing.estimate import Line, expected_at
+from evidence_courier.domain.pacing.estimate import Line, expected_at, outlook_of
 from evidence_courier.domain.pacing.gate import Cooldown
+from evidence_courier.domain.upload.status import Outlook
+from evidence_courier.domain.upload.upload import Queued
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -85,3 +87,31 @@ def test_an_upload_that_takes_several_requests_takes_as_many_places(
 ) -> None:
     line = Line(THREE, cost)
     assert expected_at(line, NOW, place, NOW) == NOW + minutes * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("place", "begins", "used", "seconds"),
+    [
+        (0, None, [], 0),
+        (1, None, [], 30),
+        (0, ago(1), [], 0),
+        (0, ago(-10), [], 10),
+        (3, ago(-10), [], 100),
+        (0, ago(-9999), [], 30),
+        (1, ago(-10), [ago(20), ago(50)], 40),
+        (1, ago(-10), [END, ago(50)], 40),
+        (0, None, [END, END], 60),
+    ],
+)
+def test_old_records_take_their_part_of_the_pace_evenly(
+    place: int, begins: datetime | None, used: list[datetime], seconds: float
+) -> None:
+    line = Line(THREE, used=used, begins=begins, old=True)
+    assert expected_at(line, NOW, place, NOW) == NOW + timedelta(seconds=seconds)
+
+
+def test_an_old_record_waits_for_the_whole_pace_behind_what_is_fresh() -> None:
+    line = Line(THREE, begins=ago(-10), old=True)
+    outlook = outlook_of(Queued(NOW), "vanta", line, 0, NOW, asks=False, alone=False)
+    words = "pace of vanta, 3/min, behind what is fresh; next request about 10:00:10Z"
+    assert outlook == Outlook(NOW + timedelta(seconds=10), words)

@@ -924,7 +924,10 @@ class TakesOldRecordsForFreshOnes(MemoryStore):
         return super().begin(_with_quota(turns, lambda quota: evolve(quota, backfill=False)))
 
 
-@breaks("a_status_is_estimated_by_how_many_go_together")
+@breaks(
+    "a_status_is_estimated_by_how_many_go_together",
+    "a_status_says_when_an_old_record_may_begin",
+)
 class EstimatesNothing(MemoryStore):
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
