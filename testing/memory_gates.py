@@ -261,8 +261,7 @@ class MemoryGate:
         self.state.backfill_at = at
 
     def head_since(self) -> datetime:
-        fresh = self.quota.backfill and self.fresh_waits()
-        first = self.gates.head(self.quota.credential if fresh else self.quota.line)
+        first = self.gates.head(self.quota.credential)
         head = None if first is None else first[1]
         if (
             self.state.head is None

@@ -266,12 +266,13 @@ class GateStore(LeaseStore, Protocol):
         ...
 
     def ahead(self, most: int) -> int:
-        """How many uploads stand in line before the one that asks; counted up to `most`."""
+        """How many uploads stand in the fresh line before the one that asks, of that line; counted
+        up to `most`."""
         ...
 
     def head_since(self) -> datetime:
-        """Since when the upload at the head of the line has been there and has not asked, as far as
-        is noted; it is noted now if that is new."""
+        """Since when the upload at the head of the fresh line has been there and has not asked, as
+        far as is noted; it is noted now if that is new."""
         ...
 
     def head_asks(self, noted_before: datetime) -> None:
@@ -343,7 +344,7 @@ def begin(
         if last > later(now, patience / 2):
             gate.head_asks(earlier(now, STALLED / 2))
             return NotBefore(last - patience / 2)
-    most = may_overtake(quota)
+    most = None if quota.backfill else may_overtake(quota)
     if most is not None and gate.ahead(most) >= most and not _is_stalled(gate, pace, now):
         return NotBefore(later(now, moment))
     since = _hold(gate, held)
@@ -367,10 +368,7 @@ def _behind(
         at = max(at, gate.free_at(needed), soon)
     elif may_overtake(quota) is not None and gate.fresh_waits():
         at = at if _is_stalled(gate, pace, now) else max(at, soon)
-    if at <= now:
-        return None
-    gate.head_asks(earlier(now, STALLED / 2))
-    return NotBefore(max(at, soon))
+    return None if at <= now else NotBefore(max(at, soon))
 
 
 def _note_begin(gate: GateStore, quota: Quota, block: Block | None, now: datetime) -> None:

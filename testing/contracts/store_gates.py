@@ -130,6 +130,12 @@ class GateRules(ABC):
             (refusal,) = begin_each(store, [_at(second, AT + MINUTE)])
             must(a(NotBefore, refusal).at > AT + MINUTE, "an old record begins before a retry")
 
+    def test_an_old_record_waits_for_no_older_one_that_no_courier_serves(self) -> None:
+        with self._store() as store:
+            behind = evolve(PACED, pace=Pace(1, MINUTE), backfill=True)
+            _, second = starts(store, "ab", behind)
+            a(Begun, *begin_each(store, [second]))
+
     def test_a_status_says_when_an_old_record_may_begin(self) -> None:
         with self._store() as store:
             behind = evolve(PACED, pace=Pace(3, MINUTE), backfill=True)

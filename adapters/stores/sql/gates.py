@@ -22,7 +22,6 @@ from attrs import define, field, frozen
 
 from ....domain.integration import Pace
 from ....domain.pacing import gate as rules
-from ....domain.pacing.backfill import credential_of
 from ....domain.pacing.gate import Acquired, Block, Cooldown, GateChange, NotBefore, Quota, Turn
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import LATE, earlier, is_set_back, later
@@ -174,20 +173,18 @@ class Gates:
             self._gates[name].used = row["used"]
 
     def read_lines(self) -> None:
-        """Read the beginnings of all lines: as far as may matter to those who ask."""
-        many = Counter(asker.quota.credential for asker in self._askers)
-        asked = dict.fromkeys(asker.quota.line for asker in self._askers) | dict.fromkeys(many)
+        """Read the beginnings of all fresh lines: as far as may matter to those who ask."""
         wanted = {
-            line: most + many[name]
-            for line in asked
-            if (gate := self._gates.get(name := credential_of(line))) is not None
-            and line not in gate.lines
+            name: most + number
+            for name, number in Counter(asker.quota.credential for asker in self._askers).items()
+            if (gate := self._gates.get(name)) is not None
+            and gate.line is None
             and (most := rules.may_overtake(gate.quota)) is not None
         }
         found = self._session.ask_each(sql.LINE_HEAD, [*wanted.items()])
-        for line, rows in zip(wanted, found, strict=True):
+        for name, rows in zip(wanted, found, strict=True):
             places = [(datetime.fromisoformat(row["due"]), row["id"]) for row in rows]
-            self._gates[credential_of(line)].lines[line] = places
+            self._gates[name].line = places
 
     def number(self) -> int:
         """A number for a slot or a turn: later ones are higher in each gate."""
@@ -223,8 +220,8 @@ def _moments(quota: Quota, now: datetime) -> tuple[str, ...]:
 class _Gate:
     """One credential's gate within one transaction: a `GateStore`.
 
-    `lines` are the beginnings of its lines, once they were read; `_admitted` are the places, each
-    with its line, of those that this transaction has let through.
+    `line` is the beginning of its fresh line, once it was read; `_admitted` are the places there of
+    those that this transaction has let through.
     """
 
     gates: Gates
@@ -233,7 +230,7 @@ class _Gate:
     quota: Quota = field(init=False)
     now: datetime = field(init=False)
     used: int = field(default=0, init=False)
-    lines: dict[str, list[LinePlace]] = field(factory=dict, init=False)
+    line: list[LinePlace] | None = field(default=None, init=False)
     known_turns: dict[int, Turn] = field(factory=dict, init=False)
     taken: list[tuple[int, str, str, str]] = field(factory=list, init=False)
     put_turns: dict[int, tuple[Cell, ...]] = field(factory=dict, init=False)
@@ -244,7 +241,7 @@ class _Gate:
     _head: tuple[int | None, datetime | None] = field(default=(None, None), init=False)
     _backfill_at: datetime | None = field(default=None, init=False)
     _used_at: list[datetime] | None = field(default=None, init=False)
-    _admitted: list[tuple[str, LinePlace]] = field(factory=list, init=False)
+    _admitted: list[LinePlace] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.quota, self.now = self.asker.quota, self.asker.at
@@ -318,18 +315,17 @@ class _Gate:
     def ahead(self, most: int) -> int:
         if (place := self.asker.place) is None:
             return 0
-        line = self.quota.line
-        admitted = sum(name == line and other < place for name, other in self._admitted)
-        return bisect_left(self._line(line), place) - admitted
+        admitted = sum(other < place for other in self._admitted)
+        return bisect_left(self._line(), place) - admitted
 
-    def _line(self, line: str) -> list[LinePlace]:
-        if line not in self.lines:
+    def _line(self) -> list[LinePlace]:
+        if self.line is None:
             self.gates.read_lines()
-        return self.lines[line]
+        assert self.line is not None
+        return self.line
 
     def fresh_waits(self) -> bool:
-        name = self.quota.credential
-        waiting = (one for one in self._line(name) if (name, one) not in self._admitted)
+        waiting = (one for one in self._line() if one not in self._admitted)
         return next(waiting, (UNDER_WAY,))[0] <= self.now
 
     def backfill_at(self) -> datetime | None:
@@ -340,8 +336,7 @@ class _Gate:
         self.has_changed = True
 
     def head_since(self) -> datetime:
-        fresh = self.quota.backfill and self.fresh_waits()
-        line = self._line(self.quota.credential if fresh else self.quota.line)
+        line = self._line()
         head = line[0][1] if line else None
         known, since = self._head
         if known == head and since is not None and not is_set_back(self.now, since):
@@ -369,8 +364,8 @@ class _Gate:
 
     def admit(self) -> None:
         """The upload that asked stands in line no more."""
-        if self.asker.place is not None:
-            self._admitted.append((self.quota.line, self.asker.place))
+        if self.asker.place is not None and not self.quota.backfill:
+            self._admitted.append(self.asker.place)
 
     def take(self) -> int:
         number = self.gates.number()

@@ -924,6 +924,13 @@ class TakesOldRecordsForFreshOnes(MemoryStore):
         return super().begin(_with_quota(turns, lambda quota: evolve(quota, backfill=False)))
 
 
+@breaks("an_old_record_waits_for_no_older_one_that_no_courier_serves")
+class KeepsTheOrderOfOldRecords(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        (start,) = turns[0]
+        return super().begin(turns) if start.upload.key.evidence_id == "a" else [[NotBefore(AT)]]
+
+
 @breaks(
     "a_status_is_estimated_by_how_many_go_together",
     "a_status_says_when_an_old_record_may_begin",
