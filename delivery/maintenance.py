@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, islice, zip_longest
@@ -104,7 +104,7 @@ class Maintenance:
         self._read_postponed = partial(read_postponed, active)
         self._hold_paused = PauseKeeper(context, active).hold_paused
         self._offset = self._offset_now()
-        self._reads_again, self._looks_ahead = False, True
+        self._reads_again, self._look = False, 1
 
     def run_once(self) -> Turn[None]:
         """All of it, once. What the database refuses is logged, and tried again the next time."""
@@ -152,16 +152,13 @@ class Maintenance:
         if back > SET_BACK:
             yield from perform(Notify(ClockSetBack(back)))
             self._active.replan()
-            self._reads_again = self._looks_ahead = True
+            self._reads_again, self._look = True, 1
         if self._reads_again:
             # What is postponed anew meanwhile is not among these.
             yield from read_again(self._active, iter([*self._active.postponed]), bounded=False)
             self._reads_again = False
-        if not self._looks_ahead:
-            return
-        found, self._looks_ahead = yield from _written_after(now, self._active)
-        for entry in found:
-            self._take(entry)
+        if self._look:
+            self._look = yield from _look_ahead(now, self._active, self._look, self._take)
 
     def heartbeat(self, now: datetime) -> Turn[None]:
         """Show that this courier is alive, if it is time to."""
@@ -383,17 +380,22 @@ class Maintenance:
         return bool(named)
 
 
-def _written_after(now: datetime, active: ActiveUploads) -> Turn[tuple[Iterable[Entry], bool]]:
-    """Some uploads of each line that were written in the future and are not active; whether there
-    are more."""
-    soon = yield from perform(
-        Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
-    )
-    in_turn = chain.from_iterable(zip_longest(*soon.values()))
-    keys = [key for key in in_turn if key is not None and key not in active]
-    found = yield from stored(keys[:LOOKED_THROUGH])
-    full = any(len(some) >= LOOKED_THROUGH for some in soon.values())
-    return found.values(), full or len(keys) > LOOKED_THROUGH
+def _look_ahead(
+    now: datetime, active: ActiveUploads, look: int, take: Callable[[Entry], object]
+) -> Turn[int]:
+    """Take some uploads of each line that were written in the future. The number of the next look;
+    0 if this was the last."""
+    # Each look sees further than the one before, and past what is in hand.
+    limit = look * LOOKED_THROUGH + len(active)
+    soon = yield from perform(Read(lambda store: store.due(_EVER, limit, written_after=now)))
+    in_turn = filter(None, chain.from_iterable(zip_longest(*soon.values())))
+    keys = [key for key in in_turn if key not in active and active.home_of(key) is not None]
+    some = keys[:LOOKED_THROUGH]
+    for entry in (yield from stored(some)).values():
+        take(entry)
+    full = any(len(line) >= limit for line in soon.values())
+    more = len(keys) > len(some) and any(key in active for key in some)
+    return look + 1 if full or more else 0
 
 
 def read_postponed(uploads: ActiveUploads, now: datetime) -> Turn[None]:

@@ -1,21 +1,25 @@
-"""What a courier does in the background with what is postponed, after its clock was set back."""
+"""What a courier does in the background after its clock was set back: with what is postponed, and
+with what was written in the future."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
 from attrs import define, field
 from in_hand import NOW, home, in_hand, waiting
 
+from evidence_courier.delivery import maintenance as passes
 from evidence_courier.delivery.active import ActiveUpload, ActiveUploads
-from evidence_courier.delivery.effects import Notify, Read, Turn
+from evidence_courier.delivery.effects import Read, Turn
 from evidence_courier.delivery.maintenance import POSTPONED_AT_ONCE, Maintenance
 from evidence_courier.delivery.turn_context import TurnContext
 from evidence_courier.domain.errors import StoreError
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.upload import UploadKey, Waiting
 from evidence_courier.ports.records import Entry
 from evidence_courier.testing import FakeClock
@@ -35,6 +39,8 @@ class Store:
     read: Counter[UploadKey] = field(factory=Counter)
     pages: int = 0
     refused: int = 0
+    line: Sequence[UploadKey] = ()
+    looks: int = 0
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         self.pages += 1
@@ -44,21 +50,19 @@ class Store:
         assert self.read.total() <= 2 * NUMBER, "it goes on for ever"
         return {key: self.uploads[key] for key in keys}
 
-    def due(self, *_args: object, **_more: object) -> Mapping[str, Sequence[UploadKey]]:
-        return {}
+    def due(
+        self, before: datetime, limit: int, *, written_after: datetime
+    ) -> Mapping[str, Sequence[UploadKey]]:
+        self.looks += 1
+        return {"credential": self.line[:limit]} if self.line else {}
 
 
 def run(turn: Turn[None], store: Store) -> None:
-    effect = next(turn)
-    while True:
-        try:
-            match effect:
-                case Read(verb=verb):
-                    effect = turn.send(verb(cast(Any, store)))
-                case Notify():
-                    effect = turn.send(None)
-        except StopIteration:
-            return
+    answer: Any = None
+    with suppress(StopIteration):
+        while True:
+            effect = turn.send(answer)
+            answer = effect.verb(cast(Any, store)) if isinstance(effect, Read) else None
 
 
 def uploads_of(clock: FakeClock, store: Store) -> Iterator[ActiveUpload]:
@@ -128,3 +132,57 @@ def test_what_the_store_refuses_then_is_read_at_the_next_pass(world: World) -> N
     run(maintenance.notice_clock_change(clock.now()), store)
     assert store.read.keys() == store.uploads.keys()
     assert_all_postponed(active, store)
+
+
+# --- what was written in the future --------------------------------------------------------------
+
+LOOKED_THROUGH = 10
+
+
+def pass_until_no_look(world: World) -> None:
+    clock, store, _, maintenance = world
+    clock.jump(-BACK.total_seconds())
+    looks = -1
+    while looks < store.looks:
+        looks = store.looks
+        run(maintenance.notice_clock_change(clock.now()), store)
+        assert store.looks < 20, "it looks for ever"
+
+
+@pytest.fixture
+def small_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "LOOKED_THROUGH", LOOKED_THROUGH)
+
+
+def test_what_lies_behind_all_that_is_in_hand_is_taken_up(world: World, small_looks: None) -> None:
+    clock, store, active, _ = world
+    store.line = [*store.uploads]
+    for number in range(3 * LOOKED_THROUGH):
+        more = waiting(f"more-{number}", HOME, clock.now() + BACK, clock.now())
+        store.uploads[more.upload.key] = Entry(more.upload, more.dossier)
+        store.line.append(more.upload.key)
+    pass_until_no_look(world)
+    assert all(key in active for key in store.line)
+
+
+def test_what_lies_behind_tenants_unknown_here_is_taken_up(world: World, small_looks: None) -> None:
+    clock, store, active, _ = world
+    store.line = [UploadKey("stranger", f"ev-{n}", "paper") for n in range(3 * LOOKED_THROUGH)]
+    one = waiting("last", HOME, clock.now() + BACK, clock.now())
+    store.uploads[one.upload.key] = Entry(one.upload, one.dossier)
+    store.line.append(one.upload.key)
+    pass_until_no_look(world)
+    assert one.upload.key in active
+    assert store.read[one.upload.key] == 1
+
+
+def test_what_is_parked_is_not_looked_at_for_ever(world: World, small_looks: None) -> None:
+    clock, store, active, _ = world
+    store.line = []
+    for number in range(3 * LOOKED_THROUGH):
+        due, kind = clock.now() + BACK, FailureKind.CHECK_IN_REVIEW
+        parked = waiting(f"parked-{number}", HOME, due, clock.now(), kind)
+        store.uploads[parked.upload.key] = Entry(parked.upload, parked.dossier)
+        store.line.append(parked.upload.key)
+    pass_until_no_look(world)
+    assert not any(key in active for key in store.line)
