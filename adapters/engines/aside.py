@@ -95,11 +95,10 @@ class Aside(Generic[T]):
             context, given = thing
             with suppress(BaseException):  # it is counted; nothing waits here that could end by it
                 context.run(self._run, given)
-            self._listener.has_returned()
 
     def _run(self, given: T) -> None:
-        self._listener.is_called()
-        self._call(given)
+        with self._listener.call():
+            self._call(given)
 
     def _ends(self) -> bool:
         with self._starting:

@@ -183,11 +183,11 @@ class HookNotifier(Notifier):
     async def _await(
         self, status: UploadStatus, answer: Awaitable[object], listener: Listener
     ) -> None:
-        listener.is_called()
         about = status.tenant_id, status.provider, "the host's on_settled"
         try:
-            async with asyncio.timeout(HOOK_TIMEOUT):
-                await self.watchdog.awaited(about, answer)
+            with listener.call():
+                async with asyncio.timeout(HOOK_TIMEOUT):
+                    await self.watchdog.awaited(about, answer)
         except BaseException as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

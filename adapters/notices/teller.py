@@ -39,8 +39,10 @@ class SinkTeller:
     def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
         """Tell these one after the other, up to the first that is not taken."""
         self._hanging = [one for one in self._hanging if one.is_alive()]
+        self._listener = Listener()
+        given = notices, self._listener
         self._thread = threading.Thread(
-            target=self._tell, args=[notices], name="evidence-courier-notices", daemon=True
+            target=self._tell, args=given, name="evidence-courier-notices", daemon=True
         )
         self._thread.start()
         self._thread.join(wait)
@@ -69,17 +71,17 @@ class SinkTeller:
             found, self._results = self._results, {}
         return found
 
-    def _tell(self, notices: Sequence[WaitingNotice]) -> None:
-        self._listener.is_called()
+    def _tell(self, notices: Sequence[WaitingNotice], listener: Listener) -> None:
         for one in notices:
-            if self._ends or not self._tell_one(one):
+            if self._ends or not self._tell_one(one, listener):
                 return
 
-    def _tell_one(self, waiting: WaitingNotice) -> bool:
+    def _tell_one(self, waiting: WaitingNotice, listener: Listener) -> bool:
         """Tell it; whether the next may be told."""
         mine = threading.current_thread()
         self._telling = [waiting.number]
-        refused = self._refusal(waiting)
+        with listener.call():
+            refused = self._refusal(waiting)
         with self._lock:
             if self._thread is not mine:
                 return False

@@ -8,7 +8,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -20,10 +21,13 @@ from store_fixtures import Desk, House, Keys, PaperProvider, evidence
 
 from evidence_courier import AsyncCourier, Document, Evidence, UploadStatus
 from evidence_courier.adapters.engines import aside, notify
+from evidence_courier.adapters.engines.closing import closed_here
 from evidence_courier.adapters.loggers.standard import NAME, StandardLogger
 from evidence_courier.adapters.notices.on_notice import OnNotice
+from evidence_courier.adapters.notices.teller import SinkTeller
 from evidence_courier.bootstrap.fan_out import FanOut
 from evidence_courier.delivery import notices
+from evidence_courier.domain.notices import notice_of
 from evidence_courier.ports.logger import (
     AttemptEnded,
     AttemptStarted,
@@ -34,6 +38,7 @@ from evidence_courier.ports.logger import (
     UploadRecorded,
     UploadSettled,
 )
+from evidence_courier.ports.notices import WaitingNotice
 from evidence_courier.testing import FakeClock, RecordingLogger
 
 
@@ -369,6 +374,56 @@ def test_what_waits_behind_a_call_that_closes_is_called_after_the_close(house: H
     while len(told) < 3 and time.monotonic() < until:
         time.sleep(0.001)
     assert sorted(told) == ["ev-0", "ev-1", "ev-2"]
+
+
+AT = datetime(2026, 2, 21, 10, tzinfo=UTC)
+
+
+class BeginsClose:
+    """A listener of which the first call begins a task that closes the courier once the call has
+    returned; it does not wait for that. `told` counts its calls."""
+
+    def __init__(self) -> None:
+        self.told, self.second, self.go_on = 0, threading.Event(), threading.Event()
+        self.begun = copy_context()
+
+    def __call__(self, given: object) -> None:
+        self.told += 1
+        if self.told == 1:
+            self.begun = copy_context()
+        else:
+            self.second.set()
+            assert self.go_on.wait(30)
+
+    def close(self) -> None:
+        """What that task does, while the second call goes on."""
+        assert self.second.wait(30)
+        self.begun.run(closed_here)
+        threading.Timer(0.05, self.go_on.set).start()
+
+
+def test_a_close_that_a_call_only_begins_waits_for_the_other_calls(patient: None) -> None:
+    begins = BeginsClose()
+    calls = aside.Aside(begins, 10)
+    for number in range(8):
+        assert calls.put(number)
+    begins.close()
+    asyncio.run(calls.emptied())
+    assert begins.told == 8
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one thread", "in two"])
+def test_a_close_that_a_sink_only_begins_waits_for_its_next_notice(at_once: bool) -> None:
+    begins = BeginsClose()
+    teller = SinkTeller(OnNotice(begins))
+    notice = notice_of("blocked", AT, "it does not work", "acme", "paper", "x", 1)
+    first, second = (WaitingNotice(number, notice, 0) for number in (1, 2))
+    if not at_once:
+        teller.tell([first], 30)
+    teller.tell([first, second] if at_once else [second], 0.01)
+    begins.close()
+    teller.end(30)
+    assert dict(teller.results()) == {1: None, 2: None}
 
 
 # --- what a logger in a thread hears -------------------------------------------------------------
