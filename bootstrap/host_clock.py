@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from typing import TypeVar
 from ..adapters.clocks.system import SystemClock
 from ..adapters.engines.notify import Notifier
 from ..adapters.engines.watchdog import About, Watchdog
+from ..domain.upload.backoff import later
 from ..ports.clock import Clock
 
 _WHAT = "the host's clock"
@@ -35,14 +37,14 @@ class HostClock:
     def now(self) -> datetime:
         """As in `Clock`."""
         at, (known, since) = self._machine.monotonic(), self._now
-        now = self._asked(self._aware_now, known + timedelta(seconds=at - since))
+        now = self._asked(self._aware_now, later(known, timedelta(seconds=at - since)))
         self._now = now, at
         return now
 
     def monotonic(self) -> float:
         """As in `Clock`."""
         at, (known, since) = self._machine.monotonic(), self._passed
-        passed = max(self._asked(self._clock.monotonic, known + at - since), known)
+        passed = max(self._asked(self._seconds, known + at - since), known)
         self._passed = passed, at
         return passed
 
@@ -65,6 +67,12 @@ class HostClock:
         if now.utcoffset() is None:
             raise TypeError(f"now() gave {now!r}, which knows no time zone")
         return now
+
+    def _seconds(self) -> float:
+        passed = self._clock.monotonic()
+        if not isinstance(passed, int | float) or not math.isfinite(passed):
+            raise TypeError(f"monotonic() gave {passed!r}, which is no number of seconds")
+        return passed
 
     def _asked(self, verb: Callable[[], T], otherwise: T) -> T:
         try:

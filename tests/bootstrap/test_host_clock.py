@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from datetime import UTC, datetime
@@ -13,7 +14,9 @@ import pytest
 from attrs import define
 from store_fixtures import House, evidence
 
+from evidence_courier.adapters.engines.notify import Notifier
 from evidence_courier.adapters.stores import writer
+from evidence_courier.bootstrap.host_clock import HostClock
 from evidence_courier.ports.logger import LogEvent, LoopBlocked
 from evidence_courier.testing import RecordingLogger
 
@@ -73,6 +76,32 @@ def test_what_a_hosts_clock_raises_is_counted_and_time_goes_on(
             assert (await courier.health()).listener_failures > 0
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "gives", ["1", math.nan, math.inf, -math.inf, 10**400], ids=lambda gives: str(gives)[:9]
+)
+def test_a_monotonic_time_that_is_no_number_is_counted_once(gives: object) -> None:
+    own, notifier = OwnClock("monotonic", gives), Notifier(RecordingLogger())
+    clock = HostClock(own, notifier)
+    before = clock.monotonic()
+    assert 0 <= before < 60
+    assert notifier.failures == 1
+    own.gives = before + 5
+    assert clock.monotonic() == before + 5
+    assert notifier.failures == 1
+
+
+def test_time_goes_on_after_the_last_moment_that_there_is() -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    own, notifier = OwnClock("now", last), Notifier(RecordingLogger())
+    clock = HostClock(own, notifier)
+    assert clock.now() == last
+    own.gives = None
+    assert clock.now() == last
+    own.broken = ""
+    assert clock.now() < last
+    assert notifier.failures == 1
 
 
 def test_a_hosts_clock_that_keeps_the_thread_is_named_while_it_does(
