@@ -21,8 +21,11 @@ class FanOut:
         ]
 
     def wants(self, event: LogEvent) -> bool:
-        """Whether one of them wants it."""
-        return any(wants(event) for wants in self._wants)
+        """Whether one of them wants it, or raises: then `log` raises that as well."""
+        try:
+            return any(wants(event) for wants in self._wants)
+        except BaseException:
+            return True
 
     def log(self, event: LogEvent) -> None:
         """Tell each that wants it."""

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 from store_fixtures import House, evidence
 
+from evidence_courier.adapters.engines.notify import Notifier
 from evidence_courier.adapters.loggers.opentelemetry import OpenTelemetryLogger
 from evidence_courier.adapters.loggers.prometheus import PrometheusLogger
 from evidence_courier.bootstrap.fan_out import FanOut
@@ -264,6 +265,20 @@ def test_what_one_logger_does_not_want_another_one_gets(caplog: pytest.LogCaptur
     both.log(ENDED)
     assert (choosy.events, other.events) == ([], [ENDED])
     assert not FanOut(choosy).wants(ENDED)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_logger_that_cannot_choose_keeps_no_other_from_being_told(first: bool) -> None:
+    class Undecided(RecordingLogger):
+        def wants(self, event: LogEvent) -> bool:
+            raise SystemExit("the exporter is down")
+
+    other = RecordingLogger()
+    both = FanOut(Undecided(), other) if first else FanOut(other, Undecided())
+    notifier = Notifier(both)
+    assert both.wants(ENDED)
+    notifier.log(ENDED)
+    assert (other.events, notifier.failures) == ([ENDED], 1)
 
 
 def test_a_courier_counts_what_it_delivers_and_survives_an_exporter(tmp_path: Path) -> None:
