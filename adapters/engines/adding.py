@@ -75,7 +75,7 @@ class Adding:
         self._wake = wake
         self._start = start
         self.in_hand: set[Submission] = set()
-        self._asked: set[Submission] = set()  # the database has them, and has not answered
+        self._asked: set[Submission] = set()  # by the database, until its answer is handled
         self._adopting: set[Submission] = set()
         self.unwritten = Unwritten(driver.clock, self._add_unwritten, wake)
 
@@ -129,27 +129,28 @@ class Adding:
     ) -> tuple[Sequence[tuple[Prepared, StoreError]], Sequence[_Known]]:
         """Record some; those that the database may take later, with its words, and those that were
         known before."""
-        submissions = [one.submission for one in prepared]
-        self._asked.update(submissions)
+        self._asked.update(one.submission for one in prepared)
         answers: Sequence[AddAnswer | CourierError]
         try:
             answers = await self._driver.writer.add([one.entry for one in prepared])
         except CourierError as error:
             answers = [error] * len(prepared)
-        self._asked.difference_update(submissions)
         early, known = [], []
         for one, answer in zip(prepared, answers, strict=True):
+            submission = one.submission
             if isinstance(answer, StoreError) and answer.passing:
                 early.append((one, answer))
+                self._asked.discard(submission)
                 continue
             if isinstance(answer, CourierError):
-                self.not_recorded(one.submission, answer)
+                self.not_recorded(submission, answer)
             else:
-                found = self._recorded(one.submission, one.entry, answer)
+                found = self._recorded(submission, one.entry, answer)
                 if found is not None:
-                    known.append((one.submission, found))
-            self.in_hand.discard(one.submission)
-        self._adopting.update(one for one, _ in known)
+                    known.append((submission, found))
+                    self._adopting.add(submission)
+            for some in (self.in_hand, self._asked):
+                some.discard(submission)
         return early, known
 
     async def _adopt(self, known: Sequence[_Known]) -> None:

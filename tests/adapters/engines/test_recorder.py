@@ -18,6 +18,7 @@ from evidence_courier.adapters.engines import readers, recorder
 from evidence_courier.adapters.engines.preparing import Preparer
 from evidence_courier.adapters.engines.readers import Readers
 from evidence_courier.adapters.stores.writer import WriterThread
+from evidence_courier.delivery.active import ActiveUpload, ActiveUploads
 from evidence_courier.delivery.destinations import Destination
 from evidence_courier.delivery.fair_share import FairShare, Lane
 from evidence_courier.ports.logger import RecordingFailed
@@ -203,6 +204,34 @@ def test_one_that_cannot_be_prepared_says_so_and_stops_no_other(
 
     asyncio.run(story())
     assert [event.key.evidence_id for event in house.logger.of(RecordingFailed)] == ["ev-3"]
+
+
+def test_what_the_database_has_when_the_work_breaks_may_be_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, recorded = House(tmp_path / "courier.db"), ActiveUploads.recorded
+
+    def breaks(own: ActiveUploads, entry: Entry, *given: Any) -> ActiveUpload:
+        if entry.upload.key.evidence_id == "ev-3":
+            raise ZeroDivisionError("oh")
+        return recorded(own, entry, *given)
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        async with house.courier() as courier:
+            await courier.submit(evidence("ev-1")).settled(30)
+            await courier.quiet()
+        monkeypatch.setattr(ActiveUploads, "recorded", breaks)
+        async with house.courier() as courier:
+            # One batch: known before, new, then the one that breaks, then two that wait behind it.
+            before, new, *others = [courier.submit(evidence(f"ev-{n}")) for n in (1, 2, 3, 4, 5)]
+            status = await new.settled(30)
+            assert status is not None and status.status == "succeeded"
+            for ticket in (before, *others):
+                with pytest.raises(StoreError, match="ZeroDivisionError.*again is safe"):
+                    await asyncio.wait_for(ticket.settled(), 30)
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
