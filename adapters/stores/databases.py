@@ -131,10 +131,8 @@ def aside_of(database: str) -> Sequence[str]:
     """The documents beside a database that belong to no record."""
     if is_postgres(database):
         return []
-    folder = DocumentFolder(os.path.realpath(database)).aside
-    if not os.path.isdir(folder):
-        return []
-    return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    folder = DocumentFolder(os.path.realpath(database))
+    return [os.path.join(folder.aside, name) for name in folder.set_aside()]
 
 
 def delete_aside(database: str) -> int:

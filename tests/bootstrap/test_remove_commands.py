@@ -116,11 +116,12 @@ def test_erase_lists_first_and_asks(database: str) -> None:
 def test_erase_says_that_documents_of_no_record_are_left(database: str) -> None:
     aside = Path(f"{database}-documents", "aside")
     aside.mkdir(parents=True)
-    (aside / "one").write_bytes(b"%PDF")
+    (aside / f"{'0' * 32}-1").write_bytes(b"%PDF")
+    (aside / "notes.txt").write_text("of the host")
     result = erase(database, "--yes")
     assert f"1 document in {aside.resolve()} may name anyone" in result.stderr
     assert "1 document of no record deleted" in run("vacuum", "--db", database, "--aside").stderr
-    assert list(aside.iterdir()) == []
+    assert [one.name for one in aside.iterdir()] == ["notes.txt"]
     assert "anyone" not in erase(database, "--yes").stderr
 
 

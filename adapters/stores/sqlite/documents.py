@@ -105,6 +105,11 @@ class DocumentFolder:
             with suppress(OSError):
                 self._found(name, os.unlink)
 
+    def set_aside(self) -> Sequence[str]:
+        """The documents that were moved aside; other files are not ours."""
+        names = os.listdir(self.aside) if os.path.isdir(self.aside) else []
+        return sorted(filter(_NAME.fullmatch, names))
+
     def left(self, now: float) -> Iterator[str]:
         """The files that have been left behind, if no record needs them."""
         with suppress(FileNotFoundError), os.scandir(self.path) as entries:

@@ -30,12 +30,12 @@ def vacuum(path: str) -> None:
 
 def delete_aside(path: str) -> int:
     """Delete the documents that were moved aside and that no record needs; how many they were."""
-    folder, deleted = DocumentFolder(resolved(path)).aside, 0
-    names = os.listdir(folder) if os.path.isdir(folder) else []
+    folder, deleted = DocumentFolder(resolved(path)), 0
+    names = folder.set_aside()
     with closing(SqliteReaders(path, BUSY)) as readers, readers.reading() as session:
         needed = names_recorded(session, names)
     for name in {*names} - needed:
         with suppress(OSError):
-            os.unlink(os.path.join(folder, name))
+            os.unlink(os.path.join(folder.aside, name))
             deleted += 1
     return deleted
