@@ -26,8 +26,8 @@ def _is_terminal() -> bool:
 
 
 def _fitted(line: str) -> Iterator[str]:
-    width = max(_columns() - 2, _NARROWEST)
-    return wrapped(printable(line), width) if width_of(line) > width + 2 else iter([line])
+    width, line = max(_columns() - 2, _NARROWEST), printable(line)
+    return wrapped(line, width) if width_of(line) > width + 2 else iter([line])
 
 
 def _columns() -> int:

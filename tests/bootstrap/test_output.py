@@ -136,6 +136,13 @@ def test_what_is_said_on_a_terminal_ends_its_lines_between_words(
     ]
 
 
+def test_no_letter_of_what_fits_steers_the_terminal(
+    standard_error: pytest.CaptureFixture[str],
+) -> None:
+    say("a\x1b[2Jb: c\x07\nd")
+    assert standard_error.readouterr().err == "a [2Jb: c \nd\n"
+
+
 def test_what_fits_or_goes_to_a_file_is_said_as_it_is(
     standard_error: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
