@@ -177,7 +177,7 @@ class Names:
             if one not in self.names and any(_stands_in(name, one) for name in self.names)
         }
         words = "|".join(map(re.escape, sorted(longer)))
-        self._longer = re.compile(rf"\b(?:{words})\b") if longer else None
+        self._longer = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])") if longer else None
 
     def of_another(self, names: Iterable[str]) -> Names:
         """The same for texts that are about another person, who is called so: jane.doe there is not

@@ -141,6 +141,19 @@ def test_an_erased_id_tells_nothing_and_is_always_the_same() -> None:
 
 
 @pytest.mark.parametrize(
+    ("another", "text"),
+    [
+        ("u-1 (contractor)", "user u-1 (contractor) not found"),
+        ("+u-1", "by +u-1"),
+        ("u-1_b", "_u-1_b_ is unknown"),
+    ],
+)
+def test_a_longer_name_may_begin_or_end_with_any_sign(another: str, text: str) -> None:
+    assert Names(["u-1"]).stand_in(text)
+    assert not Names(["u-1"]).of_another([another]).stand_in(text)
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         ("no user jane.doe", False),
