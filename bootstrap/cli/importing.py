@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import click
 from attrs import define, evolve, field
@@ -99,7 +99,7 @@ def run(
         with place.records() as stored:
             work.note_rest(stored.statuses)
     _print(work, len(problems), as_json)
-    if interruption.number is not None and work.left:
+    if interruption.number is not None and (work.left or work.under_way):
         sys.exit(SIGNALLED + interruption.number)
     if work.errors:
         sys.exit(STORE if any(isinstance(one, StoreError) for one in work.errors) else USAGE)
@@ -137,6 +137,10 @@ def _lanes(
     return lanes, problems
 
 
+_Going: TypeAlias = "dict[str, asyncio.Task[UploadStatus | None]]"
+"""What is handed in and waited for, by its evidence's id."""
+
+
 @define
 class Import:
     """Hands in the records of each tenant, its oldest first, and a few at a time: what is recorded
@@ -150,6 +154,7 @@ class Import:
     errors: list[Exception] = field(factory=list, init=False)
     under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
     _left: Counter[str] = field(factory=Counter, init=False)
+    _going: dict[str, _Going] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._left.update({one: len(records) for one, (_, records) in self.lanes.items()})
@@ -165,13 +170,17 @@ class Import:
         return self._left.total()
 
     def time_left(self) -> timedelta | None:
-        """How long the rest takes at the providers' paces."""
-        return time_for((self.lanes[one][0].quota, number) for one, number in self._left.items())
+        """How long the rest takes at the providers' paces, with what is handed in and waits."""
+        return time_for(
+            (self.lanes[one][0].quota, number + len(self._going.get(one, ())))
+            for one, number in self._left.items()
+        )
 
     async def hand_in(self, tenant_id: str) -> None:
         """All of one tenant's records."""
         _, records = self.lanes[tenant_id]
-        going: dict[str, asyncio.Task[UploadStatus | None]] = {}
+        going: _Going = {}
+        self._going[tenant_id] = going
         try:
             for start in range(0, len(records), KNOWN_AT_ONCE):
                 if self._ends(tenant_id):
@@ -194,7 +203,7 @@ class Import:
         self,
         tenant_id: str,
         some: Sequence[OldRecord],
-        going: dict[str, asyncio.Task[UploadStatus | None]],
+        going: _Going,
     ) -> None:
         found = await self.courier.statuses(tenant_id, [one.evidence_id for one in some])
         # What an earlier run has recorded and not tried is waited for, as if it were new. What the
@@ -225,7 +234,7 @@ class Import:
         self,
         tenant_id: str,
         record: OldRecord,
-        going: dict[str, asyncio.Task[UploadStatus | None]],
+        going: _Going,
     ) -> None:
         self._left[tenant_id] -= 1
         try:
@@ -239,7 +248,7 @@ class Import:
     async def _wait(
         self,
         tenant_id: str,
-        going: dict[str, asyncio.Task[UploadStatus | None]],
+        going: _Going,
         *,
         until_tried: bool = False,
     ) -> None:

@@ -353,7 +353,7 @@ def test_after_a_kill_the_same_command_goes_on_and_doubles_nothing(
             time.sleep(0.01)
         process.send_signal(number)
         told, said = process.communicate(timeout=60)
-        if number == signal.SIGINT and process.returncode:
+        if number == signal.SIGINT and len(sandbox.received) < 28:
             assert process.returncode == 130, said
             assert sum(map(int, re.findall(r"\d+", told))) == 28, told
             assert "of 28 records are handed in; what is under way" in said
