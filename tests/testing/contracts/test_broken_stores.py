@@ -931,6 +931,18 @@ class KeepsTheOrderOfOldRecords(MemoryStore):
         return super().begin(turns) if start.upload.key.evidence_id == "a" else [[NotBefore(AT)]]
 
 
+@breaks("a_status_says_when_an_old_record_may_begin")
+class TellsNotWhatIsOld(MemoryStore):
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        found = super().statuses(tenant_id, evidence_ids, now)
+        return {
+            name: evolve(one, waits_for=one.waits_for and one.waits_for.replace("behind", "beside"))
+            for name, one in found.items()
+        }
+
+
 @breaks(
     "a_status_is_estimated_by_how_many_go_together",
     "a_status_says_when_an_old_record_may_begin",
