@@ -1,9 +1,9 @@
 """How much of the backlog a courier has in hand.
 
 What is overdue in the store stands in lines, one for each credential and one for its old records.
-Each of these has its share of
-what one courier holds in memory. As soon as half of the share is sent, more is taken up, so that a
-backlog is taken up as fast as it is sent, and no credential keeps another from being taken up.
+Each of these has its share of what one courier holds in memory. As soon as half of the share is
+sent, more is taken up, so that a backlog is taken up as fast as it is sent, and no credential keeps
+another from being taken up.
 """
 
 from __future__ import annotations
