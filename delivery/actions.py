@@ -133,13 +133,33 @@ def preview_of(store: UploadReader, action: Action, found: Sequence[UploadStatus
     keys = [UploadKey(one.tenant_id, one.evidence_id, one.provider) for one in found]
     stored = store.get(keys)
     reasons = [
-        not_applicable(stored[key].upload, action) if key in stored else "it is gone"
+        _not_applicable(store, stored[key].upload, action) if key in stored else "it is gone"
         for key in keys
     ]
     looked_at = list(zip(found, reasons, strict=True))
     return ActionResult(
         tuple(status for status, reason in looked_at if reason is None),
         tuple(Skipped(status, reason) for status, reason in looked_at if reason is not None),
+    )
+
+
+def _not_applicable(store: UploadReader, upload: Upload, action: Action) -> str | None:
+    """Why an action cannot be done to an upload, by its state or since nothing is left to send."""
+    reason = not_applicable(upload, action)
+    again = action in (Action.RETRY, Action.RELEASE) and upload.status.settled
+    return _nothing_to_send(store, upload.key) if reason is None and again else reason
+
+
+def _nothing_to_send(store: UploadReader, key: UploadKey) -> str | None:
+    found = store.get([key], staged=True).get(key)
+    if found is None or found.content is not None:
+        return None
+    document = found.dossier.document
+    if document.source is not None or document.path is not None:
+        return None
+    return (
+        "its document was erased or removed, and nothing is left to send: submit the evidence again"
+        " under another id, or attest the upload if it has arrived"
     )
 
 
@@ -160,9 +180,10 @@ def take_action(
         if found is None:
             raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
         before = found.upload
+        if (reason := _not_applicable(store, before, action)) is not None:
+            return Skipped(status_of_upload(before, None), reason)
         # What the provider can do matters only where a doubt is to be looked up first.
         again = action in (Action.RETRY, Action.RELEASE) and before.tally.doubt
-        again = again and not_applicable(before, action) is None
         after = act(before, action, person, now, rules_of(before.key) if again else Rules())
         if isinstance(after, Inapplicable):
             return Skipped(status_of_upload(before, None), after.reason)

@@ -6,7 +6,11 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
+import click
+from click.core import ParameterSource
+
 from ...adapters.config import Loaded
+from ...adapters.stores.databases import exists
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import NotReady, Ready
 from ..doctor import Examined, examine
@@ -30,8 +34,7 @@ _COLUMNS: Columns = {
 def run(place: Place, as_json: bool) -> None:
     """Ask every tenant's provider and print a line for each tenant."""
     loaded, providers = place.tenants()
-    database = place.database if place.has_database else None
-    found = asyncio.run(examine(loaded, providers, database, _tell_of_waiting))
+    found = asyncio.run(examine(loaded, providers, _database(place), _tell_of_waiting))
     rows = [_row(tenant_id, loaded, found.get(tenant_id)) for tenant_id in tenants_in(loaded)]
     if as_json:
         print_json(rows)
@@ -42,6 +45,18 @@ def run(place: Place, as_json: bool) -> None:
     end_with_problems(loaded)
     if any(row["verdict"] in _BAD for row in rows):
         sys.exit(UNDELIVERED)
+
+
+def _database(place: Place) -> str | None:
+    """The database whose paces and blocks count. One that is typed must exist; one that is set for
+    all commands may not be made yet."""
+    if not place.has_database:
+        return None
+    source = click.get_current_context().get_parameter_source("database")
+    if source is ParameterSource.COMMANDLINE or exists(place.database):
+        return place.database
+    say(f"note: {place.name} is not made yet: nothing is known of paces, blocks and pauses")
+    return None
 
 
 def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> dict[str, object]:

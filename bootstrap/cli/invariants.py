@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 
 import click
 
 from ...adapters.stores.databases import inspect
+from ...domain.errors import ConfigError, Problem
 from ...domain.secrets.secret import Secret
-from .exits import UNDELIVERED
+from .exits import UNDELIVERED, USAGE, end
 from .output import number_of, print_json
 from .place import Place
 from .saying import say
-from .tenant_files import valid_tenants
 
 
 def run(place: Place, as_json: bool) -> None:
     """Inspect the database and print what does not hold."""
-    found = inspect(place.database, _secrets(place), _Progress())
+    secrets, problems = _secrets(place)
+    found = inspect(place.database, secrets, _Progress())
     if as_json:
         breaches = [
             {
@@ -41,8 +43,12 @@ def run(place: Place, as_json: bool) -> None:
         )
         for wait, count in found.waiting.items():
             say(f"{count:,} waiting for: {wait}")
+    for problem in problems:
+        say(str(problem))
     if found.breaches:
         sys.exit(UNDELIVERED)
+    if problems:
+        end("all but these secrets was checked; have them known here, or give no --config", USAGE)
 
 
 class _Progress:
@@ -58,9 +64,13 @@ class _Progress:
             say(f"looked at {done:,} of {of:,} uploads")
 
 
-def _secrets(place: Place) -> frozenset[Secret]:
-    """The secrets of the tenants, if the command was told of any."""
+def _secrets(place: Place) -> tuple[frozenset[Secret], Sequence[Problem]]:
+    """The secrets of the tenants, if the command was told of any, and why some are not known."""
     if not place.has_tenants:
-        return frozenset()
-    integrations = valid_tenants(place).integrations.values()
-    return frozenset(secret for one in integrations for secret in one.secrets)
+        return frozenset(), ()
+    try:
+        loaded, _ = place.tenants()
+    except ConfigError as error:
+        return frozenset(), error.problems
+    integrations = loaded.integrations.values()
+    return frozenset(one for some in integrations for one in some.secrets), loaded.problems

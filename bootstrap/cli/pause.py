@@ -11,11 +11,13 @@ from functools import partial
 import click
 
 from ...domain.pacing.paused import Paused, Scope
-from .exits import UNDELIVERED
+from ...domain.upload.actions import Person
+from ..records import Records
+from .exits import UNDELIVERED, USAGE, end
 from .output import moment, print_json
 from .place import Place
 from .saying import say
-from .see import unknown_in
+from .see import meant, unknown_in
 
 
 def run(
@@ -27,30 +29,42 @@ def run(
     by: str,
     reason: str,
     as_json: bool,
+    yes: bool = True,
 ) -> None:
-    """Do it, and print what is paused then, or was until now."""
-    scope = Scope(tenant, provider)
+    """Do it, and print what is paused then, or was until now. What has no upload is paused only
+    with `yes`."""
+    scope, person = Scope(tenant, provider), Person(by, reason)
     with place.records() as records:
-        again = word == "pause" and any(one.scope == scope for one in records.paused())
+        before = {str(one.scope): one for one in records.paused()}
+        again = str(scope) in before
+        if not (again or yes) and (unknown := _unknown(records, place, scope)):
+            end(
+                f"{unknown}; nothing was paused: name it as it is recorded, or say --yes to pause"
+                " what is recorded later",
+                USAGE,
+            )
         act = partial(getattr(records, word), tenant, provider)
-        pause: Paused | None = act(by=by, reason=reason)
-        if (
-            word == "pause"
-            and not records.find(tenant_id=tenant, provider=provider, limit=1).uploads
-        ):
-            unknown = unknown_in(records, place.name, tenant, provider)
-            missing = unknown or f"no upload of {_named(scope)} is in {place.name}"
-            say(f"warning: {missing}; the pause is for what is recorded later")
+        pause: Paused | None = act(by=person.by, reason=person.reason)
     if as_json:
         print_json([] if pause is None else [_row(pause)])
     elif pause is None:
-        say(f"{_named(scope)} is not paused")
+        near = meant(str(scope), before) or (f"; paused: {', '.join(before)}" if before else "")
+        say(f"{_named(scope)} is not paused{near}")
     elif word == "pause":
         already = "already " if again else ""
         click.echo(f"{_named(scope)}: {already}{pause.failure.message}")
     else:
         click.echo(f"{_named(scope)} is resumed; it was {pause.failure.message}")
     sys.exit(UNDELIVERED if pause is None else 0)
+
+
+def _unknown(records: Records, place: Place, scope: Scope) -> str | None:
+    """What is said of a scope in which there is no upload."""
+    tenant, provider = scope.tenant_id, scope.provider
+    if records.find(tenant_id=tenant, provider=provider, limit=1).uploads:
+        return None
+    unknown = unknown_in(records, place.name, tenant, provider)
+    return unknown or f"no upload of {_named(scope)} is in {place.name}"
 
 
 def _named(scope: Scope) -> str:

@@ -9,7 +9,7 @@ import click
 from .declaring import _BY, _JSON, _REASON, _RECORDS, _command, _option
 
 
-def _pausing(name: str, help: str) -> click.Command:
+def _pausing(name: str, help: str, *more: click.Option) -> click.Command:
     return _command(
         name,
         "pause.run",
@@ -17,7 +17,7 @@ def _pausing(name: str, help: str) -> click.Command:
         *_RECORDS,
         _option("--tenant", "This tenant."),
         _option("--provider", "This provider; with --tenant: only the tenant's uploads to it."),
-        *(_BY, _REASON, _JSON),
+        *(_BY, _REASON, *more, _JSON),
         word=name,
     )
 
@@ -28,8 +28,10 @@ PAUSES = (
         """Begin nothing more for a tenant, a provider, or a tenant with a provider.
 
         What is being sent ends. Evidence is still recorded, and is held until you `resume` the
-        same. What is paused already stays as it is.
+        same. What is paused already stays as it is. A tenant or a provider without any upload is
+        refused with exit code 2, unless you say --yes.
         """,
+        _option("--yes", "Pause also what has no upload yet.", is_flag=True),
     ),
     _pausing(
         "resume",

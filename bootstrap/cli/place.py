@@ -5,13 +5,8 @@ host's own code makes, its app."""
 
 from __future__ import annotations
 
-import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from difflib import get_close_matches
-from importlib import import_module
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,11 +15,12 @@ from click.core import ParameterSource
 from ...domain.errors import MisuseError
 from ...domain.retention import Retention
 from ...ports.logger import LogEvent, Logger
+from .app_code import made_by
 
 if TYPE_CHECKING:
     from ...adapters.config import Loaded
     from ..courier import AsyncCourier
-    from ..records import AnyCourier, Records
+    from ..records import Records
     from ..tenants import Providers
 
 
@@ -129,11 +125,12 @@ class Files(Place):
 class App(Place):
     """A courier of the host's own: `app` is ``module:attribute``, where it is or is made."""
 
-    has_database = has_tenants = True
+    has_tenants = True
 
     def __init__(self, app: str) -> None:
         self._app = app
         self._made = made_by(app)
+        self.has_database = self._made._wiring.database is not None
         self.folder = self._made._tenants.folder
 
     @property
@@ -221,50 +218,3 @@ def _given(value: str | None, what: str, option: str) -> str:
             f"{variable} or EVIDENCE_COURIER_APP"
         )
     return value
-
-
-def made_by(app: str) -> AnyCourier:
-    """The courier that ``module:attribute`` is, or that it makes when it is called.
-
-    The module is found as Python finds it, and in the current folder. What its own code raises is
-    raised as it is.
-    """
-    from ..blocking_courier import BlockingCourier
-    from ..courier import AsyncCourier
-    from ..sync_courier import Courier
-
-    module, colon, attribute = app.partition(":")
-    if not (module and colon and attribute):
-        raise MisuseError(f"--app is MODULE:ATTRIBUTE, as shop.evidence:courier, not {app!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        made = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # a module that it imports
-        raise MisuseError(
-            f"--app {app}: there is no module {error.name!r} here or among what is installed; go "
-            "to the folder that it is in, or set PYTHONPATH"
-        ) from error
-    for name in attribute.split("."):
-        try:
-            made = getattr(made, name)
-        except AttributeError as error:
-            near = "".join(f"; did you mean {one!r}?" for one in get_close_matches(name, dir(made)))
-            raise MisuseError(f"--app {app}: {module} has no {name!r}{near}") from error
-    kinds = (AsyncCourier, Courier, BlockingCourier)
-    if callable(made) and not isinstance(made, kinds):
-        try:
-            signature(made).bind()
-        except TypeError as error:
-            raise MisuseError(
-                f"--app {app} needs arguments: name a courier, or a function that takes none and "
-                "returns one"
-            ) from error
-        except ValueError:  # a function that does not say what it takes
-            pass
-        made = made()
-    if not isinstance(made, kinds):
-        raise MisuseError(f"--app {app} gives a {type(made).__name__}, not a courier")
-    return made._courier if isinstance(made, Courier) else made

@@ -117,7 +117,7 @@ def not_applicable(upload: Upload, action: Action) -> str | None:
             "an attempt is in flight: wait until it has ended, "
             "then see whether this is still wanted"
         )
-    if action is Action.RELEASE and _is_paused(upload):
+    if action in (Action.RETRY, Action.RELEASE) and _is_paused(upload):
         return "a person has paused it: resume the tenant or the provider"
     if _concerns(action, upload):
         return None

@@ -245,3 +245,14 @@ def test_it_says_that_records_cannot_be_rendered_here(
     monkeypatch.setattr(known, lambda name: None)
     result = CliRunner().invoke(app, ["doctor", str(tenants)])
     assert "note: training records cannot be rendered here: Typst is not installed" in result.stderr
+
+
+def test_a_database_that_is_set_for_all_commands_need_not_be_there_yet(
+    tenants: Path, tmp_path: Path, sandbox: SprintoSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sprinto(tenants, "acme", sandbox.url)
+    monkeypatch.setenv("EVIDENCE_COURIER_DB", str(tmp_path / "courier.db"))
+    result = doctor(tenants)
+    assert (result.exit_code, "acme\tsprinto\tready" in result.stdout) == (0, True)
+    assert "courier.db is not made yet: nothing is known of paces" in result.stderr
+    assert not (tmp_path / "courier.db").exists()

@@ -325,7 +325,7 @@ class NoFont:
 
 
 def test_what_a_document_would_be_made_of_is_erased_too(tmp_path: Path) -> None:
-    """A retry finds no document then, and says so."""
+    """A retry is refused then, and says so."""
     house = House(tmp_path / "courier.db")
 
     async def story() -> None:
@@ -338,11 +338,8 @@ def test_what_a_document_would_be_made_of_is_erased_too(tmp_path: Path) -> None:
             assert failed.status == "failed"
             assert traces(house, tmp_path) != []
             await courier.erase("acme", JANE, **WHO)
-            await courier.retry("acme", "ev-1", by="kim", reason="again")
-            await courier.quiet()
-            status = (await courier.statuses("acme", ["ev-1"]))["ev-1"]
-            assert status.error is not None
-            assert (status.status, status.error.kind) == ("failed", "document_gone")
+            (refused,) = (await courier.retry("acme", "ev-1", by="kim", reason="again")).skipped
+            assert refused.reason.startswith("its document was erased or removed")
 
     asyncio.run(story())
     vacuum(str(house.database))
@@ -399,20 +396,18 @@ def test_what_was_delivered_is_not_sent_again(
     assert later is house or later.server.held == []
 
 
-def test_a_retry_of_what_was_erased_says_why_it_cannot_be_sent(house: House) -> None:
+def test_a_retry_of_what_was_erased_is_refused_at_once(house: House) -> None:
     async def story() -> None:
         house.server.answer = lambda _evidence, _nth: 400
         async with house.courier() as courier:
             await courier.submit(of_jane("ev-1")).settled()
             await courier.erase("acme", JANE, **WHO)
-            await courier.retry("acme", "ev-1", by="kim", reason="again")
-            await courier.quiet()
+            (refused,) = (await courier.retry("acme", "ev-1", by="kim", reason="again")).skipped
+            assert refused.reason.startswith("its document was erased or removed")
             shown = await courier.show("acme", "ev-1")
             assert shown is not None
-            assert shown.error is not None
-            assert shown.error.kind == "document_gone"
-            assert shown.error.message.startswith("the document was removed with the person")
-            assert [one.message for one in shown.history] == ["(erased)", shown.error.message]
+            assert (shown.status, shown.actions[-1].action) == ("failed", "erase")
+            assert [one.message for one in shown.history] == ["(erased)"]
 
     asyncio.run(story())
     assert traces_of_her(house) == []

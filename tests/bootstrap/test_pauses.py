@@ -231,20 +231,21 @@ def test_the_command_line_pauses_and_resumes(house: House) -> None:
     with closing(SqliteStore(str(house.database))):
         pass
     db, why = ("--db", str(house.database)), ("--by", "asha", "--reason", "an audit")
-    result = command("pause", *db, "--tenant", "acme", *why)
+    result = command("pause", *db, "--tenant", "acme", *why, "--yes")
     assert (result.exit_code, result.stdout[:35]) == (0, "tenant acme: paused by asha since 2")
-    assert "warning: tenant 'acme' has no upload in" in result.stderr
     result = command("pause", *db, "--tenant", "acme", *why)
     assert result.stdout.startswith("tenant acme: already paused by asha since 2")
-    (row,) = json.loads(command("pause", *db, "--provider", "vanta", *why, "--json").stdout)
+    (row,) = json.loads(
+        command("pause", *db, "--provider", "vanta", *why, "--yes", "--json").stdout
+    )
     assert (row["tenant_id"], row["provider"], row["by"]) == (None, "vanta", "asha")
     result = command("resume", *db, "--tenant", "acme", *why)
     assert result.exit_code == 0
     assert result.stdout.startswith("tenant acme is resumed; it was paused by asha since ")
     result = command("resume", *db, "--tenant", "acme", *why)
-    assert (result.exit_code, result.stderr) == (1, "tenant acme is not paused\n")
+    assert (result.exit_code, result.stderr) == (1, "tenant acme is not paused; paused: vanta\n")
     result = command("resume", *db, "--provider", "vantaa", *why)
-    assert result.stderr == "provider vantaa is not paused\n"
+    assert result.stderr == "provider vantaa is not paused; did you mean 'vanta'?\n"
     result = command("pause", *db, *why)
     assert (result.exit_code, "name a tenant, a provider or both" in result.stderr) == (2, True)
 
@@ -315,3 +316,47 @@ def test_a_token_that_is_refused_during_a_pause_blocks_behind_it(house: House) -
 
     asyncio.run(story())
     assert sorted(name for name, _ in house.server.held if name != "token") == ["ev-1", "ev-2"]
+
+
+def test_what_has_no_upload_is_paused_only_if_that_is_meant(house: House) -> None:
+    async def one_upload() -> None:
+        async with house.courier() as courier:
+            await courier.submit(evidence("ev-1")).settled()
+
+    asyncio.run(one_upload())
+    db, why = ("--db", str(house.database)), ("--by", "asha", "--reason", "an audit")
+    meant = {
+        ("--tenant", "ACME"): "tenant 'ACME' has no upload in",
+        ("--provider", "papre"): "no upload to 'papre' is in",
+        ("--tenant", "acme", "--provider", "papre"): "no upload to 'papre' is in",
+    }
+    for scope, said in meant.items():
+        refused = command("pause", *db, *scope, *why)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert said in refused.stderr
+        assert "; did you mean '" in refused.stderr
+        assert "nothing was paused" in refused.stderr
+    with Records.open(house.database) as records:
+        assert records.paused() == []
+    assert command("pause", *db, "--tenant", "acme", *why).exit_code == 0
+    wrong = command("resume", *db, "--tenant", "ACME", *why)
+    assert (wrong.exit_code, wrong.stderr) == (
+        1,
+        "tenant ACME is not paused; did you mean 'tenant acme'?\n",
+    )
+
+
+def test_neither_retry_nor_release_is_for_what_a_person_has_paused(house: House) -> None:
+    async def held() -> None:
+        async with house.courier() as courier:
+            await courier.pause("acme", **ASHA)
+            await courier.submit(evidence("ev-1")).settled()
+
+    asyncio.run(held())
+    why = ("--by", "asha", "--reason", "an audit")
+    for word in ("retry", "release"):
+        refused = command(word, "--db", str(house.database), "acme", "ev-1", *why)
+        assert (refused.exit_code, refused.stderr) == (
+            1,
+            "acme/ev-1: a person has paused it: resume the tenant or the provider\n",
+        )

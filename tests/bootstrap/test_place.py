@@ -133,11 +133,64 @@ def test_what_cannot_be_right_is_said(
     assert "Traceback" not in done.stderr
 
 
-def test_what_the_hosts_own_code_raises_is_not_hidden(shop: Path) -> None:
-    Path("shop.py").write_text("import no_such_library\n")
-    done = run("status", "--app", "shop:make")
-    assert isinstance(done.exception, ModuleNotFoundError)
-    assert done.exception.name == "no_such_library"
+DEEP = """
+from helper import key
+
+def make():
+    return json.loads(key())
+import json
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "attribute", "said"),
+    [
+        (
+            "import no_such_library\n",
+            "make",
+            "ModuleNotFoundError: No module named 'no_such_library', at shop.py:1: "
+            "`import no_such_library`;",
+        ),
+        ("x = 1\nx y\n", "make", "SyntaxError: invalid syntax (shop.py, line 2), at shop.py:2;"),
+        (
+            "def make():\n    return {}['KEY']\n",
+            "make",
+            "KeyError: 'KEY', at shop.py:2: `return {}['KEY']`;",
+        ),
+        ("raise SystemExit(3)\n", "make", "SystemExit: 3, at shop.py:1: `raise SystemExit(3)`;"),
+        ("def make():\n    assert 0\n", "make", "AssertionError, at shop.py:2: `assert 0`;"),
+        (DEEP, "make", "at shop.py:5: `return json.loads(key())`;"),
+        (
+            "class Lazy:\n    @property\n    def made(self):\n        1 / 0\nlazy = Lazy()\n",
+            "lazy.made",
+            "ZeroDivisionError: division by zero, at shop.py:4: `1 / 0`;",
+        ),
+    ],
+)
+def test_what_the_hosts_own_code_raises_is_said_with_its_line(
+    shop: Path, code: str, attribute: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("shop.py").write_text(code)
+    Path("helper.py").write_text("def key():\n    return 'no JSON'\n")
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+    done = run("status", "--app", f"shop:{attribute}")
+    assert (done.exit_code, "Traceback" in done.stderr) == (2, False)
+    assert f"--app shop:{attribute}: its own code raised " in done.stderr
+    assert said in done.stderr
+    sys.modules.pop("shop", None)
+    asked = run("status", "--app", f"shop:{attribute}", env={"EVIDENCE_COURIER_TRACEBACK": "1"})
+    assert (asked.exit_code, said in asked.stderr) == (2, True)
+    assert "Traceback (most recent call last)" in asked.stderr
+
+
+def test_an_app_with_a_store_of_its_own_can_be_examined(shop: Path) -> None:
+    with Path("shop.py").open("a") as code:
+        code.write(
+            "\nfrom evidence_courier.testing import MemoryStore\n"
+            "mine = AsyncCourier.from_mapping(tenants, store=MemoryStore(), secrets=Vault())\n"
+        )
+    [examined] = json.loads(run("doctor", "--json", "--app", "shop:mine").stdout)
+    assert examined["verdict"] == "ready"
 
 
 def every_command(group: click.Group) -> list[click.Command]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 from click.testing import CliRunner, Result
 from store_fixtures import Desk, House, evidence
 
@@ -18,6 +18,8 @@ from evidence_courier import Records
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli import watch
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.domain.integration import Route
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.documents import LARGE
 from evidence_courier.testing import FakeClock
 
@@ -267,3 +269,34 @@ def test_nothing_that_was_removed_is_said_in_words(database: str) -> None:
 def test_each_command_suggests_a_provider(database: str, command: tuple[str, ...]) -> None:
     result = run(*command, "--db", database, "--provider", "PAPR")
     assert f"no upload to 'PAPR' is in {database}; did you mean 'paper'?" in result.stderr
+
+
+@define
+class OneWhoRefuses(Desk):
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
+        return HttpResponse(self.status, (), b"", self.house.clock.now())
+
+    status: int = 400
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_what_was_erased_is_not_tried_again(tmp_path: Path, status: int) -> None:
+    """As nothing is left to send, be it failed by itself or since the integration did not work."""
+    house = House(tmp_path / "courier.db", clock=FakeClock(LONG_AGO))
+    with house.blocking_courier(transport=OneWhoRefuses(house, status)) as courier:
+        courier.deliver(evidence("bad"))
+    database = str(house.database)
+    with Records.open(database) as records:
+        if records.find(status="held").uploads:
+            records.abandon("acme", "bad", by="dpo", reason="r")
+    assert erase(database, "--yes").exit_code == 0
+    for which in (("acme", "bad"), ("--tenant", "acme", "--yes")):
+        refused = run("retry", "--db", database, *which, *WHO)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "acme/bad: its document was erased or removed, and nothing is left" in refused.stderr
+    with Records.open(database) as records:
+        (skipped,) = records.retry("acme", ["bad"], by="asha", reason="again").skipped
+        assert skipped.status.status == "failed"
+        (one,) = records.find().uploads
+        assert one.status == "failed"
+        assert records.attest("acme", "bad", by="asha", reason="seen").done
