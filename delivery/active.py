@@ -62,8 +62,8 @@ class ActiveUpload:
     """An upload with where it goes and who waits for it.
 
     `gone`: its record was deleted from the database while it was active. `answered`: its last
-    turn's request was answered; False: it has timed out; None: neither. `credential`: the name
-    of its line in the store. An attempt that has begun has `sending`, its `content` until that
+    turn's request was answered; False: it has timed out; None: neither. `line`: the line of the
+    store in which it stands. An attempt that has begun has `sending`, its `content` until that
     is sent, if it was staged, and then a `verdict`.
     """
 
@@ -72,7 +72,7 @@ class ActiveUpload:
     destination: Destination
     last_attempt_at: datetime | None = None
     waiters: list[Waiter] = field(factory=list)
-    credential: str = field(init=False)
+    line: str = field(init=False)
     gone: bool = field(default=False, init=False)
     answered: bool | None = field(default=None, init=False)
     content: bytes | None = field(default=None, init=False, repr=False)
@@ -81,7 +81,7 @@ class ActiveUpload:
 
     def __attrs_post_init__(self) -> None:
         self.destination = self.destination.for_backfill(self.dossier.backfill)
-        self.credential = self.destination.quota.line
+        self.line = self.destination.quota.line
 
     @property
     def size(self) -> int:
@@ -204,10 +204,10 @@ class ActiveUploads:
         """Make an upload active, and settle or plan it."""
         key = active.upload.key
         if key in self._uploads:
-            self.backlog.remove(self._uploads[key].credential)
+            self.backlog.remove(self._uploads[key].line)
         active.waiters += self.postponed.take_back(key)
         self._uploads[key] = active
-        self.backlog.add(active.credential)
+        self.backlog.add(active.line)
         self.go_on(active)
         return active
 
@@ -310,7 +310,7 @@ class ActiveUploads:
             waiter.mark_lost(error)
 
     def _drop(self, key: UploadKey) -> None:
-        self.backlog.remove(self._uploads.pop(key).credential)
+        self.backlog.remove(self._uploads.pop(key).line)
         self._elsewhere.discard(key)
         self._schedule.forget(key)
 

@@ -6,7 +6,7 @@
 - It picks up what people and other couriers have changed.
 - It holds what people have paused.
 - It goes on with what an integration or a target has stopped that works again or has changed.
-- It adopts what is overdue and in the hands of no courier, a fair share of each credential's.
+- It adopts what is overdue and in the hands of no courier, a fair share of each line.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Maintenance:
         yield from self._run(self.adopt_overdue)
 
     def adopt_more(self) -> Turn[None]:
-        """Read what is due soon, and adopt more of a credential that has sent half of its share."""
+        """Read what is due soon, and adopt more of a line that has sent half of its share."""
         yield from self._run(self._read_postponed, self._adopt_some)
 
     def _run(self, *tasks: Callable[[datetime], Turn[None]]) -> Turn[None]:
@@ -256,38 +256,38 @@ class Maintenance:
                 self._active.tell_end(held, status_of_upload(held, None))
 
     def adopt_overdue(self, now: datetime) -> Turn[None]:
-        """Adopt what is past its time and in the hands of no courier, some of each credential."""
+        """Adopt what is past its time and in the hands of no courier, some of each line."""
         found = yield from perform(Read(lambda store: store.due(now - self._overdue, 0)))
         self._active.backlog.found(found)
         self._strangers.clear()
         yield from self._adopt_some(now)
 
     def _adopt_some(self, now: datetime) -> Turn[None]:
-        """Adopt what the next credentials have, up to their shares."""
+        """Adopt what the next lines have, up to their shares."""
         backlog, before = self._active.backlog, now - self._overdue
         limit = 2 * backlog.share  # up to one share is in hand already
-        asked = {one: frozenset(self._strangers[one]) for one in backlog.next_credentials()}
-        pages = yield from perform(Read(lambda store: store.due(before, limit, credentials=asked)))
-        for credential, page in pages.items():
+        asked = {one: frozenset(self._strangers[one]) for one in backlog.next_lines()}
+        pages = yield from perform(Read(lambda store: store.due(before, limit, lines=asked)))
+        for line, page in pages.items():
             free = [key for key in page if self._active.get(key) is None]
-            room, full = backlog.room(credential), len(page) == limit
+            room, full = backlog.room(line), len(page) == limit
             found = yield from stored(free[:room])
-            strangers = [one for one in found.values() if not self._take(one, credential)]
+            strangers = [one for one in found.values() if not self._take(one, line)]
             if not (yield from self._name_providers(strangers)):
                 for one in strangers:
                     yield from self._hold_orphan(one, now)
-            self._strangers[credential] |= {one.upload.key.tenant_id for one in strangers}
+            self._strangers[line] |= {one.upload.key.tenant_id for one in strangers}
             more = full or len(free) > room
-            backlog.looked(credential, more=more, again=more and bool(strangers))
+            backlog.looked(line, more=more, again=more and bool(strangers))
 
-    def _take(self, found: Entry, credential: str | None = None) -> bool:
+    def _take(self, found: Entry, line: str | None = None) -> bool:
         """Make it active; False if its tenant is not known here."""
         key, destination = found.upload.key, self._active.home_of(found.upload.key)
         is_known = self._active.closing or key in self._active
         if is_known:
             self._active.update(key, found)
         elif destination is not None:
-            self._active.add(_active(found, destination, credential=credential))
+            self._active.add(_active(found, destination, line=line))
         return is_known or destination is not None
 
     def _hold_orphan(self, found: Entry, now: datetime) -> Turn[None]:
@@ -358,7 +358,7 @@ class Maintenance:
                 if (destination := self._active.home_of(found.upload.key)) is not None
             ]
             for active in (yield from release(held, now)):
-                room = self._active.backlog.room(active.credential)  # without it, it is backlog
+                room = self._active.backlog.room(active.line)  # without it, it is backlog
                 known = self._active.get(active.upload.key) is not None
                 if room and not known and not self._active.closing:
                     self._active.add(active)
@@ -414,12 +414,12 @@ def read_again(
         for key in some:
             if (destination := postponed.destination_of(key)) is None:
                 continue
-            credential = destination.quota.line
-            if of_each[credential] < backlog.room(credential) or not bounded:
-                of_each[credential] += 1
+            line = destination.quota.line
+            if of_each[line] < backlog.room(line) or not bounded:
+                of_each[line] += 1
                 wanted.append(key)
             else:
-                backlog.looked(credential, more=True, again=False)
+                backlog.looked(line, more=True, again=False)
         # Also if it is none: other turns go on while it is read.
         found = yield from perform(Read(partial(_get, wanted)))
         for key in wanted:
@@ -463,9 +463,9 @@ def _unregister(courier_id: int) -> Write[None]:
     return Write(lambda store: store.unregister(courier_id))
 
 
-def _active(found: Entry, destination: Destination, credential: str | None = None) -> ActiveUpload:
+def _active(found: Entry, destination: Destination, line: str | None = None) -> ActiveUpload:
     active = ActiveUpload(found.upload, found.dossier, destination)
-    active.credential = credential or active.credential
+    active.line = line or active.line
     return active
 
 

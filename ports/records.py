@@ -248,15 +248,15 @@ class UploadReader(RemovalReader, Protocol):
         before: datetime,
         limit: int,
         *,
-        credentials: Mapping[str | None, Collection[str]] | None = None,
+        lines: Mapping[str | None, Collection[str]] | None = None,
         written_after: datetime | None = None,
     ) -> Mapping[str | None, Sequence[UploadKey]]:
         """What is queued, waiting or to be looked up, and due, the longest due first.
 
         Args:
             before: Only what is due at this moment or earlier.
-            limit: The most uploads of each credential; 0: only the credentials.
-            credentials: Only these, each without the uploads of some tenants. None: each that has
+            limit: The most uploads of each line; 0: only the lines.
+            lines: Only these, each without the uploads of some tenants. None: each that has
                 something due.
             written_after: Only what was last written after this moment. What was written in the
                 future waits for a clock that has been set back.

@@ -162,7 +162,7 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
         before: datetime,
         limit: int,
         *,
-        credentials: Mapping[str | None, Collection[str]] | None = None,
+        lines: Mapping[str | None, Collection[str]] | None = None,
         written_after: datetime | None = None,
     ) -> Mapping[str | None, Sequence[UploadKey]]:
         with self._lock:
@@ -172,18 +172,18 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
                 for record in self._records.values()
                 if (due := due_of(record.upload.state)) is not None and due <= before
             ]
-            if credentials is None:
-                credentials = {record.line: () for _, record in overdue}
-            found: dict[str | None, list[UploadKey]] = {one: [] for one in credentials}
+            if lines is None:
+                lines = {record.line: () for _, record in overdue}
+            found: dict[str | None, list[UploadKey]] = {one: [] for one in lines}
             for _, record in sorted(overdue, key=lambda one: one[0]):
-                upload, credential = record.upload, record.line
+                upload, line = record.upload, record.line
                 if (
-                    credential in credentials
-                    and len(found[credential]) < limit
-                    and upload.key.tenant_id not in credentials[credential]
+                    line in lines
+                    and len(found[line]) < limit
+                    and upload.key.tenant_id not in lines[line]
                     and (written_after is None or upload.updated_at > written_after)
                 ):
-                    found[credential].append(upload.key)
+                    found[line].append(upload.key)
             return found
 
     def counts(

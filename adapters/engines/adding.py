@@ -4,6 +4,7 @@ cannot take just now, goes on with what it knew before, and tells the ticket of 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from enum import Enum, auto
 from typing import Any, TypeAlias
 
 from attrs import define
@@ -53,12 +54,19 @@ _Known: TypeAlias = tuple[Submission, UploadKey]
 """A submission, and the key under which it was known before."""
 
 
+class _Stage(Enum):
+    """How far a submission in hand is."""
+
+    PREPARED = auto()  # it is being prepared, or is
+    ASKED = auto()  # the database was asked for it, and its answer is not handled yet
+    ADOPTED = auto()  # it was known before, and what was known is being adopted
+
+
 class Adding:
     """Adds to the database. Lives on the engine's loop.
 
     What is recorded becomes active, and `wake` is called; or it `leaves` that to the courier that
-    adopts it. `in_hand` is what is being prepared or added. `start` begins work that a close waits
-    for.
+    adopts it. `start` begins work that a close waits for.
     """
 
     leaves: bool = False
@@ -74,10 +82,17 @@ class Adding:
         self._active = active
         self._wake = wake
         self._start = start
-        self.in_hand: set[Submission] = set()
-        self._asked: set[Submission] = set()  # by the database, until its answer is handled
-        self._adopting: set[Submission] = set()
+        self._stages: dict[Submission, _Stage] = {}
         self.unwritten = Unwritten(driver.clock, self._add_unwritten, wake)
+
+    def take(self, some: Iterable[Submission]) -> None:
+        """Some are being prepared."""
+        self._stages.update(dict.fromkeys(some, _Stage.PREPARED))
+
+    def put_back(self, some: Iterable[Submission]) -> None:
+        """Some are not in hand any more."""
+        for one in some:
+            self._stages.pop(one, None)
 
     async def add(
         self, prepared: Sequence[Prepared], refused: StoreError | None = None
@@ -101,7 +116,7 @@ class Adding:
 
     def _keep(self, one: Prepared, error: StoreError) -> None:
         """The database cannot take a submission just now: try it again later."""
-        self.in_hand.discard(one.submission)
+        self.put_back([one.submission])
         if self.unwritten.keep(one, len(one.entry.content or b"")):
             error = unwritten_error(error)
             self._driver.notifier.log(WriteDelayed(one.submission.key, str(error)))
@@ -129,7 +144,7 @@ class Adding:
     ) -> tuple[Sequence[tuple[Prepared, StoreError]], Sequence[_Known]]:
         """Record some; those that the database may take later, with its words, and those that were
         known before."""
-        self._asked.update(one.submission for one in prepared)
+        self._stages.update(dict.fromkeys((one.submission for one in prepared), _Stage.ASKED))
         answers: Sequence[AddAnswer | CourierError]
         try:
             answers = await self._driver.writer.add([one.entry for one in prepared])
@@ -140,17 +155,18 @@ class Adding:
             submission = one.submission
             if isinstance(answer, StoreError) and answer.passing:
                 early.append((one, answer))
-                self._asked.discard(submission)
+                self.put_back([submission])
                 continue
+            found = None
             if isinstance(answer, CourierError):
                 self.not_recorded(submission, answer)
             else:
                 found = self._recorded(submission, one.entry, answer)
-                if found is not None:
-                    known.append((submission, found))
-                    self._adopting.add(submission)
-            for some in (self.in_hand, self._asked):
-                some.discard(submission)
+            if found is None:
+                self.put_back([submission])
+            else:
+                known.append((submission, found))
+                self._stages[submission] = _Stage.ADOPTED
         return early, known
 
     async def _adopt(self, known: Sequence[_Known]) -> None:
@@ -164,7 +180,7 @@ class Adding:
             asked = await self._driver.run(adopt(self._active, now, wanted, leaves=leaves))
         except BaseException as error:
             return self.failed(adopting, error)
-        self._adopting.difference_update(adopting)
+        self.put_back(adopting)
         for submission in adopting if leaves and asked else ():
             submission.ticket.mark_recorded()
 
@@ -191,31 +207,32 @@ class Adding:
         _report(error)
         what = f"{type(error).__name__}: {error}"
         for one in batch:
-            if one in self._asked or one in self._adopting:
+            stage = self._stages.pop(one, None)
+            if stage in (_Stage.ASKED, _Stage.ADOPTED):
                 self.not_recorded(one, uncertain_error(one.key, what))
-            elif one in self.in_hand:
+            elif stage is _Stage.PREPARED:
                 text = f"{one.key} could not be recorded ({what}): submit it again"
                 self.not_recorded(one, StoreError(text))
-        for some in (self._asked, self._adopting, self.in_hand):
-            some.difference_update(batch)
 
     def give_up(self, waiting: Iterable[Submission]) -> None:
         """The courier is closed: say so of what is in hand, and of what waited for it."""
         for one in self.unwritten.give_up():
-            if one.submission not in self._asked:
+            if one.submission not in self._stages:
                 self.not_recorded(one.submission, given_up_error(one.submission.key))
-        for submission in (*waiting, *(self.in_hand - self._asked)):
-            error = MisuseError(
-                f"the courier was closed before {submission.key} could be recorded: "
-                "submit it to an open courier"
-            )
-            self.not_recorded(submission, error)
-        for submission in self._asked:
-            closed = "the courier was closed before the database had answered"
-            self.not_recorded(submission, uncertain_error(submission.key, closed))
-        for submission in self._adopting:
+        stages = {**dict.fromkeys(waiting, _Stage.PREPARED), **self._stages}
+        for submission, stage in stages.items():
             key = submission.key
-            submission.ticket.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
+            if stage is _Stage.PREPARED:
+                error: CourierError = MisuseError(
+                    f"the courier was closed before {key} could be recorded: "
+                    "submit it to an open courier"
+                )
+                self.not_recorded(submission, error)
+            elif stage is _Stage.ASKED:
+                closed = "the courier was closed before the database had answered"
+                self.not_recorded(submission, uncertain_error(key, closed))
+            else:
+                submission.ticket.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
 
     def not_recorded(self, submission: Submission, error: CourierError) -> None:
         """A submission is not written down, or perhaps not."""

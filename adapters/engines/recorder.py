@@ -221,7 +221,7 @@ class Recorder:
         outside, lane = self._driver.outside, (first.evidence.tenant_id,)
         is_file = isinstance(first.evidence.document, Document)
         reading = reading_of(first.destination, is_file=is_file)
-        self.adding.in_hand.update(batch.left)
+        self.adding.take(batch.left)
         slow = False
 
         def on_slow() -> None:
@@ -251,13 +251,13 @@ class Recorder:
 
     def _put_back(self, batch: _Batch, tenant_id: str) -> None:
         rest = batch.rest()
-        self.adding.in_hand.difference_update(rest)
+        self.adding.put_back(rest)
         self._slow.put_back(tenant_id, rest)
 
     async def _record_batch(
         self, batch: list[Submission], refused: StoreError | None = None
     ) -> StoreError | None:
-        self.adding.in_hand.update(batch)
+        self.adding.take(batch)
         prepare = partial(self._prepare, batch, self._driver.outside.preparer)
         try:
             prepared = await self._driver.read(prepare)

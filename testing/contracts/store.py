@@ -447,10 +447,10 @@ class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules
             same(lists(store.due(AT, 10)), all_lines, "what is due")
             same(lists(store.due(AT, 1)), {**all_lines, "a": line_of_a[:1]}, "the longest due")
             asked: dict[str | None, list[str]] = {"a": [], "b": [other.upload.key.tenant_id]}
-            same(lists(store.due(AT, 10, credentials=asked)), {"a": line_of_a, "b": []})
-            same(lists(store.due(AT - MINUTE, 10, credentials={"a": []})), {"a": line_of_a[:1]})
-            same(lists(store.due(AT, 10, credentials={"c": []})), {"c": []})
-            same(lists(store.due(AT, 10, credentials={})), {}, "what is due of no credential")
+            same(lists(store.due(AT, 10, lines=asked)), {"a": line_of_a, "b": []})
+            same(lists(store.due(AT - MINUTE, 10, lines={"a": []})), {"a": line_of_a[:1]})
+            same(lists(store.due(AT, 10, lines={"c": []})), {"c": []})
+            same(lists(store.due(AT, 10, lines={})), {}, "what is due of no line")
 
     def test_a_retry_is_due_when_its_wait_is_over(self) -> None:
         with self._store() as store:

@@ -18,14 +18,14 @@ def test_a_line_is_looked_at_when_something_is_overdue_in_it() -> None:
     assert not backlog.wanting
     backlog.found(["a"])
     assert backlog.wanting
-    assert backlog.next_credentials() == ["a"]
+    assert backlog.next_lines() == ["a"]
     assert not backlog.wanting
 
 
 def test_more_of_a_line_is_wanted_when_half_of_its_share_is_gone() -> None:
     backlog = Backlog()
     backlog.found(["a"])
-    backlog.next_credentials()
+    backlog.next_lines()
     came(backlog, "a", MOST_OF_ONE)
     backlog.looked("a", more=True, again=False)
     assert backlog.room("a") == 0
@@ -33,13 +33,13 @@ def test_more_of_a_line_is_wanted_when_half_of_its_share_is_gone() -> None:
         backlog.remove("a")
         assert not backlog.wanting
     backlog.remove("a")
-    assert backlog.next_credentials() == ["a"]
+    assert backlog.next_lines() == ["a"]
 
 
 def test_a_line_of_which_nothing_more_is_there_is_not_asked_for_more() -> None:
     backlog = Backlog()
     backlog.found(["a"])
-    backlog.next_credentials()
+    backlog.next_lines()
     came(backlog, "a", 10)
     backlog.looked("a", more=False, again=False)
     for _ in range(10):
@@ -51,7 +51,7 @@ def test_a_line_whose_share_is_in_hand_keeps_no_other_from_being_looked_at() -> 
     backlog = Backlog()
     came(backlog, "paced", MOST_OF_ONE)
     backlog.found(["paced", "other"])
-    assert backlog.next_credentials() == ["other"]
+    assert backlog.next_lines() == ["other"]
 
 
 @given(st.integers(1, 3_000))
@@ -61,7 +61,7 @@ def test_what_is_in_hand_is_bounded_however_many_lines_there_are(number: int) ->
     backlog.found(lines)
     in_hand, looked = 0, 0
     while backlog.wanting:
-        chosen = backlog.next_credentials()
+        chosen = backlog.next_lines()
         looked += len(chosen)
         assert len(chosen) * backlog.share <= max(MOST_OF_ONE, backlog.share)
         for line in chosen:

@@ -69,30 +69,28 @@ class SqlReader:
         before: datetime,
         limit: int,
         *,
-        credentials: Mapping[str | None, Collection[str]] | None = None,
+        lines: Mapping[str | None, Collection[str]] | None = None,
         written_after: datetime | None = None,
     ) -> Mapping[str | None, Sequence[UploadKey]]:
         until = moment(before)
         since = reads.EVER_SINCE if written_after is None else moment(written_after)
         with self._readers.reading() as session:
-            if credentials is None:
+            if lines is None:
                 rows = session.ask(reads.LINES, {"before": until})
-                credentials = {row["credential"]: () for row in rows}
+                lines = {row["credential"]: () for row in rows}
             if not limit:
-                return dict.fromkeys(credentials, ())
+                return dict.fromkeys(lines, ())
             given = [
-                (credential, until, since, session.list_of(sorted(without)), limit)
-                for credential, without in credentials.items()
+                (line, until, since, session.list_of(sorted(without)), limit)
+                for line, without in lines.items()
             ]
-            found: dict[str | None, Sequence[UploadKey]] = dict.fromkeys(credentials, ())
+            found: dict[str | None, Sequence[UploadKey]] = dict.fromkeys(lines, ())
             for question, some in (
                 (reads.LINE, [one for one in given if one[0] is not None]),
                 (reads.NO_LINE, [one for one in given if one[0] is None]),
             ):
-                for (credential, *_), rows in zip(
-                    some, session.ask_each(question, some), strict=True
-                ):
-                    found[credential] = [key_of(row) for row in rows]
+                for (line, *_), rows in zip(some, session.ask_each(question, some), strict=True):
+                    found[line] = [key_of(row) for row in rows]
             return found
 
     def counts(

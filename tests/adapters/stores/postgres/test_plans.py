@@ -128,8 +128,8 @@ def ask_everything(store: PostgresStore) -> None:
     ids = [f"old {number}" for number in range(0, 1_000, 50)]
     store.get([entry(one, tenant_id="tenant 0").upload.key for one in ids], staged=True)
     lines = store.due(AT, 0)
-    store.due(AT, 10, credentials={line: ["tenant 1"] for line in [*lines][:5]})
-    store.due(AT, 10, credentials={None: []}, written_after=AT)
+    store.due(AT, 10, lines={line: ["tenant 1"] for line in [*lines][:5]})
+    store.due(AT, 10, lines={None: []}, written_after=AT)
     store.statuses("tenant 0", ids, AT)
     store.counts([Status.FAILED], without_parked=True)
     for tenant_id in (None, "tenant 0"):
