@@ -240,16 +240,12 @@ def _unmarked(record: Record) -> Iterator[str]:
     if record.upload.tally.possible_duplicate:
         return
     begun = record.upload.tally.attempts
-    began = {begun: record.last_attempt_at} | {
-        one.number: one.started_at for one in record.attempts
-    }
-    for attempt in record.attempts:
-        if not _doubtful(attempt) or attempt.number >= begun:
-            continue
-        next_at = began.get(attempt.number + 1, record.last_attempt_at)
-        set_back = next_at is not None and next_at < attempt.ended_at
-        looked = [at for at, word in record.look_ups if word in _RESOLVING]
-        if not any(set_back or at >= attempt.ended_at for at in looked):
+    looked = [at for at, word in record.look_ups if word in _RESOLVING]
+    doubts = {one.number: one for one in record.attempts if _doubtful(one)}
+    for number, attempt in enumerate(doubts.values(), 1):
+        # Each of these look-ups resolved one doubt, so the clock may have been set back before it.
+        is_resolved = len(looked) >= number or any(at >= attempt.ended_at for at in looked)
+        if attempt.number < begun and not is_resolved:
             yield (
                 f"attempt {attempt.number} may have been taken, it was sent again, "
                 "and it is not marked as a possible duplicate"

@@ -174,6 +174,11 @@ SOUND = {
     "a doubt that a look-up resolved after the clock was set back": record(
         upload(**TWO), attempt(1, Unclear), attempt(2, at=105.0), look_ups=[(later(103), "partly")]
     ),
+    "a doubt that was resolved before the clock was set forward again": record(
+        upload(attempts=3, spent=3),
+        *(attempt(1, Unclear), attempt(2, Unclear), attempt(3)),
+        look_ups=[(later(120), "partly"), (later(90), "refused")],
+    ),
     "the same, and the next attempt is in flight": record(
         upload(Sending(2, later(105)), **TWO),
         attempt(1, Unclear),
@@ -312,11 +317,10 @@ UNSOUND = {
     "attempt 1 may have been taken": record(
         upload(**TWO), attempt(1, Rejected, failure=STRANGE), attempt(2)
     ),
-    "1 may have been taken, it was sent again, and": record(
-        upload(**TWO),
-        attempt(1, Unclear),
-        attempt(2),
-        look_ups=[(later(109), "partly"), (later(130), "absent")],
+    "2 may have been taken, it was sent again, and": record(
+        upload(attempts=3, spent=3),
+        *(attempt(1, Unclear), attempt(2, Unclear), attempt(3)),
+        look_ups=[(later(120), "partly"), (later(230), "absent")],
     ),
     "an action for tenant 'globex' was done to it": record(
         upload(**TWO), attempt(1), attempt(2), action_tenants=("acme", "globex")
