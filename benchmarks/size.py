@@ -10,9 +10,9 @@ The limits of files, classes, functions and constructors do not apply to the con
 `testing/contracts/`, which are tables of rules. A constructor is limited if its class works with
 what it is given: an `__init__` written by hand, an attrs class that can change, or a frozen attrs
 class with a port (a protocol in `ports/`) among its fields. Other frozen classes are values, and
-the number of their fields is free. Imports inside functions and imports for type checkers are not
-part of a circle, because they do not run while modules load. A text of several lines that is no
-docstring may be wider than the limit of columns: it is a table or what a program prints.
+the number of their fields is free. Imports inside functions are part of a circle, and imports for
+type checkers alone are not. A text of several lines that is no docstring may be wider than the
+limit of columns: it is a table or what a program prints.
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ def largest(measures: Iterable[Measure]) -> list[Measure]:
 
 
 def imports_of(file: File, modules: set[str]) -> set[str]:
-    """The modules of the house that load while this one loads."""
+    """The modules of the house that this one imports when it runs."""
     found: set[str] = set()
     package = file.module if file.path.endswith("__init__.py") else parent(file.module)
     for node in executed(file.tree.body):
@@ -284,14 +284,14 @@ def imports_of(file: File, modules: set[str]) -> set[str]:
     return found & modules - {file.module}
 
 
-def executed(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run while a module loads, except those for type checkers alone."""
+def executed(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The statements of a module, its functions and classes, except for type checkers alone."""
     for node in body:
         yield node
         if isinstance(node, ast.If) and name_of(node.test) == "TYPE_CHECKING":
             yield from executed(node.orelse)
-        elif not isinstance(node, Function):
-            for name in ("body", "orelse", "finalbody"):
+        else:
+            for name in ("body", "orelse", "finalbody", "handlers", "cases"):
                 yield from executed(getattr(node, name, ()))
 
 

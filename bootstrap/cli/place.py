@@ -116,10 +116,18 @@ class Files(Place):
         return self._retention
 
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
-        from .tenant_files import load
+        from ...adapters.config import load_folder
+        from ...adapters.plugins import discover_providers
+        from ...adapters.secrets.environ import EnvironSecrets
+        from ...adapters.secrets.files import FOLDERS, FileSecrets
 
-        folder = _given(self.folder, "tenants", "DIR")
-        return load(folder, without_secrets=without_secrets, **self._how)
+        folder, how = (
+            _given(self.folder, "tenants", "DIR"),
+            {"secret_folders": FOLDERS, **self._how},
+        )
+        providers, folders = discover_providers(), how.pop("secret_folders")
+        secrets = None if without_secrets else FileSecrets(EnvironSecrets(), folders)
+        return load_folder(folder, providers=providers, secrets=secrets, **how), providers
 
 
 class App(Place):

@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 import click
 
-from ...adapters.config import DEFAULT_BLOCK, Loaded, load_folder
-from ...adapters.plugins import discover_providers
-from ...adapters.secrets.environ import EnvironSecrets
-from ...adapters.secrets.files import FOLDERS, FileSecrets
-from ..tenants import Providers
+from ...adapters.config import Loaded
 from .exits import USAGE
 from .output import is_terminal
 from .place import Place
 from .saying import say
-
-
-def load(
-    folder: str,
-    block: str = DEFAULT_BLOCK,
-    secret_folders: Sequence[str] = FOLDERS,
-    without_secrets: bool = False,
-) -> tuple[Loaded, Providers]:
-    """The tenants in a folder, and the providers that they may name."""
-    providers = discover_providers()
-    secrets = None if without_secrets else FileSecrets(EnvironSecrets(), secret_folders)
-    loaded = load_folder(folder, providers=providers, secrets=secrets, block=block)
-    return loaded, providers
 
 
 def valid_tenants(place: Place, *, without_secrets: bool = False) -> Loaded:

@@ -137,11 +137,19 @@ def test_a_circle_of_imports_is_named(tmp_path: Path) -> None:
     "last",
     [
         "def late():\n    from .a import A\n",
-        "if TYPE_CHECKING:\n    from .a import A\n",
-        "if typing.TYPE_CHECKING:\n    from .a import A\n",
+        "class C:\n    def late(self):\n        match self:\n            case _:\n"
+        "                from .a import A\n",
+        "try: ...\nexcept ImportError:\n    from .a import A\n",
     ],
 )
-def test_an_import_that_does_not_run_at_loading_makes_no_circle(tmp_path: Path, last: str) -> None:
+def test_an_import_that_runs_late_makes_a_circle_too(tmp_path: Path, last: str) -> None:
+    found = made_of(tmp_path, {"ports/a.py": "from .b import B\n", "ports/b.py": last})
+    assert found == {"circle ports.a": "ports.b"}
+
+
+@pytest.mark.parametrize("test", ["TYPE_CHECKING", "typing.TYPE_CHECKING"])
+def test_an_import_for_type_checkers_makes_no_circle(tmp_path: Path, test: str) -> None:
+    last = f"if {test}:\n    from .a import A\n"
     assert made_of(tmp_path, {"ports/a.py": "from .b import B\n", "ports/b.py": last}) == {}
 
 
