@@ -1,5 +1,4 @@
-"""Uploads of several requests under a pace, through both engines and both stores, in virtual
-time."""
+"""Uploads of several requests under a pace, through both engines, in virtual time."""
 
 from __future__ import annotations
 
