@@ -10,12 +10,13 @@ from typing import Protocol
 from attrs import evolve, frozen
 
 from ..domain.errors import StoreError
-from ..domain.notices import news_of
+from ..domain.notices import WaitingNotice, news_of
 from ..domain.upload.backoff import earlier, later
+from ..domain.upload.failure import FailureKind
 from ..domain.upload.find import Find
 from ..domain.upload.upload import Status, UploadKey
 from ..ports.logger import NoticeNotTaken
-from ..ports.notices import MAX_WAIT, WaitingNotice
+from ..ports.notices import MAX_WAIT
 from ..ports.store import UploadStore
 from .duties import Duty
 from .effects import Notify, Read, Turn, Write, perform
@@ -25,8 +26,7 @@ LOOK_EVERY, TELL_EVERY = 10.0, 5.0
 
 CLAIMED_AT_ONCE = 20
 LEASE = timedelta(minutes=2)
-"""For so long no other courier tells what one has taken up, and none tells again what came behind
-a notice that was not taken."""
+"""For so long no other courier tells what one has taken up."""
 
 WAITED_FOR = 1.0
 """How many seconds a step waits for its sink; what is told later counts in the next step."""
@@ -35,6 +35,8 @@ LAST_WAIT = 15
 """How many seconds, from when it began to tell a sink, a courier that is closed waits for it."""
 
 FIRST_WAIT = timedelta(seconds=10)
+
+_KINDS = {kind.value for kind in FailureKind}
 
 MOST_NAMED = 10
 """The most subjects that a notice names."""
@@ -91,7 +93,7 @@ def duties_for(tellers: Sequence[Teller], watch: Watch) -> Sequence[Duty]:
     names = [teller.name for teller in tellers]
     return (
         Duty("the look for notices", LOOK_EVERY, lambda now: _look(names, watch, now)),
-        *(_telling(teller) for teller in tellers),
+        *(_Telling(teller).duty for teller in tellers),
     )
 
 
@@ -103,69 +105,101 @@ def _look(names: Sequence[str], watch: Watch, now: datetime) -> Turn[bool]:
     return False
 
 
-def _telling(teller: Teller) -> Duty:
-    tries: dict[int, int] = {}
-    leased_until: datetime | None = None
+class _Telling:
+    """Telling one sink: which notices are claimed, with how often each was told in vain, and until
+    when."""
 
-    def step(now: datetime) -> Turn[bool]:
-        nonlocal leased_until
-        if not teller.is_free and leased_until is not None and leased_until <= now:
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+        self._claimed: dict[int, int] = {}
+        self._until: datetime | None = None
+        self.duty = Duty(f"telling {teller.name}", TELL_EVERY, self.step, self.end)
+
+    def step(self, now: datetime) -> Turn[bool]:
+        """Tell what waits; whether there may be more."""
+        teller, until = self._teller, later(now, LEASE)
+        if not teller.is_free and self._until is not None and self._until <= now:
             teller.give_up()
-        is_free = teller.is_free
-        yield from _write_results(teller, tries, now)
+        is_free, _ = yield from self._write_results(now)
         if not is_free:
             return False
-        tries.clear()
-        leased_until = until = later(now, LEASE)
         claim = Write(lambda store: store.claim(teller.name, now, until, CLAIMED_AT_ONCE))
         waiting = yield from perform(claim)
         if not waiting:
             return False
-        tries.update({one.number: one.tries for one in waiting})
-        if teller.names_subjects:
-            claimed = waiting
-            waiting = yield from perform(Read(lambda store: _naming(store, claimed, now)))
-        yield from perform(Read(lambda store: teller.tell(waiting, WAITED_FOR)))
-        taken = yield from _write_results(teller, tries, now)
+        self._claimed, self._until = {one.number: one.tries for one in waiting}, until
+        names = teller.names_subjects
+        given = yield from perform(Read(lambda store: _as_of_now(store, waiting, now, names)))
+        yield from perform(Read(lambda store: teller.tell(given, WAITED_FOR)))
+        _, taken = yield from self._write_results(now)
         return taken == CLAIMED_AT_ONCE
 
-    def end(now: datetime) -> Turn[bool]:
-        began = now if leased_until is None else earlier(leased_until, LEASE)
+    def end(self, now: datetime) -> Turn[bool]:
+        """Wait for the sink that is taking a notice."""
+        began = now if self._until is None else earlier(self._until, LEASE)
         waited = max((now - began).total_seconds(), 0)
         for _ in range(max(LAST_WAIT - int(waited), 1)):  # in pieces: it may be given less time
-            yield from perform(Read(lambda store: teller.end(1.0)))
-            yield from _write_results(teller, tries, now)
-            if teller.is_free:
+            yield from perform(Read(lambda store: self._teller.end(1.0)))
+            is_free, _ = yield from self._write_results(now)
+            if is_free:
                 break
         return False
 
-    return Duty(f"telling {teller.name}", TELL_EVERY, step, end)
+    def _write_results(self, now: datetime) -> Turn[tuple[bool, int]]:
+        """Write down what the sink has taken, and when the rest is told again: what it has not been
+        told because it refused another, together with that. Whether it is free, and how many
+        notices it took."""
+        teller, until = self._teller, self._until
+        is_free, results = teller.is_free, teller.results()  # in this order
+        taken = [number for number, why in results.items() if why is None]
+        refused = {number: why for number, why in results.items() if why is not None}
+        tries = [self._claimed.pop(number, 0) for number in results]
+        untold = [*self._claimed] if is_free else []
+        if taken:
+            yield from perform(Write(lambda store: store.notices_taken(teller.name, taken, now)))
+        due = later(now, _wait(tries[-1])) if refused else now
+        if refused:
+            why = next(iter(refused.values()))
+            yield from perform(Notify(NoticeNotTaken(teller.name, len(refused), why)))
+        if until is not None and (refused or untold):
+            numbers = [*refused]
+            yield from perform(Write(lambda store: store.put_back(until, numbers, untold, due)))
+        if is_free:
+            self._claimed = {}
+        return is_free, len(taken)
 
 
-def _naming(
-    store: UploadStore, waiting: Sequence[WaitingNotice], now: datetime
+def _as_of_now(
+    store: UploadStore, waiting: Sequence[WaitingNotice], now: datetime, names_subjects: bool
 ) -> Sequence[WaitingNotice]:
-    """The notices with the subjects of the newest uploads that they are about. These are read when
-    a notice is told, and stored in none."""
-    named = []
+    """The notices as they are told now, with the subjects of the newest uploads that they are
+    about. These are read when a notice is told, and stored in none."""
+    found = []
     for one in waiting:
-        notice, subjects = one.notice, dict[str, None]()
-        if notice.kind in ("failed", "held"):
-            page = store.find(
-                Find(
-                    tenant_id=notice.tenant_id,
-                    statuses=[Status(notice.kind)],
-                    kind=notice.reason,
-                    provider=notice.provider,
-                    limit=min(notice.number, MOST_NAMED),
-                ),
-                now,
+        notice, present = one.notice, None
+        if notice.kind in ("failed", "held") and notice.reason in _KINDS:
+            find = Find(
+                tenant_id=notice.tenant_id,
+                statuses=[Status(notice.kind)],
+                kind=notice.reason,
+                provider=notice.provider,
+                limit=min(notice.number, MOST_NAMED),
             )
-            for up in page.uploads:
-                key = UploadKey(up.tenant_id, up.evidence_id, up.provider)
-                subjects |= dict.fromkeys(_subjects_of(key, store))
-        named.append(evolve(one, notice=notice.naming([*subjects])))
-    return named
+            present = sum(count.number for count in store.counted(find))
+            subjects = _subjects_in(store, find, now) if names_subjects else ()
+            notice = notice.as_of(now, present).naming(subjects)
+        else:
+            notice = notice.as_of(now, None)
+        found.append(evolve(one, notice=notice))
+    return found
+
+
+def _subjects_in(store: UploadStore, find: Find, now: datetime) -> Sequence[str]:
+    subjects = dict[str, None]()
+    for up in store.find(find, now).uploads:
+        key = UploadKey(up.tenant_id, up.evidence_id, up.provider)
+        subjects |= dict.fromkeys(_subjects_of(key, store))
+    return [*subjects]
 
 
 def _subjects_of(key: UploadKey, store: UploadStore) -> Sequence[str]:
@@ -177,22 +211,6 @@ def _subjects_of(key: UploadKey, store: UploadStore) -> Sequence[str]:
         if error.passing:
             raise
         return []
-
-
-def _write_results(teller: Teller, tries: dict[int, int], now: datetime) -> Turn[int]:
-    """Write down what the sink has taken, and when the rest is told again; how many it took."""
-    results = teller.results()
-    taken = [number for number, refused in results.items() if refused is None]
-    again = {n: later(now, _wait(tries.get(n, 0))) for n in results.keys() - {*taken}}
-    for number in results:
-        tries.pop(number, None)
-    if taken:
-        yield from perform(Write(lambda store: store.notices_taken(taken)))
-    if again:
-        why = next(refused for refused in results.values() if refused is not None)
-        yield from perform(Notify(NoticeNotTaken(teller.name, len(again), why)))
-        yield from perform(Write(lambda store: store.notices_refused(again)))
-    return len(taken)
 
 
 def _wait(tries: int) -> timedelta:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, field, frozen
 
 from .evidence.moments import write_moment
 from .health import Count, Stop
@@ -29,6 +29,9 @@ from .upload.upload import Status
 
 MAX_BURST = timedelta(minutes=1)
 """Uploads that fail one after the other are told of after so long, even if more do."""
+
+LATE_BY = timedelta(minutes=1)
+"""What is told so long after it was so says when that was."""
 
 _TELLING = (Status.FAILED, Status.HELD)
 _STOPPED = {
@@ -45,7 +48,8 @@ class Notice:
 
     `id` is the same however often it is told. `number` is how many uploads it is about, or for how
     many notices a summary stands. No field has what a provider said, so that none has a secret.
-    `subjects`, whose uploads these are, is empty but for a sink that asks for them.
+    `subjects`, whose uploads these are, is empty but for a sink that asks for them. `present` is
+    how many uploads of the tenant have failed, or are held, for this reason when it is told.
     """
 
     id: str
@@ -57,10 +61,13 @@ class Notice:
     reason: str | None = None
     number: int = 0
     subjects: Sequence[str] = ()
+    present: int | None = None
 
     def to_json(self) -> str:
         """The notice as it is stored and sent."""
         found = asdict(self) | {"at": write_moment(self.at)}
+        if self.present is None:
+            del found["present"]
         return json.dumps({k: v for k, v in found.items() if v != ()}, sort_keys=True)
 
     @staticmethod
@@ -69,6 +76,16 @@ class Notice:
         found: dict[str, Any] = json.loads(text)
         found["at"] = datetime.fromisoformat(found["at"])
         return Notice(**found)
+
+    def as_of(self, now: datetime, present: int | None) -> Notice:
+        """The same as it is told now, when `present` uploads have failed or are held so: some of
+        those that it is about may have been delivered since."""
+        text = self.text
+        if present is not None:
+            text += f"; {present:,} in all now" if present else f"; by now none is {self.kind}"
+        if later(self.at, LATE_BY) < now and self.kind != "summary":
+            text += f" (this notice is of {_text(self.at)})"
+        return evolve(self, text=text, present=present)
 
     def naming(self, subjects: Sequence[str]) -> Notice:
         """The same, with the subjects of as many of its uploads as are given."""
@@ -162,26 +179,44 @@ def summary_of(notices: Sequence[Notice]) -> Notice:
     return evolve(notice_of("summary", first.at, text, reason=last.id), reason=None, number=number)
 
 
-def tellable(waiting: Sequence[tuple[int, Notice]], due: Container[int]) -> Sequence[int]:
+@frozen
+class WaitingNotice:
+    """A notice that waits for a sink. `tries` is how often it was told in vain; a courier is
+    telling it if it `is_claimed`."""
+
+    number: int
+    notice: Notice
+    tries: int
+    is_due: bool = field(default=True, eq=False)
+    is_claimed: bool = field(default=False, eq=False)
+
+
+def tellable(waiting: Iterable[WaitingNotice]) -> list[WaitingNotice]:
     """Which of the notices that wait for one sink, the oldest first, may be told: those that are
-    due, and behind no older one about the same that may not. So the last word about a thing is the
-    newest, and a notice that is not taken keeps back no others than those about the same.
-
-    Args:
-        waiting: All that wait, each with its number.
-        due: The numbers of those that are due.
+    due, each behind all older ones about the same, which are told with it even if they are not due.
+    So a sink that takes notices again is told of a thing as soon as there is something new about
+    it, and the last word is the newest. A notice that a courier is telling keeps back what is newer
+    about the same. What was not taken before comes behind what was not told yet.
     """
-    found, passed_over = list[int](), set[tuple[str | None, ...]]()
-    for number, notice in waiting:
-        about = _about(notice)
-        if number in due and about not in passed_over:
-            found.append(number)
-        else:
-            passed_over.add(about)
-    return found
+    chains, closed = dict[_About, list[WaitingNotice]](), set[_About]()
+    for one in waiting:
+        about = _about(one.notice)
+        if one.is_claimed:
+            closed.add(about)
+        elif about not in closed:
+            chains.setdefault(about, []).append(one)
+    found = list[tuple[int, WaitingNotice]]()
+    for chain in chains.values():
+        while chain and not chain[-1].is_due:
+            chain.pop()
+        found += [(chain[0].tries, one) for one in chain]
+    return [one for _, one in sorted(found, key=lambda pair: (pair[0], pair[1].number))]
 
 
-def _about(notice: Notice) -> tuple[str | None, ...]:
+_About: TypeAlias = tuple[str | None, ...]
+
+
+def _about(notice: Notice) -> _About:
     """What the notice is about: a later one about the same takes its place as the last word."""
     match notice.kind:
         case "summary":
@@ -235,7 +270,7 @@ def _of_counts(
             verb = ("have" if number - announced > 1 else "has") + " failed"
             what = verb if word == "failed" else f"{'are' if number - announced > 1 else 'is'} held"
             name = _named(count.tenant_id, count.provider)
-            text = f"{name}: {many} {what}: {count.reason}; {number:,} in all"
+            text = f"{name}: {many} {what}: {count.reason}"
             about = count.tenant_id, count.provider, count.reason
             yield notice_of(word, now, text, *about, number - announced)
             announced, began = number, None

@@ -6,25 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from attrs import frozen
-
-from ..domain.notices import News, Notice, Standing
+from ..domain.notices import News, Notice, Standing, WaitingNotice
 
 MAX_WAITING = 1_000
 """The most notices that wait for one sink; of more, the oldest half becomes one summary."""
 
-MAX_WAIT = timedelta(hours=1)
+MAX_WAIT = timedelta(minutes=10)
 """No notice waits longer until it is told again: one that is due later is due at once, as the clock
 was set back."""
-
-
-@frozen
-class WaitingNotice:
-    """A notice that waits for a sink. `tries` is how often it was told in vain."""
-
-    number: int
-    notice: Notice
-    tries: int
 
 
 class Notices(Protocol):
@@ -50,17 +39,21 @@ class Notices(Protocol):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
-        """The oldest notices that are due for a sink, or due after MAX_WAIT, and that no older one
-        about the same thing keeps back (`tellable`). No other caller is given them before `until`,
-        when they are due again."""
+        """The first of the notices that may be told to a sink (`tellable`); one that is due after
+        MAX_WAIT is due. No other caller is given them before `until`, when they are due again."""
         ...
 
-    def notices_taken(self, numbers: Sequence[int]) -> None:
-        """The sink has taken these: they are removed."""
+    def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
+        """The sink has taken these: they are removed. What it had refused before, and no courier is
+        telling, is due now: it takes notices again."""
         ...
 
-    def notices_refused(self, due: Mapping[int, datetime]) -> None:
-        """The sink has not taken these: each is due again at its moment, with one try more."""
+    def put_back(
+        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
+    ) -> None:
+        """The sink has refused some that were claimed until `until`, and was not told others: they
+        are due again at `due`, the refused ones with one try more. Not those that another courier
+        has claimed since."""
         ...
 
 

@@ -43,7 +43,7 @@ Verb: TypeAlias = Literal[
     "note",
     "claim",
     "notices_taken",
-    "notices_refused",
+    "put_back",
 ]
 
 

@@ -9,10 +9,10 @@ from itertools import count
 from attrs import define
 
 from ..domain.health import Count, RecordsHealth
-from ..domain.notices import News, Notice, Standing, summary_of, tellable
+from ..domain.notices import News, Notice, Standing, WaitingNotice, summary_of, tellable
 from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
-from ..ports.notices import MAX_WAIT, MAX_WAITING, WaitingNotice
+from ..ports.notices import MAX_WAIT, MAX_WAITING
 from .memory_inspection import MemoryInspection
 
 
@@ -22,6 +22,7 @@ class _Waiting:
     notice: Notice
     due: datetime
     tries: int = 0
+    claimed: bool = False
 
 
 class MemoryNotices(MemoryInspection):
@@ -68,24 +69,34 @@ class MemoryNotices(MemoryInspection):
     ) -> Sequence[WaitingNotice]:
         with self._lock:
             self._go_on("claim")
-            waiting = {n: one for n, one in self._notices.items() if one.sink == sink}
-            beyond = later(now, MAX_WAIT)
-            due = {n for n, one in waiting.items() if not now < one.due <= beyond}
-            found = tellable([(n, one.notice) for n, one in waiting.items()], due)[:limit]
-            for number in found:
-                waiting[number].due = until
-            return [WaitingNotice(n, waiting[n].notice, waiting[n].tries) for n in found]
+            waiting, beyond = list[WaitingNotice](), later(now, MAX_WAIT)
+            for number, one in self._notices.items():
+                if one.sink == sink:
+                    is_due = not now < one.due <= beyond
+                    claimed = one.claimed and not is_due
+                    waiting.append(WaitingNotice(number, one.notice, one.tries, is_due, claimed))
+            found = tellable(waiting)[:limit]
+            for claim in found:
+                self._notices[claim.number].due = until
+                self._notices[claim.number].claimed = True
+            return found
 
-    def notices_taken(self, numbers: Sequence[int]) -> None:
+    def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
         with self._lock:
             self._go_on("notices_taken")
             for number in numbers:
                 self._notices.pop(number, None)
+            for one in self._notices.values():
+                if one.sink == sink and one.tries and not one.claimed:
+                    one.due = min(one.due, now)
 
-    def notices_refused(self, due: Mapping[int, datetime]) -> None:
+    def put_back(
+        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
+    ) -> None:
         with self._lock:
-            self._go_on("notices_refused")
-            for number, at in due.items():
-                if number in self._notices:
-                    self._notices[number].due = at
-                    self._notices[number].tries += 1
+            self._go_on("put_back")
+            for number in (*refused, *untold):
+                one = self._notices.get(number)
+                if one is not None and one.claimed and one.due == until:
+                    one.due, one.claimed = due, False
+                    one.tries += number in refused

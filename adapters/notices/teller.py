@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from ...ports.notices import Sink, WaitingNotice
+from ...domain.notices import WaitingNotice
+from ...ports.notices import Sink
 from ..engines.closing import Listener
 from .webhook import NotTakenError
 

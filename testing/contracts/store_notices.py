@@ -19,6 +19,7 @@ from .store_gates import GateRules
 from .stored import AT, entry
 
 SOON = AT + timedelta(minutes=2)
+LATER = SOON + timedelta(minutes=5)
 REFUSED = Failure(FailureKind.BAD_REQUEST, "no")
 
 
@@ -45,7 +46,7 @@ class NoticeRules(GateRules):
             same(store.note(AT, ["one", "two"], says("a", "b"), {}), 2)
             waiting = store.claim("one", AT, SOON, 9)
             same([one.notice for one in waiting], [notice("a"), notice("b")])
-            store.notices_taken([one.number for one in waiting])
+            store.notices_taken("one", [one.number for one in waiting], AT)
             same(list(store.claim("one", SOON, SOON, 9)), [])
             same(len(store.claim("two", AT, SOON, 1)), 1, "how many of at most one")
             same(len(store.claim("two", AT, SOON, 9)), 1, "how many others")
@@ -61,25 +62,56 @@ class NoticeRules(GateRules):
         with self._store() as store:
             store.note(AT, ["one"], says("a"), {})
             (first,) = store.claim("one", AT, SOON, 9)
-            store.notices_refused({first.number: SOON + timedelta(hours=1)})
+            store.put_back(SOON, [first.number], [], LATER)
             same(list(store.claim("one", SOON, SOON, 9)), [])
-            later = SOON + timedelta(hours=1)
-            same(list(store.claim("one", later, later, 9)), [evolve(first, tries=1)])
+            same(list(store.claim("one", LATER, LATER, 9)), [evolve(first, tries=1)])
+
+    def test_what_was_claimed_and_not_tried_is_due_when_it_is_put_back(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one"], says("a", "b"), {})
+            first, second = store.claim("one", AT, SOON, 9)
+            store.put_back(SOON, [first.number], [second.number], LATER)
+            same(list(store.claim("one", SOON, SOON, 9)), [])
+            refused = evolve(first, tries=1)
+            same(list(store.claim("one", LATER, SOON, 9)), [second, refused], "in this order")
+
+    def test_what_another_has_taken_up_since_is_not_put_back(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one"], says("a", "b"), {})
+            numbers = [one.number for one in store.claim("one", AT, SOON, 9)]
+            same(len(store.claim("one", SOON, LATER, 9)), 2, "how many another courier took up")
+            store.put_back(SOON, numbers[:1], numbers[1:], SOON)
+            same(list(store.claim("one", SOON, LATER, 9)), [])
+            tries = [one.tries for one in store.claim("one", LATER, LATER, 9)]
+            same(tries, [0, 0])
+
+    def test_a_sink_that_takes_again_is_given_at_once_what_it_refused(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one", "two"], says("a"), {})
+            (first,) = store.claim("one", AT, SOON, 9)
+            (other,) = store.claim("two", AT, SOON, 9)
+            store.put_back(SOON, [first.number], [], LATER)
+            store.put_back(SOON, [other.number], [], LATER)
+            store.note(AT, ["one"], says("b", "c"), {})
+            taken, under_way = store.claim("one", AT, SOON, 9)
+            store.notices_taken("one", [taken.number], AT)
+            again = store.claim("one", AT, SOON, 9)
+            same(again, [evolve(first, tries=1)], f"not {under_way}, which is being told")
+            same(list(store.claim("two", AT, SOON, 9)), [], "another sink's")
 
     def test_a_notice_waits_for_older_ones_about_the_same_only(self) -> None:
         blocked, over = of_block("blocked", "acme"), of_block("open_again", "acme")
         again, other = evolve(blocked, reason="forbidden"), of_block("blocked", "globex")
-        hour = SOON + timedelta(hours=1)
         with self._store() as store:
             store.note(AT, ["one"], News([blocked, over, again, other], {}), {})
             (first,) = store.claim("one", AT, SOON, 1)
             store.note(AT, ["two"], News([over], {}), {})
-            same([one.notice for one in store.claim("one", AT, hour, 1)], [other], "meanwhile")
+            same([one.notice for one in store.claim("one", AT, LATER, 2)], [other], "meanwhile")
             same([one.notice for one in store.claim("two", AT, SOON, 1)], [over], "another sink's")
-            store.notices_refused({first.number: hour})
-            same(list(store.claim("one", SOON, hour, 9)), [], "behind one that is not taken")
-            claimed = store.claim("one", hour, hour + timedelta(minutes=2), 3)
+            store.put_back(SOON, [first.number], [], LATER)
+            claimed = store.claim("one", AT, SOON, 3)
             same([one.notice for one in claimed], [blocked, over, again], "in their order")
+            same(list(store.claim("one", AT, SOON, 3)), [], "behind those that are being told")
 
     def test_a_look_is_given_how_all_stand_and_what_was_noted(self) -> None:
         seen: list[Mapping[str, str]] = []
@@ -131,7 +163,7 @@ class NoticeRules(GateRules):
             store.note(AT, ["one"], says("a"), {})
             (late,) = store.claim("one", AT, SOON, 9)
             store.note(AT, ["one"], says(*map(str, range(MAX_WAITING))), {})
-            store.notices_taken([late.number])
+            store.notices_taken("one", [late.number], AT)
             (summary,) = [
                 one.notice
                 for one in store.claim("one", AT, SOON, 9_999)

@@ -45,8 +45,8 @@ from evidence_courier.testing.sandboxes import SprintoSandbox, VantaSandbox
 from evidence_courier.testing.sandboxes.server import Sandbox
 from evidence_courier.testing.sandboxes.threads import sandbox_in_thread
 
-SETTLE_MINUTES = 40
-"""A notice that was told in vain for long is told again half an hour later."""
+SETTLE_MINUTES = 20
+"""A notice that was told in vain for long is told again ten minutes later."""
 SOME_BYTES, BYTES_AN_UPLOAD, SOME_HANDLES = 16 * 2**20, 400, 24
 
 

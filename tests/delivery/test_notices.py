@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from evidence_courier.delivery.effects import Effect, Read, Write
 from evidence_courier.delivery.notices import Watch, duties_for
-from evidence_courier.ports.notices import WaitingNotice
+from evidence_courier.domain.notices import WaitingNotice
 from evidence_courier.testing import MemoryStore
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from attrs import define, evolve, field
 
 from evidence_courier.domain.health import Count, Stop
 from evidence_courier.domain.notices import (
+    LATE_BY,
     MAX_BURST,
     Notice,
     Standing,
+    WaitingNotice,
     news_of,
     notice_of,
     tellable,
@@ -89,9 +92,9 @@ def test_a_burst_of_one_cause_is_one_notice_with_a_count() -> None:
     assert watched.look(failed(1_000)) == []
     (told,) = watched.look(failed(1_000))
     assert (told.kind, told.number) == ("failed", 1_000)
-    assert told.text == (
-        "tenant acme with sprinto: 1,000 uploads have failed: bad_request; 1,000 in all"
-    )
+    text = "tenant acme with sprinto: 1,000 uploads have failed: bad_request"
+    assert told.text == text
+    assert told.as_of(NOW, 1_001).text == f"{text}; 1,001 in all now"
     assert watched.look(failed(1_000)) == []
 
 
@@ -163,8 +166,7 @@ def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
         about("failed", "acme", "sprinto", "bad_request"),
         about("late"),
         about("skipped", "globex"),
-        about("tenant_unknown", "acne"),
-        about("summary"),
+        *(alone := [about("tenant_unknown", "acne"), about("summary")]),
     ]
     kept_back = [
         about("open_again", "acme", "sprinto"),
@@ -179,10 +181,35 @@ def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
         about("skipped", "acme"),
         about("tenant_unknown", "acme-2"),
     ]
-    waiting = [*enumerate([*first, *kept_back, *others])]
-    due = [number for number, one in waiting if one not in first]
-    assert [waiting[number][1] for number in tellable(waiting, due)] == others
-    assert [*tellable(waiting, range(len(waiting)))] == [number for number, _ in waiting]
+    notices = [*first, *kept_back, *others]
+
+    def told(**of_first: Any) -> list[Notice]:
+        waiting = [
+            WaitingNotice(number, one, **of_first if number < len(first) else {"tries": 0})
+            for number, one in enumerate(notices)
+        ]
+        return [one.notice for one in tellable(waiting)]
+
+    assert told(tries=0, is_due=False, is_claimed=True) == others
+    assert told(tries=0) == notices
+    assert told(tries=0, is_due=False) == [one for one in notices if one not in alone]
+    assert told(tries=1, is_due=False) == [
+        *others,
+        *(one for one in first if one not in alone),
+        *kept_back,
+    ]
+
+
+def test_what_is_told_late_says_when_it_was_so() -> None:
+    one = notice_of("blocked", NOW, "it is blocked")
+    assert one.as_of(NOW + LATE_BY, None) == one
+    late = one.as_of(NOW + timedelta(hours=1), None)
+    assert late.text == "it is blocked (this notice is of 2026-02-21T10:00:00Z)"
+    assert late.id == one.id
+    failed = notice_of("failed", NOW, "one has failed").as_of(NOW, 0)
+    assert failed.text == "one has failed; by now none is failed"
+    assert json.loads(failed.to_json())["present"] == 0
+    assert "present" not in json.loads(one.to_json())
 
 
 def test_no_notice_has_what_a_provider_said() -> None:

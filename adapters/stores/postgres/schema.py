@@ -368,4 +368,8 @@ MIGRATIONS: Sequence[Migration] = (
     # `credential` of an upload is the name of its line.
     Migration("backfill", "ALTER TABLE gates ADD COLUMN backfill_at timestamptz"),
     Migration("by_age", _BY_AGE),
+    # Whether a courier is telling a notice, until it is due.
+    Migration(
+        "claimed_notices", "ALTER TABLE notices ADD COLUMN claimed bigint NOT NULL DEFAULT 0"
+    ),
 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ....domain.notices import News, Notice, Standing, summary_of, tellable
+from attrs import evolve
+
+from ....domain.notices import News, Notice, Standing, WaitingNotice, summary_of, tellable
 from ....domain.upload.backoff import later
 from ....domain.upload.find import Find
-from ....ports.notices import MAX_WAIT, MAX_WAITING, WaitingNotice
-from ..rows import moment
+from ....ports.notices import MAX_WAIT, MAX_WAITING
+from ..rows import Row, moment
 from . import health
 from .linking import SqlLinks
 from .lists import counted
@@ -32,21 +34,25 @@ _ADD = Batch(
 _WAITING = "SELECT COUNT(*) AS number FROM notices WHERE sink = :sink"
 _OLDEST = "SELECT id, notice FROM notices WHERE sink = :sink ORDER BY id LIMIT :most"
 _ALL = """
-SELECT id, notice, due <= :now OR due > :beyond AS is_due FROM notices WHERE sink = :sink
-ORDER BY id
+SELECT id, notice, tries, claimed, due <= :now OR due > :beyond AS is_due FROM notices
+WHERE sink = :sink ORDER BY id
 """
-_DUE = """
-SELECT id, tries FROM notices
-WHERE sink = :sink AND id <= :last AND (due <= :now OR due > :beyond)
+_LOCK_FREE = """
+SELECT id FROM notices
+WHERE sink = :sink AND id <= :last AND (claimed = 0 OR due <= :now OR due > :beyond)
 ORDER BY id /* FOR UPDATE SKIP LOCKED */
 """
 _CLAIM = Batch(
-    ("id", "due"), "UPDATE notices SET due = given.due FROM given WHERE notices.id = given.id"
-)
-_POSTPONE = Batch(
     ("id", "due"),
-    "UPDATE notices SET due = given.due, tries = tries + 1 FROM given WHERE notices.id = given.id",
+    "UPDATE notices SET due = given.due, claimed = 1 FROM given WHERE notices.id = given.id",
 )
+_PUT_BACK = """
+UPDATE notices SET due = :due, claimed = 0, tries = tries + :more
+WHERE id = :id AND claimed = 1 AND due = :until
+"""
+_TAKES_AGAIN = """
+UPDATE notices SET due = :now WHERE sink = :sink AND claimed = 0 AND tries > 0 AND due > :now
+"""
 _REMOVE = Batch(("id",), "DELETE FROM notices WHERE id IN (SELECT id FROM given)")
 
 
@@ -91,27 +97,37 @@ class SqlNotices(SqlLinks):
     ) -> Sequence[WaitingNotice]:
         with self.transaction("no notice was taken up"):
             given = {"sink": sink, "now": moment(now), "beyond": moment(later(now, MAX_WAIT))}
-            rows = self._session.ask(_ALL, given)
-            due = {row["id"] for row in rows if row["is_due"]}
-            waiting = {row["id"]: Notice.from_json(row["notice"]) for row in rows}
-            wanted = tellable([*waiting.items()], due)[:limit]
+            waiting = [_waiting_of(row) for row in self._session.ask(_ALL, given)]
+            wanted = tellable(waiting)[:limit]
             if not wanted:
                 return []
-            # Of these, another courier may have taken up some meanwhile: what is behind them waits.
-            rows = self._session.ask(_DUE, {"last": wanted[-1], **given})
-            tries = {row["id"]: row["tries"] for row in rows}
-            found = tellable([*waiting.items()], tries)[:limit]
-            self._session.tell_all(_CLAIM, [(number, moment(until)) for number in found])
-            return [WaitingNotice(n, waiting[n], tries[n]) for n in found]
+            # Another courier may have taken up some of these meanwhile: what is behind them waits.
+            last = max(one.number for one in wanted)
+            free = {row["id"] for row in self._session.ask(_LOCK_FREE, {"last": last, **given})}
+            found = tellable(evolve(one, is_claimed=one.number not in free) for one in waiting)
+            claimed = found[:limit]
+            self._session.tell_all(_CLAIM, [(one.number, moment(until)) for one in claimed])
+            return claimed
 
-    def notices_taken(self, numbers: Sequence[int]) -> None:
+    def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
         with self.transaction("notices that were told will be told again"):
             self._session.tell_all(_REMOVE, [(number,) for number in numbers])
+            self._session.tell(_TAKES_AGAIN, {"sink": sink, "now": moment(now)})
 
-    def notices_refused(self, due: Mapping[int, datetime]) -> None:
+    def put_back(
+        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
+    ) -> None:
+        given = {"until": moment(until), "due": moment(due)}
+        rows = [{"id": one, "more": 1, **given} for one in refused]
+        rows += [{"id": one, "more": 0, **given} for one in untold]
         with self.transaction("notices will be told again later"):
-            rows = [(number, moment(at)) for number, at in due.items()]
-            self._session.tell_all(_POSTPONE, rows)
+            self._session.tell_many(_PUT_BACK, rows)
+
+
+def _waiting_of(row: Row) -> WaitingNotice:
+    is_due, notice = bool(row["is_due"]), Notice.from_json(row["notice"])
+    claimed = bool(row["claimed"]) and not is_due
+    return WaitingNotice(row["id"], notice, row["tries"], is_due, claimed)
 
 
 def _notes(session: Session) -> Mapping[str, str]:

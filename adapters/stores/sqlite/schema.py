@@ -455,6 +455,12 @@ def m018_backfill(db: sqlite3.Connection) -> None:
     _run(db, "ALTER TABLE gates ADD COLUMN backfill_at TEXT")
 
 
+@_step
+def m019_claimed_notices(db: sqlite3.Connection) -> None:
+    """Whether a courier is telling a notice, until it is due."""
+    _run(db, "ALTER TABLE notices ADD COLUMN claimed INTEGER NOT NULL DEFAULT 0")
+
+
 def apply(connection: sqlite3.Connection) -> None:
     """Make the database, or bring it up to date, within a transaction; whatever plug-ins the host
     has for sqlite-utils do not see it."""

@@ -17,8 +17,7 @@ import pytest
 from evidence_courier import Mail, MisuseError, Notice, OnNotice, Webhook
 from evidence_courier.adapters.notices import SinkTeller
 from evidence_courier.adapters.notices.teller import MOST_HANGING
-from evidence_courier.domain.notices import notice_of
-from evidence_courier.ports.notices import WaitingNotice
+from evidence_courier.domain.notices import WaitingNotice, notice_of
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 NOTICE = notice_of("blocked", AT, "tenant acmé does not work\nat all", "acmé", "sprinto", "x", 3)

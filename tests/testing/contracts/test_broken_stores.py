@@ -17,7 +17,7 @@ from evidence_courier.domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
 from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.health import MOST_LISTED, Count, RecordsHealth
-from evidence_courier.domain.notices import News, Standing
+from evidence_courier.domain.notices import News, Standing, WaitingNotice
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -48,7 +48,6 @@ from evidence_courier.domain.upload.upload import (
 from evidence_courier.ports.chain import ChainPage, Unlinked
 from evidence_courier.ports.couriers import NO_TENANTS
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
-from evidence_courier.ports.notices import WaitingNotice
 from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
@@ -678,6 +677,29 @@ class CountsNoTries(MemoryStore):
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
         return [evolve(one, tries=0) for one in super().claim(sink, now, until, limit)]
+
+
+@breaks("what_was_claimed_and_not_tried_is_due_when_it_is_put_back")
+class CountsATryForWhatWasNotTold(MemoryStore):
+    def put_back(
+        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
+    ) -> None:
+        super().put_back(until, [*refused, *untold], [], due)
+
+
+@breaks("what_another_has_taken_up_since_is_not_put_back")
+class PutsBackWhatAnotherTells(MemoryStore):
+    def put_back(
+        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
+    ) -> None:
+        for number in (*refused, *untold):
+            super().put_back(self._notices[number].due, [number], [], due)
+
+
+@breaks("a_sink_that_takes_again_is_given_at_once_what_it_refused")
+class KeepsBackWhatWasRefused(MemoryStore):
+    def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
+        super().notices_taken("another", numbers, now)
 
 
 @breaks("a_notice_waits_for_older_ones_about_the_same_only")
