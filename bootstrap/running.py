@@ -54,6 +54,7 @@ from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
 from .host_clock import HostClock
 from .host_transactions import insertion_aside, insertion_for
+from .host_transport import HostTransport
 from .wiring import AsyncWiring
 from .workers import Workers
 
@@ -119,13 +120,15 @@ class Running:
         self.key = b""
         self.courier_id = 0
         self.untouched: Set[str] = frozenset()
-        self._transport = transport
         self._renderer = wiring.open_renderer()
         documents = documents_of(store)
         self.preparer = Preparer(self._renderer, lambda error: False, documents)
         self.clock = clock = wiring.clock
         own = clock if isinstance(clock, HostClock) else None
         watchdog = Watchdog(clock.monotonic) if own is None else own.watchdog
+        self._transport = transport
+        if wiring.transport is not None:
+            self._transport = HostTransport(transport, watchdog)
         self._notifier = notifier = HookNotifier(
             wiring.logger, watchdog=watchdog, on_settled=wiring.on_settled
         )

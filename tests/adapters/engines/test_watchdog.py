@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import define
 from store_fixtures import House, PaperProvider, evidence
 
 from evidence_courier import UploadStatus
 from evidence_courier.adapters.engines.watchdog import Watchdog
 from evidence_courier.adapters.stores import writer
+from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure
 from evidence_courier.domain.upload.verdict import DryRun, Ready, Verdict
@@ -33,6 +36,7 @@ from evidence_courier.ports.logger import (
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing import FakeClock, RecordingLogger, until_settled
 
+TRANSPORT = "the host's transport"
 ASKED = (("evidence", "asked"), ("key", "any"), ("date", "any"))
 
 
@@ -110,6 +114,44 @@ def delivered(house: House, logger: Watchful, provider: Blocking) -> UploadStatu
             return status
 
     return asyncio.run(story())
+
+
+@define
+class BlockingTransport:
+    """Its code keeps the thread: of a function that gives a coroutine, or of that coroutine."""
+
+    house: House
+    provider: Blocking
+    at_once: bool
+
+    def send(self, request: HttpRequest, route: Route) -> Any:
+        if self.at_once:
+            self.provider.block(TRANSPORT)
+        return self._sent(request, route)
+
+    async def _sent(self, request: HttpRequest, route: Route) -> Any:
+        reply = await self.house.server.send(request, route)
+        if not self.at_once:
+            self.provider.block(TRANSPORT)
+        return reply
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_so_is_a_transport_of_the_hosts_own(house: House, at_once: bool) -> None:
+    logger = Watchful()
+    provider = Blocking(house.clock, 1.5, logger.named, where=TRANSPORT)
+    transport = BlockingTransport(house, provider, at_once)
+
+    async def story() -> None:
+        around: Any = {"logger": logger, "providers": {"paper": PaperProvider()}}
+        async with house.courier(transport=transport, **around) as courier:
+            await until_settled(courier, house.clock, courier.submit(evidence()))
+
+    asyncio.run(story())
+    assert logger.of(LoopBlocked) == [LoopBlocked(None, None, TRANSPORT, 1.5)]
 
 
 @pytest.mark.parametrize(
