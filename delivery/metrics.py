@@ -114,6 +114,13 @@ LAST_SUCCESS = Metric(
     "When an upload last succeeded; with tenant labels, of each tenant that the health lists.",
     "s",
 )
+OLDEST_NOTICE_AGE = Metric(
+    "evidence_courier_oldest_notice_age_seconds",
+    "gauge",
+    (),
+    "The age of the oldest notice that a sink has not taken, or 0.",
+    "s",
+)
 OF_COURIER: Mapping[str, Metric] = {
     name: Metric(f"evidence_courier_{name}", "gauge", (), help)
     for name, help in {
@@ -133,7 +140,7 @@ SKIPPED_TENANTS = Metric(
 )
 METRICS: tuple[Metric, ...] = (
     *(EVENTS, SETTLED, ATTEMPTS, ATTEMPT_SECONDS, GATE_WAIT_SECONDS, START_WAIT_SECONDS),
-    *(UPLOADS, PARKED, OLDEST_OPEN_AGE, STOPS, LAST_SUCCESS),
+    *(UPLOADS, PARKED, OLDEST_OPEN_AGE, STOPS, LAST_SUCCESS, OLDEST_NOTICE_AGE),
     *OF_COURIER.values(),
     SKIPPED_TENANTS,
 )
@@ -184,9 +191,9 @@ def samples_of_health(
             if n or not reason:
                 yield Sample(UPLOADS, n, {"status": word, "reason": reason})
     yield Sample(PARKED, health.parked, {})
-    oldest = health.oldest_open_at
-    age = 0.0 if oldest is None else max((now - oldest).total_seconds(), 0.0)
-    yield Sample(OLDEST_OPEN_AGE, age, {})
+    yield Sample(OLDEST_OPEN_AGE, _age(health.oldest_open_at, now), {})
+    untold = min((one.since for one in health.notices), default=None)
+    yield Sample(OLDEST_NOTICE_AGE, _age(untold, now), {})
     for state, by_reason in health.stopped.items():
         stops: Counter[str] = Counter()
         for reason, n in by_reason.items():
@@ -206,6 +213,10 @@ def samples_of_health(
             yield Sample(metric, getattr(own, name), {})
     if hasattr(own, "skipped_tenants"):
         yield Sample(SKIPPED_TENANTS, len(own.skipped_tenants), {})
+
+
+def _age(since: datetime | None, now: datetime) -> float:
+    return 0.0 if since is None else max((now - since).total_seconds(), 0.0)
 
 
 def _reason(failure: Failure | None) -> str:

@@ -98,6 +98,17 @@ class TenantHealth:
 
 
 @frozen(kw_only=True)
+class SinkNotices:
+    """The notices that wait for a sink: how many, since when the oldest does, and the most tries
+    that one was told in vain."""
+
+    sink: str
+    number: int
+    since: datetime
+    tries: int
+
+
+@frozen(kw_only=True)
 class RecordsHealth:
     """How all uploads in a database stand.
 
@@ -106,7 +117,7 @@ class RecordsHealth:
     paused is not meant, but listed in `stops`. `by_tenant` begins with the one whose open upload is
     the oldest. Both lists hold at most MOST_LISTED; `tenants_left_out` and `stops_left_out` say how
     many more there are. `last_success_at` is of all tenants, and `stopped` counts all stops, by
-    state and reason.
+    state and reason. `notices` are those that wait for a sink, by its name.
     """
 
     counts: Mapping[str, int]
@@ -119,6 +130,7 @@ class RecordsHealth:
     stops_left_out: int = 0
     last_success_at: datetime | None = None
     stopped: Mapping[str, Mapping[str, int]] = field(factory=dict)
+    notices: Sequence[SinkNotices] = ()
 
     @property
     def oldest_open_at(self) -> datetime | None:

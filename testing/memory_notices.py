@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import count
 
-from attrs import define
+from attrs import define, evolve
 
-from ..domain.health import Count, RecordsHealth
+from ..domain.health import Count, RecordsHealth, SinkNotices
 from ..domain.notices import News, Notice, Standing, WaitingNotice, summary_of, tellable
 from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
@@ -89,6 +89,15 @@ class MemoryNotices(MemoryInspection):
             for one in self._notices.values():
                 if one.sink == sink and one.tries and not one.claimed:
                     one.due = min(one.due, now)
+
+    def _sinks(self) -> Sequence[SinkNotices]:
+        """What waits for each sink."""
+        found: dict[str, SinkNotices] = {}
+        for one in self._notices.values():
+            new = SinkNotices(sink=one.sink, number=0, since=one.notice.at, tries=0)
+            old = found.get(one.sink, new)
+            found[one.sink] = evolve(old, number=old.number + 1, tries=max(old.tries, one.tries))
+        return [found[sink] for sink in sorted(found)]
 
     def put_back(
         self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime

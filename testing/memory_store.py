@@ -237,7 +237,7 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
     def health(self, now: datetime) -> RecordsHealth:
         with self._lock:
             self._go_on("health")
-            return self._health(now, MOST_LISTED)
+            return evolve(self._health(now, MOST_LISTED), notices=self._sinks())
 
     def _health(self, now: datetime, most: int | None) -> RecordsHealth:
         stops = lists.stops_of(self._gates, self._invalid)

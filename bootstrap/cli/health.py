@@ -10,7 +10,7 @@ from shlex import quote
 import attrs
 import click
 
-from ...domain.health import OPEN, RecordsHealth, Stop, TenantHealth, paused
+from ...domain.health import OPEN, RecordsHealth, SinkNotices, Stop, TenantHealth, paused
 from ...domain.upload.failure import FailureKind
 from .exits import UNDELIVERED, end
 from .output import (
@@ -72,6 +72,7 @@ def _print(found: RecordsHealth, now: datetime) -> None:
     if found.stops:
         text = f"{len(found.stops)}: `evidence-courier blocks` lists what and why"
         facts.append(("stopped", text))
+    facts += [("notices", _untold(one)) for one in found.notices]
     print_table((), facts)
     tenants = found.by_tenant
     if tenants:
@@ -80,6 +81,13 @@ def _print(found: RecordsHealth, now: datetime) -> None:
     left_out = max(len(tenants) - _TENANTS, 0) + found.tenants_left_out
     if left_out:
         say(f"{left_out} more tenants; `status --group-by tenant` counts all")
+
+
+def _untold(notices: SinkNotices) -> str:
+    what = f"{number_of(notices.number, 'notice')} for {notices.sink}"
+    tries = number_of(notices.tries, "time")
+    refused = f", refused up to {tries}" if notices.tries else ""
+    return f"{what}, the oldest of {moment(notices.since)}{refused}"
 
 
 def _oldest(found: RecordsHealth, now: datetime) -> str:

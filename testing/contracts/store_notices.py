@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from attrs import evolve
 
-from ...domain.health import MOST_LISTED
+from ...domain.health import MOST_LISTED, SinkNotices
 from ...domain.notices import News, Notice, notice_of
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Failed, FailedReason, Status
@@ -177,6 +177,17 @@ class NoticeRules(GateRules):
             back = AT - timedelta(days=400)
             same(len(store.claim("one", back, back + timedelta(minutes=2), 9)), 1)
             same(len(store.claim("one", back, back + timedelta(minutes=2), 9)), 0, "claimed twice")
+
+    def test_health_says_what_waits_for_each_sink(self) -> None:
+        with self._store() as store:
+            later = evolve(notice("b"), at=LATER)
+            store.note(AT, ["two", "one"], News([notice("a"), later], {}), {})
+            first, _ = store.claim("one", AT, SOON, 9)
+            store.put_back(SOON, [first.number], [], LATER)
+            store.notices_taken("two", [one.number for one in store.claim("two", AT, SOON, 1)], AT)
+            one = SinkNotices(sink="one", number=2, since=AT, tries=1)
+            two = SinkNotices(sink="two", number=1, since=LATER, tries=0)
+            same(list(store.health(LATER).notices), [one, two])
 
     def test_a_notice_outlives_the_store(self) -> None:
         with self._folder() as folder:

@@ -19,6 +19,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.records import Records
 from evidence_courier.domain.errors import MisuseError
+from evidence_courier.domain.notices import News, notice_of
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.records import InvalidTenants
@@ -68,6 +69,20 @@ def run(*arguments: str) -> Result:
 
 def as_json(*arguments: str) -> Any:
     return json.loads(run(*arguments, "--json").stdout)
+
+
+def test_health_says_which_sink_takes_no_notices(database: str) -> None:
+    with closing(SqliteStore(database)) as store:
+        notices = [notice_of("blocked", AT, "text", "acme", f"p{n}") for n in range(2)]
+        store.note(AT, ["webhook at example.com"], News(notices, {}), {})
+        for _ in range(3):
+            (claimed,) = store.claim("webhook at example.com", AT, AT + MINUTE, 1)
+            store.put_back(AT + MINUTE, [claimed.number], [], AT)
+    words = "2 notices for webhook at example.com, the oldest of 2026-02-21"
+    assert words in run("health", "--db", database).stdout
+    assert "refused up to 2 times" in run("health", "--db", database).stdout
+    (found,) = as_json("health", "--db", database)["notices"]
+    assert found["number"] == 2
 
 
 def test_health_tells_what_is_open_and_what_beside_it_is_stopped(database: str) -> None:

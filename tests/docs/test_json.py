@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from click.testing import CliRunner
 from store_fixtures import evidence
 
 from evidence_courier import BlockingCourier, Records
+from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.domain.notices import News, notice_of
+from evidence_courier.testing.contracts.stored import AT
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -44,11 +48,13 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 courier.deliver(evidence("ev-1"))
     with Records.open(path) as records:
         records.pause("globex", by="asha", reason="an audit")
+    with closing(SqliteStore(str(path))) as store:
+        store.note(AT, ["webhook"], News([notice_of("late", AT, "text")], {}), {})
     return path
 
 
 def test_each_row_of_the_page_is_read() -> None:
-    assert len(list(promised())) == 8
+    assert len(list(promised())) == 9
 
 
 @pytest.mark.parametrize(("command", "within", "keys"), list(promised()))

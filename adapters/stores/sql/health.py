@@ -7,7 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from ....domain.health import MOST_LISTED, Count, RecordsHealth, Stop, health_of, paused, stop_of
+from ....domain.health import (
+    MOST_LISTED,
+    Count,
+    RecordsHealth,
+    SinkNotices,
+    Stop,
+    health_of,
+    paused,
+    stop_of,
+)
+from ....domain.notices import Notice
 from ....domain.upload.failure import Concern, FailureKind
 from ..rows import Row, moment_of
 from . import pauses
@@ -27,6 +37,12 @@ OLDEST_WITH_ERROR = Each(
     _OLDEST.format("uploads_of_tenant_by_kind", " AND error_kind = :error_kind"),
 )
 _OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET}
+_NOTICES = """
+SELECT notices.sink, number, notice, most FROM
+    (SELECT MIN(id) AS first, COUNT(*) AS number, MAX(tries) AS most FROM notices GROUP BY sink)
+    AS waiting JOIN notices ON notices.id = waiting.first
+ORDER BY notices.sink
+"""
 STOPS = "SELECT tenant_id, provider, at, kind, message, until FROM blocks"
 
 
@@ -53,6 +69,19 @@ def health(
     (status,) = statuses_of(session, session.ask_all(BY_ID, [first]), now) if first else (None,)
     moments = {one: datetime.fromisoformat(row["created_at"]) for one, row in oldest.items()}
     return health_of(counts, moments, status, stops, most)
+
+
+def notices(session: Session) -> Sequence[SinkNotices]:
+    """What waits for each sink."""
+    return [
+        SinkNotices(
+            sink=row["sink"],
+            number=row["number"],
+            since=Notice.from_json(row["notice"]).at,
+            tries=row["most"],
+        )
+        for row in session.ask(_NOTICES)
+    ]
 
 
 def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, Row]]:

@@ -141,7 +141,8 @@ class SqlReader:
 
     def health(self, now: datetime) -> RecordsHealth:
         with self._readers.reading() as session:
-            return health.health(session, now, lists.counted(session, Find()))
+            figures = health.health(session, now, lists.counted(session, Find()))
+            return evolve(figures, notices=health.notices(session))
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._readers.reading() as session:

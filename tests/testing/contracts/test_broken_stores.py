@@ -702,6 +702,12 @@ class KeepsBackWhatWasRefused(MemoryStore):
         super().notices_taken("another", numbers, now)
 
 
+@breaks("health_says_what_waits_for_each_sink")
+class HidesWhatWaitsForASink(MemoryStore):
+    def health(self, now: datetime) -> RecordsHealth:
+        return evolve(super().health(now), notices=())
+
+
 @breaks("a_notice_waits_for_older_ones_about_the_same_only")
 class TellsOutOfOrder(MemoryStore):
     def claim(
