@@ -1,6 +1,6 @@
 """What can be typed: every command with its arguments, options and help.
 
-This module imports click and nothing else, so that `--help` and shell completion are quick. What a
+This module imports no library but click, so that `--help` and shell completion are quick. What a
 command does is a function of a module beside this one, imported when the command is called.
 
 Exit codes. 0: done. 1: an upload that `submit` waited for failed or is held, an action applied to
@@ -37,6 +37,7 @@ from .declaring import (
     _db,
     _option,
 )
+from .examples import ENDS, epilog
 from .pause_commands import PAUSES
 from .removal_commands import ERASE, PRUNE, REMOVALS, VACUUM
 from .tenant_commands import CHECK, DOCTOR, SCHEMA
@@ -458,6 +459,7 @@ _CHECKS = (
 _SANDBOXES = click.Group(
     "sandbox",
     help="Run a stand-in for a provider's API on this machine.",
+    epilog=epilog("sandbox"),
     commands=[
         _sandbox("sprinto", "Sprinto's GraphQL API", "", *_CHECKS),
         _sandbox("sprinto-rest", "Sprinto's REST API", ", beside `api: rest`", *_CHECKS),
@@ -484,6 +486,7 @@ _SANDBOXES = click.Group(
 
 @click.group(
     cls=Grouped,
+    epilog=ENDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
         *(*_ACTIONS, _BLOCKS, CHECK, _COPY, _DEMO, DOCTOR, ERASE, _EXPORT, _HEALTH),

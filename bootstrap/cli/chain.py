@@ -19,6 +19,7 @@ from ...domain.chain import Fault, Head, canonical
 from ...domain.errors import MisuseError
 from ...ports.chain import Unlinked
 from .exits import UNDELIVERED, USAGE, end
+from .inputs import regular
 from .output import number_of, print_json
 from .place import Place
 from .saying import say
@@ -138,7 +139,11 @@ def _json_of(head: Head) -> Mapping[str, str | int | None]:
 def _heads_in(file: Path) -> Sequence[Head]:
     """The heads in a file that `export --head` has written."""
     try:
-        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+        rows = [
+            json.loads(line)
+            for line in regular(file).read_text("utf-8").splitlines()
+            if line.strip()
+        ]
         if not rows:
             raise ValueError("it is empty")
         return [

@@ -1,11 +1,12 @@
 """What commands are declared with: kinds of values, and the options that several have.
 
-Like `app`, this module imports click and nothing else.
+Like `app`, this module imports no library but click.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
@@ -14,13 +15,45 @@ from typing import Any
 import click
 
 from .examples import GROUPS, epilog
+from .saying import say
 
 _WHOLE = 200
 """The characters of a sentence that is not cut."""
 
 
+class Usage(click.UsageError):
+    """A mistake in what was typed, in lines that end between words."""
+
+    def show(self, file: object = None) -> None:
+        """Print it on standard error."""
+        if self.ctx is not None:
+            say(self.ctx.get_usage())
+            say(f"Try '{self.ctx.command_path} --help' for help.\n")
+        say(f"Error: {self.format_message()}")
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        if isinstance(error, Usage) or type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        raise Usage(error.format_message(), error.ctx) from error
+
+
 class Grouped(click.Group):
     """Commands that help lists by what they are for."""
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        """As ever; what is wrong is said in words."""
+        with _in_words():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As ever; what is wrong is said in words."""
+        with _in_words():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group; what is in none comes last."""

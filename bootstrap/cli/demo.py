@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -27,6 +28,7 @@ from ...testing.sandboxes.server import Sandbox
 from ..courier import AsyncCourier
 from .exits import UNDELIVERED
 from .output import print_details, print_statuses, print_table
+from .saying import program
 
 ACME_KEY, GLOBEX_KEY, UMBRELLA_KEY = "demo-key-of-acme", "demo-key-of-globex", "demo-key-three"
 ACME_FAULTS = (
@@ -115,7 +117,7 @@ async def _demo(tenants: Path, target: Path, evidences: Sequence[Evidence]) -> b
             "no integration, left alone"
         )
     click.echo(f"\nDatabase: {target / 'courier.db'}   PDFs: {target / 'pdf'}/")
-    click.echo(f"See it again: evidence-courier status --db {target / 'courier.db'}")
+    click.echo(f"See it again: {program()} status --db {quote(str(target / 'courier.db'))}")
     all_holds = (
         holds
         and bool(alone)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .saying import NAME, continued
+
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Before anything is sent": ("check", "schema", "doctor", "render"),
     "Deliver": ("run", "submit", "import"),
@@ -15,10 +17,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Try it": ("demo", "sandbox", "version"),
 }
 
-_WIDTH = 70
+_WIDTH = 74
 _MANY = "--by asha --reason 'the key was changed'"
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    NAME: ("demo", "check tenants/", "run --config tenants/ --db courier.db"),
     "abandon": (
         "abandon --db courier.db acme ev-1 --by asha --reason 'handed in on paper'",
         "abandon --db courier.db --tenant acme --until 2026-01-01 --by asha --reason old --dry-run",
@@ -58,6 +61,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "run --app shop.evidence:courier --listen 127.0.0.1:9464",
         "run --drain",
     ),
+    "sandbox": ("sandbox sprinto", "sandbox vanta --pace 50/min"),
     "schema": ("schema tenant", "schema record"),
     "secureframe": ("sandbox secureframe --key key --secret secret --pace 500/min",),
     "show": ("show --db courier.db acme ev-1", "show --db courier.db acme ev-1 --json"),
@@ -90,11 +94,18 @@ def epilog(name: str) -> str | None:
 
 
 def _within_a_line(example: str) -> str:
-    """The line, continued before an option where it would be too long for a terminal."""
-    first, *options = f"evidence-courier {example}".split(" --")
-    shown, length = first, len(first)
-    for option in options:
-        if length + len(option) > _WIDTH:
-            shown, length = f"{shown} \\\n     ", 4
-        shown, length = f"{shown} --{option}", length + len(option) + 3
-    return shown
+    return "\n  ".join(continued(f"{NAME} {example}", _WIDTH))
+
+
+ENDS = f"""{epilog(NAME)}
+
+Exit codes: 0 done; 1 something has failed, is held, or does not hold; 2 usage or configuration; 3
+the database; 4 the output could not be written; 130 and 143 ended by Ctrl-C and by SIGTERM.
+
+\b
+A shell completes commands, options, choices and tenants after this line:
+  bash  eval "$(_EVIDENCE_COURIER_COMPLETE=bash_source evidence-courier)"
+  zsh   eval "$(_EVIDENCE_COURIER_COMPLETE=zsh_source evidence-courier)"
+  fish  _EVIDENCE_COURIER_COMPLETE=fish_source evidence-courier | source
+"""
+"""The end of the help of all commands together."""

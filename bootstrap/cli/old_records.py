@@ -21,6 +21,7 @@ from ...adapters.records.json_text import JsonError, parse
 from ...domain.errors import MisuseError, Problem, RecordError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.moments import parse_moment
+from .inputs import regular
 
 ENDINGS = (".json", ".jsonl", ".csv")
 
@@ -207,6 +208,7 @@ def _records_in(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldR
     """How each record of a file is read. What cannot be read raises RecordError then."""
     ending = file.suffix.lower()
     try:
+        regular(file)
         if ending == ".json":
             place = _Place(file, None, tenant_id)
             yield partial(_record, place, lambda: place.json(file.read_bytes()))

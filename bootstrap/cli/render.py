@@ -13,6 +13,7 @@ from ...adapters.records import load_record
 from ...adapters.renderers.typst_renderer import TypstRenderer
 from ...domain.errors import MisuseError
 from ...domain.upload.failure import Failure
+from .inputs import regular
 
 
 def run(file: str, output: str | None, fonts: Sequence[str]) -> None:
@@ -20,7 +21,7 @@ def run(file: str, output: str | None, fonts: Sequence[str]) -> None:
     source = Path(file)
     target = source.with_suffix(".pdf") if output is None else Path(output)
     try:
-        record = load_record(source.read_bytes(), where=file)
+        record = load_record(regular(source).read_bytes(), where=file)
         with closing(TypstRenderer(fonts)) as renderer:
             document = renderer.render(record)
         if isinstance(document, Failure):

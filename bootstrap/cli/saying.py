@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from unicodedata import combining, east_asian_width
 
 import click
 
+NAME = "evidence-courier"
 _NARROWEST, _USUAL = 20, 80
 
 
 def say(message: str) -> None:
     """Print a message on standard error; on a terminal in lines that end between words."""
+    message = as_called(message)
     if _is_terminal():
         message = "\n".join("\n  ".join(_fitted(line)) for line in message.split("\n"))
     click.echo(message, err=True)
@@ -42,15 +46,55 @@ def _columns() -> int:
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
-    """Lines of `width` columns at most. A command in backticks stays whole, to be copied."""
+    """Lines of `width` columns at most. A command in backticks can be copied: it stays whole, or
+    goes on behind a backslash."""
     line = ""
-    for part in re.findall(r"(?:`[^`]*`|\S)+", text):
-        if line and width_of(line) + 1 + width_of(part) > width:
-            yield line
-            line = part
+    for part in re.findall(r"(?:`[^`]*`|\S)+", as_called(text)):
+        if not line or width_of(line) + 1 + width_of(part) > width:
+            yield from [line] if line else []
+            *full, line = continued(part, width)
+            yield from full
         else:
-            line = f"{line} {part}" if line else part
+            line = f"{line} {part}"
     yield line
+
+
+_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|\S)+""")
+
+
+def continued(command: str, width: int) -> Iterator[str]:
+    """A command in lines of `width` columns, as far as its options allow: each but the last ends in
+    a backslash."""
+    line = ""
+    for option in re.split(r"\0(?=--)", "\0".join(_WORD.findall(command))):
+        option = option.replace("\0", " ")
+        if line and width_of(line) + width_of(option) + 3 > width:
+            yield f"{line} \\"
+            line = f"    {option}"
+        else:
+            line = f"{line} {option}" if line else option
+    yield line
+
+
+def as_called(text: str) -> str:
+    """A text whose commands in backticks call this program as it was called."""
+    return text.replace(f"`{NAME} ", f"`{program()} ")
+
+
+def program() -> str:
+    """What calls this program again, from the same folder."""
+    called = sys.argv[0]
+    folder, name = os.path.split(called)
+    if (os.path.basename(folder), name) == ("evidence_courier", "__main__.py"):
+        return f"{_shortest(sys.executable, 'python')} -m evidence_courier"
+    return _shortest(called, name) if os.path.splitext(name)[0] == NAME else NAME
+
+
+def _shortest(path: str, name: str) -> str:
+    found = shutil.which(name)
+    if found is not None and os.path.exists(path) and os.path.samefile(found, path):
+        return name
+    return shlex.quote(path)
 
 
 def printable(text: str) -> str:

@@ -25,7 +25,7 @@ from evidence_courier.testing.contracts.stored import entry
 
 HEAVY = {"aiohttp", "asyncio", "attrs", "cerberus", "rich", "sqlite3", "sqlite_utils", "yaml"}
 COMMANDS = (
-    *("app", "declaring", "examples", "signals", "streams"),
+    *("app", "declaring", "examples", "saying", "signals", "streams"),
     *(file.stem for file in Path(declared.__file__).parent.glob("*_commands.py")),
 )
 ITS_OWN = {"evidence_courier", *(f"evidence_courier.bootstrap{end}" for end in ("", ".cli"))}

@@ -5,10 +5,17 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import sys
+from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from evidence_courier.bootstrap.cli import exits, output, saying
+from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.cli.output import print_in_lines, print_table
 from evidence_courier.bootstrap.cli.saying import say, width_of
 
@@ -23,6 +30,9 @@ def terminal(
     if request.param == "without rich":
         monkeypatch.setattr(output, "_print_with_rich", output._print_aligned)
     return capsys
+
+
+NAMED = 'it\'s --a tenant "of" ours'
 
 
 def wide(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +85,7 @@ def test_wide_letters_keep_the_columns_in_line(
     assert [width_of(line) for line in lines[1:]] == [11, 11, 11]
 
 
-def test_a_command_to_copy_stays_in_one_line(
+def test_a_command_to_copy_goes_on_as_a_shell_reads_it(
     terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide(60, monkeypatch)
@@ -90,9 +100,51 @@ def test_a_command_to_copy_stays_in_one_line(
     assert terminal.readouterr().out.splitlines() == [
         "acme  blocked",
         "    to do: mend it; or",
-        f"    {command}",
-        "    if it works",
+        "    `evidence-courier release --db courier.db \\",
+        "        --tenant acme --by NAME --reason TEXT` if it works",
     ]
+    print_in_lines(("acme", "blocked"), (f"or {command.replace('acme', shlex.quote(NAMED))} then",))
+    shown = terminal.readouterr().out
+    (typed,) = re.findall("`([^`]*)`", shown)
+    assert typed.count("\\\n") == 2
+    assert shlex.split(typed)[5:7] == ["--tenant", NAMED]
+    wide(120, monkeypatch)
+    print_in_lines(("acme", "blocked"), (f"or {command} if it works",))
+    assert terminal.readouterr().out.splitlines()[1] == f"    or {command} if it works"
+
+
+@pytest.mark.parametrize(
+    ("called", "program"),
+    [
+        ("/nowhere/evidence-courier", "/nowhere/evidence-courier"),
+        ("a folder/evidence-courier", "'a folder/evidence-courier'"),
+        ("/x/evidence_courier/__main__.py", "/x/python3 -m evidence_courier"),
+        ("/usr/bin/pytest", "evidence-courier"),
+    ],
+)
+def test_a_command_to_copy_calls_the_program_as_it_was_called(
+    monkeypatch: pytest.MonkeyPatch,
+    standard_error: pytest.CaptureFixture[str],
+    called: str,
+    program: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called, "blocks"])
+    monkeypatch.setattr(sys, "executable", "/x/python3")
+    wide(120, monkeypatch)
+    saying.say("see `evidence-courier blocks`")
+    assert standard_error.readouterr().err == f"see `{program} blocks`\n"
+
+
+def test_a_program_on_the_path_is_called_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "evidence-courier"
+    file.write_text("#!/bin/sh\n")
+    file.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(file)])
+    assert saying.program() == str(file)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin")
+    assert saying.program() == "evidence-courier"
 
 
 def test_a_backtick_alone_is_a_letter_as_others(terminal: pytest.CaptureFixture[str]) -> None:
@@ -153,3 +205,53 @@ def test_what_fits_or_goes_to_a_file_is_said_as_it_is(
         "this  fits well",
         "and this is far longer than 30 columns",
     ]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["status", "--status", "nonsense"],
+        ["submit", "--recorded-at", "on the day before yesterday in the evening", "ev-1.pdf"],
+        ["status", "--since", "2026-02-30"],
+        ["sandbox", "sprinto", "--port", "1000000"],
+        ["pause"],
+        ["frobnicate"],
+    ],
+)
+def test_a_mistake_in_what_was_typed_keeps_to_the_width_of_a_terminal(
+    typed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saying, "_is_terminal", lambda: True)
+    wide(60, monkeypatch)
+    done = CliRunner().invoke(app, typed)
+    assert (done.exit_code, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("Usage: ")
+    assert any(line.startswith("Error: ") for line in lines)
+    assert "--help' for help." in done.stderr
+
+
+def every_help() -> list[list[str]]:
+    names = [[], *([name] for name in app.commands)]
+    sandboxes = app.commands["sandbox"]
+    assert isinstance(sandboxes, click.Group)
+    return [*names, *(["sandbox", name] for name in sandboxes.commands)]
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("command", every_help(), ids=" ".join)
+def test_every_help_has_examples_and_fits_the_terminal(
+    command: list[str], columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(columns, monkeypatch)
+    shown = CliRunner().invoke(app, [*command, "--help"]).stdout
+    assert max(map(len, shown.splitlines())) <= columns
+    assert "For example:\n    evidence-courier " in shown
+
+
+def test_the_help_of_all_commands_says_how_a_shell_completes_them() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    for shell in ("bash", "zsh", "fish"):
+        assert f"_EVIDENCE_COURIER_COMPLETE={shell}_source evidence-courier" in shown
+    assert "Exit codes: 0 done" in shown

@@ -1,0 +1,14 @@
+"""Files that are named to a command: one that has no end, or is not written yet, is not waited
+for."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+
+def regular(file: Path) -> Path:
+    """The same file, to be read. OSError if it is a pipe, a device or a socket."""
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise OSError(errno.EINVAL, "it is a pipe or a device, and no file", str(file))
+    return file
