@@ -224,7 +224,7 @@ class BlockingCourier(BlockingFace, Basis):
 
     def deliver_due(self, until: float = 20.0) -> DueDelivery:
         """Deliver what is due in the database, by whichever courier it was recorded, until nothing
-        is due or the time is over.
+        is due, and old records in their time, or the time is over.
 
         For a scheduler that calls this again and again, in any number of threads, processes and
         machines. Requests go one after the other; what has begun is finished, so it may take as

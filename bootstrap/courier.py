@@ -188,8 +188,8 @@ class AsyncCourier(Face):
         await self._on_its_loop().engine.drained()
 
     async def deliver_due(self, until: float = 20.0) -> DueDelivery:
-        """Deliver what is due in the database until nothing is, for a scheduler that calls this
-        again and again. Starts the courier, which is built with ``background=False``.
+        """Deliver what is due in the database, and old records in their time, for a scheduler that
+        calls this again and again. Starts the courier, built with ``background=False``.
 
         Args:
             until: How many seconds it begins something; what is under way then has three more.

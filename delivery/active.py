@@ -434,6 +434,12 @@ class ActiveUploads:
                     self._plan(other)
 
 
+def next_old(active: ActiveUploads, now: datetime, seconds: float) -> datetime | None:
+    """When an old record may begin whose turn comes within some seconds: these begin evenly."""
+    at = active._schedule.next_behind()
+    return at if at is not None and now < at < later(now, timedelta(seconds=seconds)) else None
+
+
 def unsettled_error(tenant_id: str, evidence_id: str) -> MisuseError:
     """What a waiter hears whose courier was closed."""
     return MisuseError(

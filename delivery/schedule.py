@@ -208,6 +208,11 @@ class Schedule(Generic[K]):
         moments = [item.due for item in self._future[:1]] + [end for end, *_ in self._ends[:1]]
         return min(moments, default=None)
 
+    def next_behind(self) -> datetime | None:
+        """When the wait of a lane that stands behind another is over; None if none waits."""
+        waits = [end for lane, end in self._waits.items() if len(lane) > 2 and lane in self._lanes]
+        return min(waits, default=None)
+
     def stop_waiting(self, *lanes: Lane) -> None:
         """Forget the waits of these lanes, or every wait; a lane that must still wait is told so
         again."""

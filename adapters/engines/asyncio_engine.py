@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from attrs import evolve, frozen
 
 from ...delivery.actions import AppliedAction
-from ...delivery.active import ActiveUpload, ActiveUploads
+from ...delivery.active import ActiveUpload, ActiveUploads, next_old
 from ...delivery.destinations import Destination
 from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
@@ -127,14 +127,14 @@ class AsyncEngine:
             self._dispatcher.add_done_callback(report_bug)
 
     async def deliver_due(self, seconds: float) -> DueDelivery:
-        """Begin what is due until nothing is, for `seconds` at most. What is under way then may
-        take `GRACE` seconds more; what takes longer goes on."""
+        """Begin what is due until nothing is, and old records in their time, for `seconds` at most.
+        What is under way then may take `GRACE` seconds more; what takes longer goes on."""
         taken, settled = self._taken, self._settled
         self._start_dispatching()
         self._adopt_at = self._clock.monotonic()
         self._wake()
         try:
-            rested = await ended_within(self._clock, self.quiet(), seconds)
+            rested = await ended_within(self._clock, _old_begun(self, seconds), seconds)
         finally:
             self._dispatching -= 1
             self._wake()
@@ -366,6 +366,16 @@ class AsyncEngine:
 
     def _own_tasks(self) -> Sequence[asyncio.Task[None]]:
         return [task for task in (self._dispatcher, self._alarm) if task is not None]
+
+
+async def _old_begun(engine: AsyncEngine, seconds: float) -> None:
+    """Until nothing is due, and no old record may begin in the rest of the time."""
+    clock = engine._clock
+    until = clock.monotonic() + seconds
+    await engine.quiet()
+    while at := next_old(engine.active, clock.now(), until - clock.monotonic()):
+        await clock.sleep_until(at)
+        await engine.quiet()
 
 
 async def ended_within(clock: Clock, work: Coroutine[Any, Any, object], seconds: float) -> bool:

@@ -20,13 +20,13 @@ from typing import TypeVar
 from attrs import evolve, frozen
 
 from ...delivery.actions import ActionResult, RulesOf, act_on
-from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
+from ...delivery.active import ActiveUpload, ActiveUploads, gone_error, next_old
 from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
 from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
-from ...delivery.effects import Turn, Write, perform
+from ...delivery.effects import Turn, Wait, Write, perform
 from ...delivery.maintenance import (
     RECOVERED_AT_ONCE,
     RECOVERIES_AT_ONCE,
@@ -148,8 +148,8 @@ class BlockingEngine:
     def deliver_due(
         self, destinations: Destinations, broken: Mapping[str, Sequence[object]], seconds: float
     ) -> DueDelivery:
-        """Take what is due in the store as far as it goes, until nothing is due; nothing more
-        begins after `seconds`."""
+        """Take what is due in the store as far as it goes, until nothing is due, and old records in
+        their time; nothing more begins after `seconds`."""
         until, done = self._clock.monotonic() + seconds, DueDelivery()
         here = ActiveUploads(self._clock, self._notifier, AT_ONCE, NO_LIMIT)
         here.destinations, here.broken = destinations, broken
@@ -157,7 +157,7 @@ class BlockingEngine:
             maintenance = Maintenance(here, self._context(owner), overdue=timedelta(0))
             self._run(maintenance.run_once())
             self._do_duties()
-            while groups := self._next_groups(here, maintenance):
+            while groups := self._next_groups(here, maintenance, until):
                 for group in groups:
                     if self._clock.monotonic() >= until:
                         return evolve(done, more=True)
@@ -170,12 +170,20 @@ class BlockingEngine:
         return done
 
     def _next_groups(
-        self, here: ActiveUploads, maintenance: Maintenance
+        self, here: ActiveUploads, maintenance: Maintenance, until: float
     ) -> Sequence[Sequence[ActiveUpload]]:
-        """What is due and goes next; of a line that is nearly sent, more is taken up first."""
-        while here.backlog.wanting:
-            self._run(maintenance.adopt_more())
-        return list(here.take(self._clock.now(), LINGER))
+        """What is due and goes next; of a line that is nearly sent, more is taken up first. An old
+        record is waited for that may begin before `until`."""
+        while True:
+            while here.backlog.wanting:
+                self._run(maintenance.adopt_more())
+            now = self._clock.now()
+            groups = list(here.take(now, LINGER))
+            at = next_old(here, now, until - self._clock.monotonic())
+            if groups or at is None:
+                return groups
+            BlockingDriver(self._worker, timedelta.max).run(perform(Wait(at)))
+            self._run(maintenance.adopt())
 
     def dry_run(self, destination: Destination) -> DryRun | None:
         """What the provider says of an integration; None if it has no dry run."""

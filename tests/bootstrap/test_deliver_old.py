@@ -1,0 +1,100 @@
+"""`deliver_due`: old records, which begin evenly, use the time of the call."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from store_fixtures import Desk, House, evidence, tenant
+
+from evidence_courier import AsyncCourier, DueDelivery
+from evidence_courier.domain.upload.backoff import later
+
+MINUTES = 3
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """Its tenant has sixty old records, and its provider takes ten uploads a minute."""
+    house = House(tmp_path / "courier.db", tenants={"acme": tenant(pace="10/min")})
+
+    async def recorded() -> None:
+        async with house.courier(background=False, backfill=True) as courier:
+            for number in range(60):
+                await courier.submit(evidence(f"old-{number}")).recorded()
+
+    asyncio.run(recorded())
+    return house
+
+
+async def called(courier: AsyncCourier, house: House, seconds: float) -> None:
+    """A call, and the time that it takes."""
+    call = asyncio.create_task(courier.deliver_due(seconds))
+    for _ in range(round(seconds) + 10):
+        await courier.quiet()
+        if call.done():
+            break
+        house.clock.advance(1)
+        await asyncio.sleep(0)
+    await call
+
+
+def test_a_call_each_minute_sends_what_the_pace_leaves_to_old_records(house: House) -> None:
+    async def story() -> None:
+        begin = house.clock.now()
+        async with house.courier(background=False) as courier:
+            for minute in range(MINUTES):
+                house.clock.advance((later(begin, _minutes(minute)) - house.clock.now()).seconds)
+                await called(courier, house, 55)
+                assert house.clock.now() <= later(begin, timedelta(seconds=60 * minute + 56))
+
+    asyncio.run(story())
+    sent = len(house.server.held)
+    assert 8 * MINUTES <= sent <= 9 * MINUTES + 1, sent
+
+
+def test_what_is_fresh_is_sent_in_a_call_that_waits_for_old_records(house: House) -> None:
+    async def story() -> None:
+        async with house.courier(background=False) as courier:
+            call = asyncio.create_task(called(courier, house, 55))
+            while not house.server.held:
+                await asyncio.sleep(0)
+            begun = house.clock.now()
+            status = await courier.submit(evidence("fresh")).settled()
+            assert status is not None
+            assert status.status == "succeeded"
+            assert house.clock.now() <= later(begun, timedelta(seconds=10))
+            await call
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_a_call_does_not_wait_for_what_is_fresh(tmp_path: Path) -> None:
+    """That begins at once as far as the pace allows it."""
+    house = House(tmp_path / "fresh.db", tenants={"acme": tenant(pace="2/min")})
+
+    async def story() -> None:
+        async with house.courier(background=False) as courier:
+            for number in range(3):
+                await courier.submit(evidence(f"ev-{number}")).recorded()
+            assert await courier.deliver_due(55) == DueDelivery(2, 2, False)
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_a_blocking_courier_waits_for_old_records_too(house: House) -> None:
+    desk = Desk(house)
+    begin = house.clock.now()
+    with house.blocking_courier(transport=desk, sleep=house.clock.advance) as courier:
+        for minute in range(MINUTES):
+            house.clock.advance((later(begin, _minutes(minute)) - house.clock.now()).seconds)
+            courier.deliver_due(55)
+            assert house.clock.now() <= later(begin, timedelta(seconds=60 * minute + 56))
+    sent = len(house.server.held)
+    assert 8 * MINUTES <= sent <= 9 * MINUTES + 1, sent
+
+
+def _minutes(number: int) -> timedelta:
+    return timedelta(minutes=number)
