@@ -6,6 +6,7 @@ bounded work; what one raises stops neither another duty nor an upload.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from math import inf
@@ -16,13 +17,19 @@ from ..ports.clock import Clock
 from ..ports.logger import DutyFailed
 from .effects import Interrupted, Notify, Turn, perform
 
+AGAIN_AFTER = 30.0
+"""How soon, in seconds, what has failed is tried again."""
+
+_DOUBLED = 10
+
 
 @frozen
 class Duty:
     """What is done every `every` seconds, `name` in words. One `step` of it is a turn that is given
     the time, and says whether there is more to do: then the next step comes with the next
     maintenance, within a few seconds. `end` is the last one, when a courier that works in calls is
-    closed."""
+    closed. A step that fails is tried again after AGAIN_AFTER, then after twice as long each time,
+    and never later than its next time."""
 
     name: str
     every: float
@@ -46,6 +53,7 @@ class Duties:
         self._clock = clock
         self._interruption_of = interruption_of
         self._due_at = dict.fromkeys(duties, -inf)
+        self._failed = Counter[Duty]()
         self.failures = 0
 
     def due(self) -> Iterator[Turn[None]]:
@@ -69,11 +77,18 @@ class Duties:
         try:
             self._due_at[duty] = inf
             more = yield from step(self._clock.now())
+            if not more:
+                self._failed[duty] = 0
         except BaseException as error:
+            self._failed[duty] += 1
             raised = error.by if isinstance(error, Interrupted) else error
             if self._interruption_of(raised) is not None:
                 raise
             self.failures += 1
             yield from perform(Notify(DutyFailed(duty.name, f"{type(raised).__name__}: {raised}")))
         finally:
-            self._due_at[duty] = self._clock.monotonic() + (0 if more else duty.every)
+            self._due_at[duty] = self._clock.monotonic() + (0 if more else self._wait(duty))
+
+    def _wait(self, duty: Duty) -> float:
+        failed = min(self._failed[duty], _DOUBLED)
+        return min(duty.every, AGAIN_AFTER * 2 ** (failed - 1)) if failed else duty.every

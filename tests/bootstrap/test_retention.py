@@ -328,3 +328,32 @@ def test_a_pass_tells_of_what_a_batch_could_not_remove(
     assert {row.tenant_id for row in store.removals()} == {*house.tenants} - {"t-0"}
     said = [one.reason for one in house.logger.events if isinstance(one, DutyFailed)]
     assert said and all("it cannot be removed" in one for one in said)
+
+
+class Full(MemoryStore):
+    """Cannot remove anything for a while."""
+
+    is_full = False
+
+    def remove(self, removal: Removal) -> Removed:
+        if self.is_full:
+            raise StoreError("the disk is full", passing=True)
+        return super().remove(removal)
+
+
+def test_what_a_full_disk_kept_is_removed_soon_after_it_has_room(house: House) -> None:
+    store = Full()
+
+    async def story() -> None:
+        async with house.courier_on(store, retention={"personal": "10d"}) as courier:
+            await courier.submit(evidence()).settled()
+            store.is_full = True
+            await later(house, courier, 10)
+            assert await courier.removals() == []
+            store.is_full = False
+            for _ in range(12):
+                house.clock.advance(MAINTAIN_EVERY)
+                await courier.quiet()
+            assert [row.uploads for row in await courier.removals()] == [1]
+
+    asyncio.run(story())

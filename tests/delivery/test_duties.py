@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -99,6 +100,48 @@ def test_what_fails_is_told_and_counted_and_the_others_go_on(wrapped: bool) -> N
     assert [*duties.due()] == []  # and it is not tried again before its time
     clock.advance(60)
     assert len([*duties.due()]) == 2
+
+
+def again(duties: Duties, clock: FakeClock) -> float:
+    """After how many seconds a duty is due."""
+    began = clock.monotonic()
+    while not [*duties.due()]:
+        clock.advance(1)
+    return clock.monotonic() - began
+
+
+@pytest.mark.parametrize("error", [OSError("no room"), KeyboardInterrupt()])
+def test_what_fails_is_tried_again_soon_and_then_less_and_less_often(error: BaseException) -> None:
+    clock, work = FakeClock(NOW), Work(raises=error)
+    duties = duties_of(clock, work, every=300)
+    waits = []
+    for _ in range(6):
+        with suppress(KeyboardInterrupt):
+            driven([*duties.due()])
+        waits.append(again(duties, clock))
+    assert waits == [30, 60, 120, 240, 300, 300]
+    work.raises = None
+    driven([*duties.due()])
+    assert again(duties, clock) == 300
+    work.raises = error
+    with suppress(KeyboardInterrupt):
+        driven([*duties.due()])
+    assert again(duties, clock) == 30
+
+
+def test_what_fails_at_the_end_of_each_round_is_not_tried_for_ever() -> None:
+    """The steps before it do not count as a success."""
+    clock, work = FakeClock(NOW), Work()
+    duties = duties_of(clock, work, every=300)
+    waits = []
+    for _ in range(5):
+        work.more, work.raises = 2, None
+        while work.more:
+            driven([*duties.due()])
+        work.raises = OSError("a part that cannot be removed")
+        driven([*duties.due()])
+        waits.append(again(duties, clock))
+    assert waits == [30, 60, 120, 240, 300]
 
 
 def test_what_is_the_hosts_own_goes_on_its_way() -> None:
