@@ -375,6 +375,42 @@ def test_what_waits_behind_a_call_that_closes_is_called_after_the_close(house: H
     assert sorted(told) == ["ev-0", "ev-1", "ev-2"]
 
 
+def test_so_is_what_waits_behind_a_call_that_begins_a_close_and_goes_on(
+    house: House, patient: None
+) -> None:
+    """Whether it will wait for the close cannot be known."""
+    go, begun, closed, last = (threading.Event() for _ in range(4))
+    told = list[str]()
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+
+        def hook(status: UploadStatus) -> None:
+            told.append(status.evidence_id)
+            if len(told) == 1:
+                assert go.wait(30)
+                asyncio.run_coroutine_threadsafe(courier.close(), loop)
+                begun.set()
+                assert closed.wait(30)
+            if len(told) == 3:
+                last.set()
+
+        courier = house.courier(on_settled=hook)
+        await courier.start()
+        for ticket in [courier.submit(evidence(f"ev-{number}")) for number in range(3)]:
+            await ticket.settled(timeout=30)
+        go.set()
+        assert await asyncio.to_thread(begun.wait, 30)
+        async with asyncio.timeout(30):
+            await courier.close()
+        assert len(told) == 1
+        closed.set()
+        assert await asyncio.to_thread(last.wait, 30)
+
+    asyncio.run(story())
+    assert sorted(told) == ["ev-0", "ev-1", "ev-2"]
+
+
 AT = datetime(2026, 2, 21, 10, tzinfo=UTC)
 
 
