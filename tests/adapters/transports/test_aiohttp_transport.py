@@ -139,18 +139,24 @@ def test_a_cancelled_request_says_whether_it_was_sent(
     run(story())
 
 
-def test_a_request_without_a_body_cancelled_while_it_connects_was_not_sent(serving: Any) -> None:
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("by_proxy", [True, False])
+def test_a_request_without_a_body_cancelled_while_it_connects_was_not_sent(
+    serving: Any, by_proxy: bool, method: str
+) -> None:
     async def story() -> None:
         arrived = asyncio.Event()
 
-        async def talk(line: Any) -> None:  # of a proxy, which never opens the tunnel
-            await line.request()
+        async def talk(line: Any) -> None:  # a tunnel is never opened, TLS never agreed on
+            if by_proxy:
+                await line.request()
             arrived.set()
             await line.silence()
 
         async with serving(talk) as server, bounded(1) as send:
-            request = HttpRequest("POST", "https://paper.test/submit")
-            task = asyncio.create_task(send(request, route(proxy=server.url)))
+            url = "https://paper.test/" if by_proxy else server.url.replace("http:", "https:")
+            proxy = server.url if by_proxy else None
+            task = asyncio.create_task(send(HttpRequest(method, url), route(proxy=proxy)))
             await arrived.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError) as cancelled:

@@ -24,7 +24,7 @@ from evidence_courier.adapters.transports.httpcore_transport import HttpcoreTran
 from evidence_courier.adapters.transports.outgoing import KEEPALIVE, Late, Sent
 from evidence_courier.domain.integration import Timeouts
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.ports.dialogue import HttpResponse, TransportFailure
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.transport import CutOff
 
 InThread: TypeAlias = Callable[[Any], AbstractContextManager[Any]]
@@ -202,6 +202,21 @@ def test_an_interruption_before_the_whole_request_says_it_was_not_sent(
         courier.send(post(server.url, BIG), route())
     assert cut.value.__cause__ is by
     assert cut.value.failure.kind is FailureKind.NOT_SENT
+
+
+def test_an_interruption_while_it_connects_says_it_was_not_sent(
+    served: InThread, courier: HttpcoreTransport
+) -> None:
+    """Without a body, too: a request leaves with its head then."""
+
+    async def talk(line: Any) -> None:
+        await line.silence()
+
+    by = SoftTimeLimitExceeded()
+    with served(talk) as server, interrupted(by), pytest.raises(CutOff) as cut:
+        courier.send(HttpRequest("POST", server.url.replace("http:", "https:")), route())
+    assert cut.value.__cause__ is by
+    assert cut.value.not_sent
 
 
 def test_an_interruption_while_reading_is_not_taken_for_a_cut_reply(
