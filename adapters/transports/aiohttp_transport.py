@@ -63,6 +63,8 @@ class AiohttpTransport:
             return failures.no_address()
         except OSError as error:
             return failures.unusable_bundle(route.ca_bundle, error)
+        except asyncio.CancelledError as error:
+            raise error from failures.nothing_sent(request)
         leaving = Leaving(request, to.headers(request), url, tls, _timeout(route.timeouts))
         session, direct = self._open_session(), self._direct
         try:

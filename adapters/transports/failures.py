@@ -10,10 +10,12 @@ import socket
 import ssl
 from datetime import timedelta
 from typing import Final
+from urllib.parse import urlsplit
 
 from ...domain.integration import Timeouts
 from ...domain.upload.failure import FailureKind
-from ...ports.dialogue import TransportFailure
+from ...ports.dialogue import HttpRequest, TransportFailure
+from ...ports.transport import CutOff
 from .outgoing import Late, Sent
 
 _CERTIFICATE: Final = {
@@ -104,6 +106,13 @@ def no_reply(
     return TransportFailure(
         FailureKind.CONNECTION_LOST, f"{host} answered with {heard}" if heard else lost
     )
+
+
+def nothing_sent(request: HttpRequest) -> CutOff:
+    """A request was interrupted while it was made ready."""
+    host = urlsplit(request.url).hostname or "its host"
+    message = f"the request to {host} was interrupted before it was sent"
+    return CutOff(TransportFailure(FailureKind.NOT_SENT, message))
 
 
 def unreadable(status: int | None) -> str:

@@ -52,8 +52,12 @@ class HttpcoreTransport:
             pool = self._pool(destination, route)
         except ValueError:
             return failures.no_address()
-        except OSError as error:
-            return failures.unusable_bundle(route.ca_bundle, error)
+        except RuntimeError:
+            raise
+        except BaseException as error:
+            if isinstance(error, OSError) and not is_foreign(error):
+                return failures.unusable_bundle(route.ca_bundle, error)
+            raise failures.nothing_sent(request) from error
         course = Course(request, route.timeouts)
         try:
             return self._exchange(pool, url, destination, course)

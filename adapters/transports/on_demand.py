@@ -12,6 +12,7 @@ from typing import Any
 from ...domain.integration import Route
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.transport import AsyncTransport
+from .failures import nothing_sent
 
 
 class TransportOnDemand:
@@ -38,7 +39,11 @@ class TransportOnDemand:
     async def _send_later(
         self, request: HttpRequest, route: Route
     ) -> HttpResponse | TransportFailure:
-        return await (await asyncio.shield(self.begin())).send(request, route)
+        try:
+            made = await asyncio.shield(self.begin())
+        except asyncio.CancelledError as error:
+            raise error from nothing_sent(request)
+        return await made.send(request, route)
 
     async def close(self) -> None:
         if self._made is not None:

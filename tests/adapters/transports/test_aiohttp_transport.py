@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,7 +21,9 @@ from requests_out import AT, OK, post, route, run, turns
 from requests_out import aiohttp_transport as transport
 
 from evidence_courier.adapters.engines.connection_limit import ConnectionLimit
+from evidence_courier.adapters.transports import tls
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
+from evidence_courier.adapters.transports.on_demand import TransportOnDemand
 from evidence_courier.adapters.transports.outgoing import KEEPALIVE
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import FailureKind
@@ -164,6 +168,48 @@ def test_a_request_without_a_body_cancelled_while_it_connects_was_not_sent(
             cut = cancelled.value.__cause__
             assert isinstance(cut, CutOff)
             assert cut.not_sent
+
+    run(story())
+
+
+def test_nor_was_one_that_is_cancelled_while_authorities_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def read_authorities(ca_bundle: str | None) -> ssl.SSLContext:
+        begun.set()
+        assert go_on.wait(30)
+        return ssl.create_default_context()
+
+    monkeypatch.setattr(tls, "tls_context", read_authorities)
+
+    async def story() -> None:
+        async with transport() as courier:
+            sending = asyncio.create_task(courier.send(post("https://paper.test/"), route()))
+            assert await asyncio.to_thread(begun.wait, 30)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError) as cancelled:
+                await sending
+            go_on.set()
+        cut = cancelled.value.__cause__
+        assert isinstance(cut, CutOff)
+        assert cut.not_sent
+
+    run(story())
+
+
+def test_nor_was_one_that_is_cancelled_before_the_transport_is_made() -> None:
+    async def story() -> None:
+        later = TransportOnDemand(asyncio.get_running_loop().create_future)
+        sending = asyncio.ensure_future(later.send(post("https://paper.test/"), route()))
+        await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await sending
+        cut = cancelled.value.__cause__
+        assert isinstance(cut, CutOff)
+        assert cut.not_sent
 
     run(story())
 

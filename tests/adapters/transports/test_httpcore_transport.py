@@ -19,6 +19,7 @@ import httpcore
 import pytest
 from requests_out import AT, BIG, OK, SMALL, post, route
 
+from evidence_courier.adapters.transports import tls
 from evidence_courier.adapters.transports.httpcore_stream import Course, Stream, is_foreign
 from evidence_courier.adapters.transports.httpcore_transport import HttpcoreTransport
 from evidence_courier.adapters.transports.outgoing import KEEPALIVE, Late, Sent
@@ -209,12 +210,28 @@ def test_an_interruption_while_it_connects_says_it_was_not_sent(
 ) -> None:
     """Without a body, too: a request leaves with its head then."""
 
-    async def talk(line: Any) -> None:
+    async def talk(line: Any) -> None:  # of a proxy, which never opens the tunnel
         await line.silence()
 
     by = SoftTimeLimitExceeded()
     with served(talk) as server, interrupted(by), pytest.raises(CutOff) as cut:
-        courier.send(HttpRequest("POST", server.url.replace("http:", "https:")), route())
+        courier.send(HttpRequest("POST", "https://paper.test/"), route(proxy=server.url))
+    assert cut.value.__cause__ is by
+    assert cut.value.not_sent
+
+
+@pytest.mark.parametrize(
+    "by", [SoftTimeLimitExceeded(), KeyboardInterrupt(), TimeoutError("a time limit")], ids=repr
+)
+def test_an_interruption_while_it_is_made_ready_says_it_was_not_sent(
+    courier: HttpcoreTransport, monkeypatch: pytest.MonkeyPatch, by: BaseException
+) -> None:
+    def read_authorities(ca_bundle: str | None) -> ssl.SSLContext:
+        raise by
+
+    monkeypatch.setattr(tls, "tls_context", read_authorities)
+    with pytest.raises(CutOff) as cut:
+        courier.send(post("https://paper.test/"), route())
     assert cut.value.__cause__ is by
     assert cut.value.not_sent
 
