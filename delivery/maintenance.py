@@ -249,10 +249,10 @@ class Maintenance:
             attempt = attempt_of(sending.started_at, event, _ORPHAN_RULES.retry)
             changes.append(Change(advance(found.upload, event, _ORPHAN_RULES), attempt))
         written = yield from _save(changes)
-        for (_, sending), change, is_written in zip(orphans, changes, written, strict=True):
-            if is_written:
+        for change, is_written in zip(changes, written, strict=True):
+            if is_written and change.attempt is not None:
                 held = change.upload
-                yield from perform(Notify(AttemptRecovered(held.key, sending.attempt, None)))
+                yield from perform(Notify(AttemptRecovered.of(held.key, change.attempt, None)))
                 self._active.tell_end(held, status_of_upload(held, None))
 
     def adopt_overdue(self, now: datetime) -> Turn[None]:
@@ -444,7 +444,7 @@ def recover(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Seque
     for step in written:
         assert step.attempt is not None
         upload = step.active.upload
-        news = AttemptRecovered(upload.key, step.attempt.number, due_of(upload.state))
+        news = AttemptRecovered.of(upload.key, step.attempt, due_of(upload.state))
         yield from perform(Notify(news))
     return [step.active for step in written]
 

@@ -159,7 +159,7 @@ def labels_of(metric: Metric, tenants: bool) -> tuple[str, ...]:
 def samples_of(event: events.LogEvent, tenants: bool = False) -> Iterator[Sample]:
     """What an event adds to the metrics."""
     key = getattr(event, "key", getattr(event, "status", event))
-    about = {"provider": _name(getattr(key, "provider", None) or "")}
+    about = {"provider": provider_label(getattr(key, "provider", None) or "")}
     name, severity = name_of(event), severity_of(event).value
     yield Sample(EVENTS, 1, {"event": name, "severity": severity, **about})
     match event:
@@ -168,16 +168,20 @@ def samples_of(event: events.LogEvent, tenants: bool = False) -> Iterator[Sample
         case events.AttemptEnded():
             of_verdict = {**about, "verdict": event.verdict}
             reason = {"reason": _reason(event.failure)}
-            of_tenant = {"tenant": _text(event.key.tenant_id)} if tenants else {}
+            of_tenant = {"tenant": tenant_label(event.key.tenant_id)} if tenants else {}
             yield Sample(ATTEMPTS, 1, {**of_verdict, **reason, **of_tenant})
             if event.seconds is not None:
                 yield Sample(ATTEMPT_SECONDS, event.seconds, of_verdict)
             if event.waited is not None:
                 yield Sample(GATE_WAIT_SECONDS, event.waited, about)
+        case events.AttemptRecovered():
+            ended = {"verdict": "recovered", "reason": FailureKind.INTERRUPTED.value}
+            of_tenant = {"tenant": tenant_label(event.key.tenant_id)} if tenants else {}
+            yield Sample(ATTEMPTS, 1, {**about, **ended, **of_tenant})
         case events.UploadSettled(status=status):
             labels = {**about, "status": status.status}
             labels["reason"] = "" if status.error is None else _known(status.error.kind)
-            of_tenant = {"tenant": _text(status.tenant_id)} if tenants else {}
+            of_tenant = {"tenant": tenant_label(status.tenant_id)} if tenants else {}
             yield Sample(SETTLED, 1, {**labels, **of_tenant})
 
 
@@ -203,7 +207,7 @@ def samples_of_health(
     if tenants:
         for one in health.by_tenant:
             if one.last_success_at is not None:
-                labels = {"tenant": _text(one.tenant_id)}
+                labels = {"tenant": tenant_label(one.tenant_id)}
                 yield Sample(LAST_SUCCESS, one.last_success_at.timestamp(), labels)
     elif health.last_success_at is not None:
         yield Sample(LAST_SUCCESS, health.last_success_at.timestamp(), {})
@@ -223,11 +227,12 @@ def _reason(failure: Failure | None) -> str:
     return "" if failure is None else failure.kind.value
 
 
-def _name(provider: str) -> str:
+def provider_label(provider: str) -> str:
+    """The name of a provider; of one that is called like nothing else, `other`."""
     return provider if not provider or _PLUG_IN.fullmatch(provider) else "other"
 
 
-def _text(tenant_id: str) -> str:
+def tenant_label(tenant_id: str) -> str:
     """The id without halves of characters, which no exporter can write."""
     return tenant_id.encode("utf-8", "replace").decode()
 

@@ -155,11 +155,19 @@ class AttemptEnded(UploadEvent):
 class AttemptRecovered(UploadEvent):
     """The courier of this attempt is gone; the record now says that it may have been received.
 
-    `next_at` is when something is done next.
+    `next_at` is when something is done next. It was recovered `seconds` after `started_at`.
     """
 
     attempt: int
     next_at: datetime | None
+    started_at: datetime | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, key: UploadKey, attempt: Attempt, next_at: datetime | None) -> AttemptRecovered:
+        """The end of this attempt."""
+        seconds = seconds_between(attempt.started_at, attempt.ended_at)
+        return cls(key, attempt.number, next_at, attempt.started_at, seconds)
 
 
 @frozen

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ...delivery.metrics import METRICS, SECONDS_UP_TO, Metric, samples_of, samples_of_health
+from ...delivery.metrics import (
+    METRICS,
+    SECONDS_UP_TO,
+    Metric,
+    provider_label,
+    samples_of,
+    samples_of_health,
+    tenant_label,
+)
 from ...domain.errors import MisuseError
 from ...domain.health import RecordsHealth
-from ...ports.logger import AttemptEnded, LogEvent
+from ...domain.upload.failure import FailureKind
+from ...ports.logger import AttemptEnded, AttemptRecovered, LogEvent
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
 _NAME = "evidence_courier"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=~-]{1,200}")
 
 
 class OpenTelemetryLogger:
     """`Logger` that gives events to OpenTelemetry's meters, and attempts to its tracer as spans.
 
     The gauges are as old as the last `tell`. A span has the provider, the attempt's number, its
-    verdict, the kind of error, the HTTP status and the provider's request id: no evidence id and no
-    text of a person or a platform. For the standard log beside it, see `FanOut`.
+    verdict, the kind of error, the HTTP status and the provider's request id (if it has letters,
+    digits and a few signs only): no evidence id and no text of a person or a platform. For the
+    standard log beside it, see `FanOut`.
 
     Args:
         meter_provider: Where the metrics go; by default the global one.
@@ -63,8 +75,8 @@ class OpenTelemetryLogger:
             instrument: Any = self._instruments[sample.metric.name]
             add = instrument.record if sample.metric.kind == "histogram" else instrument.add
             add(sample.value, dict(sample.labels))
-        if isinstance(event, AttemptEnded) and event.started_at is not None:
-            self._span(event, event.started_at)
+        if isinstance(event, AttemptEnded | AttemptRecovered) and event.started_at is not None:
+            self._span(event, event.started_at, event.seconds or 0.0)
 
     def tell(self, health: RecordsHealth, now: datetime | None = None) -> None:
         """Set the gauges to a health: of a courier, or of `Records`."""
@@ -75,31 +87,46 @@ class OpenTelemetryLogger:
         for name, labels in before - self._reported:  # it has none any more
             self._instruments[name].set(0, dict(labels))
 
-    def _span(self, event: AttemptEnded, started_at: datetime) -> None:
-        start = int(started_at.timestamp() * 1e9)
+    def _span(
+        self, event: AttemptEnded | AttemptRecovered, started_at: datetime, seconds: float
+    ) -> None:
+        start, attributes = int(started_at.timestamp() * 1e9), self._attributes(event)
         span = self._tracer.start_span(
             "evidence_courier.attempt",
             kind=self._trace.SpanKind.CLIENT,
             start_time=start,
-            attributes=self._attributes(event),
+            attributes={name: value for name, value in attributes.items() if value is not None},
         )
-        if event.verdict not in ("delivered", "processing"):
+        if attributes["evidence_courier.verdict"] not in ("delivered", "processing"):
             span.set_status(self._trace.StatusCode.ERROR)
-        span.end(end_time=start + int((event.seconds or 0.0) * 1e9))
+        span.end(end_time=start + int(seconds * 1e9))
 
-    def _attributes(self, event: AttemptEnded) -> Mapping[str, str | int | float]:
-        failure = event.failure
-        found: dict[str, str | int | float | None] = {
-            "evidence_courier.provider": event.key.provider,
+    def _attributes(
+        self, event: AttemptEnded | AttemptRecovered
+    ) -> Mapping[str, str | int | float | None]:
+        key = event.key
+        about: Mapping[str, str | int | float | None] = {
+            "evidence_courier.provider": provider_label(key.provider),
             "evidence_courier.attempt": event.attempt,
+            "evidence_courier.tenant": tenant_label(key.tenant_id) if self._tenants else None,
+        }
+        if isinstance(event, AttemptRecovered):
+            ended = {"evidence_courier.verdict": "recovered"}
+            return {**about, **ended, "error.type": FailureKind.INTERRUPTED.value}
+        failure, request_id = event.failure, event.request_id
+        return {
+            **about,
             "evidence_courier.verdict": event.verdict,
-            "evidence_courier.request_id": event.request_id,
+            "evidence_courier.request_id": request_id if _is_plain(request_id) else None,
             "evidence_courier.gate_wait_seconds": event.waited,
-            "evidence_courier.tenant": event.key.tenant_id if self._tenants else None,
             "error.type": None if failure is None else failure.kind.value,
             "http.response.status_code": None if failure is None else failure.http_status,
         }
-        return {name: value for name, value in found.items() if value is not None}
+
+
+def _is_plain(request_id: str | None) -> bool:
+    """Whether it is no text of the platform's in which a person may be named."""
+    return request_id is not None and _REQUEST_ID.fullmatch(request_id) is not None
 
 
 def _instrument(meter: Any, metric: Metric) -> Any:

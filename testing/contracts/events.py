@@ -80,7 +80,7 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
         EvidenceConflict(key, "a" * 64, "b" * 64),
         AttemptStarted(key, 1, 5, 2.5),
         AttemptEnded(key, 1, "deferred", failure, NOW, NOW, 1.5, 0.25, "req-1" + odd),
-        AttemptRecovered(key, 1, NOW),
+        AttemptRecovered(key, 1, NOW, NOW, 61.5),
         LookUpEnded(key, 1, "unreadable", failure, NOW),
         UploadHeld(key, failure),
         UploadRequeued(key, "asha" + odd, "mended" + odd),

@@ -35,7 +35,12 @@ from evidence_courier.domain.health import (
 )
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.upload import Status, UploadKey
-from evidence_courier.ports.logger import AttemptEnded, AttemptStarted, LogEvent
+from evidence_courier.ports.logger import (
+    AttemptEnded,
+    AttemptRecovered,
+    AttemptStarted,
+    LogEvent,
+)
 from evidence_courier.testing import until_settled
 from evidence_courier.testing.contracts.events import HOSTILE, NOW, one_of_each
 from evidence_courier.testing.logger import RecordingLogger
@@ -198,6 +203,48 @@ def test_an_attempt_is_a_span_with_the_request_id_of_the_provider() -> None:
         "error.type": "server_error",
         "http.response.status_code": 503,
     }
+
+
+def test_a_recovered_attempt_is_a_span_and_counted_as_such() -> None:
+    seen = Seen()
+    seen.logger.log(AttemptRecovered(KEY, 2, NOW, NOW, 61.5))
+    [span] = seen.spans
+    assert span.start_time is not None and span.end_time is not None
+    assert span.end_time - span.start_time == 61_500_000_000
+    assert dict(span.attributes or {}) == {
+        "evidence_courier.provider": "sprinto",
+        "evidence_courier.attempt": 2,
+        "evidence_courier.verdict": "recovered",
+        "error.type": "interrupted",
+    }
+    [attempts] = seen.points["evidence_courier_attempts"]
+    assert dict(attempts.attributes or {}) == {
+        "provider": "sprinto",
+        "verdict": "recovered",
+        "reason": "interrupted",
+    }
+
+
+def test_no_attribute_holds_what_a_person_or_a_platform_wrote(hostile_event: LogEvent) -> None:
+    for tenants in (False, True):
+        seen = Seen(tenants=tenants)
+        seen.logger.log(hostile_event)
+        points = [point.attributes for some in seen.points.values() for point in some]
+        for attributes in (*points, *(span.attributes for span in seen.spans)):
+            found = dict(attributes or {})
+            tenant = found.pop("tenant", found.pop("evidence_courier.tenant", None))
+            assert tenants or tenant is None
+            for value in found.values():
+                assert re.fullmatch(r"[a-z_0-9.]*", str(value)), found
+            str(tenant).encode()  # else no exporter could write it
+
+
+@pytest.mark.parametrize("given", ["jane@acme.example", "Jane Doe", "j\udcff", "r" * 201, ""])
+def test_a_request_id_that_may_name_a_person_is_no_attribute(given: str) -> None:
+    seen = Seen()
+    seen.logger.log(evolve(ENDED, request_id=given))
+    [span] = seen.spans
+    assert "evidence_courier.request_id" not in dict(span.attributes or {})
 
 
 def test_a_meter_gets_what_prometheus_gets() -> None:
