@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import promql_parser
@@ -71,6 +73,20 @@ def test_what_is_served_has_every_metric() -> None:
     _, text = PrometheusLogger().exposition()
     told = set(re.findall(r"^# TYPE (\w+) \w+$", text.decode(), re.MULTILINE))
     assert {metric.name for metric in METRICS} <= {one.removesuffix("_total") for one in told}
+
+
+def test_each_rule_is_tried() -> None:
+    rules = yaml.safe_load((EXAMPLES / "alerts.yaml").read_text(encoding="utf-8"))
+    tried = (EXAMPLES / "alerts_test.yaml").read_text(encoding="utf-8")
+    for group in rules["groups"]:
+        assert [one["alert"] for one in group["rules"] if one["alert"] not in tried] == []
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_each_rule_tells_what_it_is_for() -> None:
+    command = ["promtool", "test", "rules", str(EXAMPLES / "alerts_test.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_rule_says_what_to_do() -> None:
