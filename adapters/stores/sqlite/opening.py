@@ -26,7 +26,7 @@ from .trouble import trouble
 
 # UPDATE ... FROM came with 3.33.
 _OLDEST = (3, 33, 0)
-_CACHE_KIB = 16 * 2**10
+_CACHE_KIB = 8 * 2**10
 _RETRY_SECONDS = 0.02
 _FIRST_LOOK = "SELECT 1 FROM sqlite_master"
 _APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'evidence-courier'"
@@ -110,7 +110,7 @@ def reading_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
             connection.close()
             raise error from None
     connection.execute("PRAGMA query_only = ON")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB // 2}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return connection
 
 
