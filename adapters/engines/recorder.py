@@ -39,6 +39,10 @@ FILES_BYTES = 2**20
 FILES_SECONDS = 0.1
 """How many files of a tenant a thread reads in one go, unless they are large or slow."""
 
+TOGETHER = 0.1
+"""While more records wait to be rendered, a document waits for the next multiple of these seconds:
+what is written together begins, and as a rule ends, together."""
+
 MOMENT = 1.0
 """Seconds that recording is given to finish, even where a courier is closed without grace."""
 
@@ -205,6 +209,8 @@ class Recorder:
             if early:
                 self._share.leave(lane)
                 self._start_slow()
+                if self._slow and not _is_file(first):
+                    await asyncio.sleep(-asyncio.get_running_loop().time() % TOGETHER)
             await self.adding.add(prepared)
         except BaseException as error:
             self.adding.failed(batch.begun, error)

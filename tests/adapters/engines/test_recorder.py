@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import evolve
 from store_fixtures import House, evidence, tenant
+from training_records import record_as_json
 
-from evidence_courier import Document, Evidence, MisuseError, StoreError
+from evidence_courier import Document, Evidence, MisuseError, StoreError, load_record
 from evidence_courier.adapters.engines import readers, recorder
 from evidence_courier.adapters.engines.preparing import Preparer
 from evidence_courier.adapters.engines.readers import Readers
@@ -21,6 +23,7 @@ from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.delivery.active import ActiveUpload, ActiveUploads
 from evidence_courier.delivery.destinations import Destination
 from evidence_courier.delivery.fair_share import FairShare, Lane
+from evidence_courier.domain.evidence.training import TrainingRecord
 from evidence_courier.ports.logger import RecordingFailed
 from evidence_courier.ports.records import Entry
 
@@ -75,6 +78,37 @@ def test_files_of_a_tenant_are_read_in_one_go(
 
     asyncio.run(story())
     assert runs[0] <= 32
+
+
+def test_what_is_rendered_while_more_waits_is_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, waited = House(tmp_path / "courier.db"), set[float]()
+
+    async def sleep(seconds: float) -> None:
+        waited.add(round(seconds, 6))
+        await asyncio.sleep(0)
+
+    class Renderer:
+        def render(self, record: TrainingRecord) -> Document:
+            return Document(content=b"a page", media_type="application/pdf")
+
+        def close(self) -> None: ...
+
+    async def deliver(records: int) -> None:
+        record = load_record(record_as_json(tenant_id="acme"))
+        async with house.courier(renderer=Renderer()) as courier:
+            its = [evolve(record, evidence_id=f"ev-{records}-{one}") for one in range(records)]
+            for ticket in [courier.submit(Evidence.from_record(one)) for one in its]:
+                await asyncio.wait_for(ticket.recorded(), 20)
+
+    clock = SimpleNamespace(time=lambda: 7 * recorder.TOGETHER + 0.03)
+    own = vars(asyncio) | {"sleep": sleep, "get_running_loop": lambda: clock}
+    monkeypatch.setattr(recorder, "asyncio", SimpleNamespace(**own))
+    asyncio.run(deliver(1))
+    assert waited <= {0}
+    asyncio.run(deliver(20))
+    assert round(recorder.TOGETHER - 0.03, 6) in waited
 
 
 def test_a_file_that_hangs_keeps_those_after_it_waiting_for_a_moment(
