@@ -29,10 +29,12 @@ LEASE = timedelta(minutes=2)
 """For so long no other courier tells what one has taken up."""
 
 WAITED_FOR = 1.0
-"""How many seconds a step waits for its sink; what is told later counts in the next step."""
+"""How many seconds the steps of all sinks wait for these; what is told later counts in the next
+step."""
 
-LAST_WAIT = 15
-"""How many seconds, from when it began to tell a sink, a courier that is closed waits for it."""
+LAST_WAIT = 15.0
+"""How many seconds, from when it began to tell a sink, a courier that is closed waits for it; and
+no longer for all of them."""
 
 FIRST_WAIT = timedelta(seconds=10)
 
@@ -90,10 +92,10 @@ def duties_for(tellers: Sequence[Teller], watch: Watch) -> Sequence[Duty]:
     """The duties of a courier that has sinks."""
     if not tellers:
         return ()
-    names = [teller.name for teller in tellers]
+    names, ends = [teller.name for teller in tellers], list[datetime]()
     return (
         Duty("the look for notices", LOOK_EVERY, lambda now: _look(names, watch, now)),
-        *(_Telling(teller).duty for teller in tellers),
+        *(_Telling(teller, WAITED_FOR / len(tellers), ends).duty for teller in tellers),
     )
 
 
@@ -107,10 +109,11 @@ def _look(names: Sequence[str], watch: Watch, now: datetime) -> Turn[bool]:
 
 class _Telling:
     """Telling one sink: which notices are claimed, with how often each was told in vain, and until
-    when."""
+    when. A step waits `wait` seconds; `ends` are the moments at which the last steps began, of all
+    sinks: one courier may do them one after the other."""
 
-    def __init__(self, teller: Teller) -> None:
-        self._teller = teller
+    def __init__(self, teller: Teller, wait: float, ends: list[datetime]) -> None:
+        self._teller, self._wait, self._ends = teller, wait, ends
         self._claimed: dict[int, int] = {}
         self._until: datetime | None = None
         self.duty = Duty(f"telling {teller.name}", TELL_EVERY, self.step, self.end)
@@ -130,16 +133,18 @@ class _Telling:
         self._claimed, self._until = {one.number: one.tries for one in waiting}, until
         names = teller.names_subjects
         given = yield from perform(Read(lambda store: _as_of_now(store, waiting, now, names)))
-        yield from perform(Read(lambda store: teller.tell(given, WAITED_FOR)))
+        yield from perform(Read(lambda store: teller.tell(given, self._wait)))
         _, taken = yield from self._write_results(now)
         return taken == CLAIMED_AT_ONCE
 
     def end(self, now: datetime) -> Turn[bool]:
         """Wait for the sink that is taking a notice."""
+        self._ends.append(now)
         began = now if self._until is None else earlier(self._until, LEASE)
-        waited = max((now - began).total_seconds(), 0)
-        for _ in range(max(LAST_WAIT - int(waited), 1)):  # in pieces: it may be given less time
-            yield from perform(Read(lambda store: self._teller.end(1.0)))
+        rest = LAST_WAIT - max((now - min(began, self._ends[0])).total_seconds(), 0)
+        piece = 1.0 if rest >= 1 else 0.0  # in pieces: it may be given less time
+        for _ in range(max(int(rest), 1)):
+            yield from perform(Read(lambda store: self._teller.end(piece)))
             is_free, _ = yield from self._write_results(now)
             if is_free:
                 break

@@ -85,8 +85,8 @@ def _print(found: RecordsHealth, now: datetime) -> None:
 
 def _untold(notices: SinkNotices) -> str:
     what = f"{number_of(notices.number, 'notice')} for {notices.sink}"
-    tries = number_of(notices.tries, "time")
-    refused = f", refused up to {tries}" if notices.tries else ""
+    tries = "once" if notices.tries == 1 else f"up to {notices.tries} times"
+    refused = f", refused {tries}" if notices.tries else ""
     return f"{what}, the oldest of {moment(notices.since)}{refused}"
 
 
