@@ -154,8 +154,8 @@ class ActiveUploads:
         self._listener = listener
         self._uploads: dict[UploadKey, ActiveUpload] = {}
         self._elsewhere: set[UploadKey] = set()
-        self._schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
-        self._breakers = Breakers(self._schedule.silent)
+        self.schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
+        self._breakers = Breakers(self.schedule.silent)
         self._batching: Batching[UploadKey] = Batching()
         self.backlog = Backlog()
 
@@ -168,12 +168,12 @@ class ActiveUploads:
     @property
     def planned(self) -> int:
         """How many wait for their time or their turn."""
-        return len(self._schedule) + len(self.postponed)
+        return len(self.schedule) + len(self.postponed)
 
     @property
     def under_way(self) -> int:
         """How many have been handed out."""
-        return self._schedule.under_way
+        return self.schedule.under_way
 
     @property
     def elsewhere(self) -> Sequence[UploadKey]:
@@ -256,7 +256,7 @@ class ActiveUploads:
             else:
                 self.add(ActiveUpload(found.upload, found.dossier, began_with, last_attempt_at))
             return
-        if active is None or self._schedule.is_under_way(key):
+        if active is None or self.schedule.is_under_way(key):
             return
         if found is None:
             active.gone = True
@@ -312,7 +312,7 @@ class ActiveUploads:
     def _drop(self, key: UploadKey) -> None:
         self.backlog.remove(self._uploads.pop(key).line)
         self._elsewhere.discard(key)
-        self._schedule.forget(key)
+        self.schedule.forget(key)
 
     # --- whose turn it is ------------------------------------------------------------------------
 
@@ -330,23 +330,23 @@ class ActiveUploads:
         else:
             self._elsewhere.discard(key)
             patience = patience_of(active.upload, active.destination.rules)
-            self._schedule.plan(key, active.destination.lane, due, active.size, patience)
+            self.schedule.plan(key, active.destination.lane, due, active.size, patience)
 
     def _is_far(self, upload: Upload, due: datetime, now: datetime) -> bool:
         """Whether it may be postponed. Of what was written before the clock was set back, the
         store does not know when it is due."""
         begun = not isinstance(upload.state, Queued) and upload.updated_at <= now
-        return begun and due > later(now, FAR) and not self._schedule.is_under_way(upload.key)
+        return begun and due > later(now, FAR) and not self.schedule.is_under_way(upload.key)
 
     def replan(self) -> None:
         """Plan everything anew: the clock was set."""
-        self._schedule.stop_waiting()
+        self.schedule.stop_waiting()
         for active in [*self._uploads.values()]:
             self._plan(active)
 
     def next_due(self) -> datetime | None:
         """When the next turn begins, as far as is known now."""
-        waiting = self._schedule, self._batching, self.postponed
+        waiting = self.schedule, self._batching, self.postponed
         moments = [each.next_due() for each in waiting]
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -355,7 +355,7 @@ class ActiveUploads:
     ) -> Iterator[Sequence[ActiveUpload]]:
         """The turns that begin now: of one upload each, or of several that go in one request.
         What waits for others leaves if its wait is over in `linger`."""
-        while (key := self._schedule.take(now)) is not None:
+        while (key := self.schedule.take(now)) is not None:
             for keys in self._together(self._uploads[key], now):
                 yield [self._uploads[key] for key in keys]
         for keys in self._batching.ripe(later(now, linger)):
@@ -379,21 +379,21 @@ class ActiveUploads:
                 continue
             lane = active.destination.lane
             if lane not in places:
-                places[lane] = self._schedule.places(lane)
+                places[lane] = self.schedule.places(lane)
             if (before := places[lane].get(key)) is not None:
-                wait = self._schedule.waits_for(lane, active.size)
+                wait = self.schedule.waits_for(lane, active.size)
                 waits[key] = f"{wait}; {before} of its tenant are before it" if before else wait
         return waits
 
     def waiting_at(self, destination: Destination) -> Sequence[ActiveUpload]:
         """What waits for its time or its turn under these settings. Their lane waits no longer: its
         gate is to be asked again."""
-        self._schedule.stop_waiting(*(destination.for_backfill(b).lane for b in (False, True)))
+        self.schedule.stop_waiting(*(destination.for_backfill(b).lane for b in (False, True)))
         return [
             active
             for key, active in self._uploads.items()
             if active.destination.quota.address == destination.quota.address
-            and not (self._schedule.is_under_way(key) or key in self._elsewhere)
+            and not (self.schedule.is_under_way(key) or key in self._elsewhere)
         ]
 
     def finish(self, turn: Sequence[ActiveUpload], refused: NotBefore | None) -> None:
@@ -401,11 +401,11 @@ class ActiveUploads:
         lane waits."""
         for active in turn:
             if refused is None or active.gone:
-                self._schedule.done(active.upload.key)
+                self.schedule.done(active.upload.key)
             else:
-                self._schedule.put_back(active.upload.key)
+                self.schedule.put_back(active.upload.key)
         if refused is not None:
-            self._schedule.wait(turn[0].destination.lane, refused.at)
+            self.schedule.wait(turn[0].destination.lane, refused.at)
         self._hear(turn)
         for active in turn:
             if refused is None or active.gone:
@@ -414,7 +414,7 @@ class ActiveUploads:
     def leave(self, turn: Sequence[ActiveUpload]) -> None:
         """Let go of what was taken: another has it in hand."""
         for active in turn:
-            self._schedule.done(active.upload.key)
+            self.schedule.done(active.upload.key)
             self._drop(active.upload.key)
 
     def _hear(self, turn: Sequence[ActiveUpload]) -> None:
@@ -432,12 +432,6 @@ class ActiveUploads:
             for other in [*self._uploads.values()]:
                 if other.destination.origin == origin and other not in own:
                     self._plan(other)
-
-
-def next_old(active: ActiveUploads, now: datetime, seconds: float) -> datetime | None:
-    """When an old record may begin whose turn comes within some seconds: these begin evenly."""
-    at = active._schedule.next_behind()
-    return at if at is not None and now < at < later(now, timedelta(seconds=seconds)) else None
 
 
 def unsettled_error(tenant_id: str, evidence_id: str) -> MisuseError:

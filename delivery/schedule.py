@@ -208,10 +208,12 @@ class Schedule(Generic[K]):
         moments = [item.due for item in self._future[:1]] + [end for end, *_ in self._ends[:1]]
         return min(moments, default=None)
 
-    def next_behind(self) -> datetime | None:
-        """When the wait of a lane that stands behind another is over; None if none waits."""
+    def next_behind(self, now: datetime, seconds: float) -> datetime | None:
+        """When the wait of a lane that stands behind another is over, if that is soon: its old
+        records begin evenly."""
         waits = [end for lane, end in self._waits.items() if len(lane) > 2 and lane in self._lanes]
-        return min(waits, default=None)
+        at = min(waits, default=now)
+        return at if now < at < later(now, timedelta(seconds=seconds)) else None
 
     def stop_waiting(self, *lanes: Lane) -> None:
         """Forget the waits of these lanes, or every wait; a lane that must still wait is told so

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from attrs import evolve, frozen
 
 from ...delivery.actions import AppliedAction
-from ...delivery.active import ActiveUpload, ActiveUploads, next_old
+from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.destinations import Destination
 from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
@@ -373,7 +373,7 @@ async def _old_begun(engine: AsyncEngine, seconds: float) -> None:
     clock = engine._clock
     until = clock.monotonic() + seconds
     await engine.quiet()
-    while at := next_old(engine.active, clock.now(), until - clock.monotonic()):
+    while at := engine.active.schedule.next_behind(clock.now(), until - clock.monotonic()):
         await clock.sleep_until(at)
         await engine.quiet()
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 from attrs import evolve, frozen
 
 from ...delivery.actions import ActionResult, RulesOf, act_on
-from ...delivery.active import ActiveUpload, ActiveUploads, gone_error, next_old
+from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
@@ -179,7 +179,7 @@ class BlockingEngine:
                 self._run(maintenance.adopt_more())
             now = self._clock.now()
             groups = list(here.take(now, LINGER))
-            at = next_old(here, now, until - self._clock.monotonic())
+            at = here.schedule.next_behind(now, until - self._clock.monotonic())
             if groups or at is None:
                 return groups
             BlockingDriver(self._worker, timedelta.max).run(perform(Wait(at)))

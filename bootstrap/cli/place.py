@@ -116,18 +116,16 @@ class Files(Place):
         return self._retention
 
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
-        from ...adapters.config import load_folder
+        from ...adapters.config import DEFAULT_BLOCK, load_folder
         from ...adapters.plugins import discover_providers
         from ...adapters.secrets.environ import EnvironSecrets
         from ...adapters.secrets.files import FOLDERS, FileSecrets
 
-        folder, how = (
-            _given(self.folder, "tenants", "DIR"),
-            {"secret_folders": FOLDERS, **self._how},
-        )
-        providers, folders = discover_providers(), how.pop("secret_folders")
-        secrets = None if without_secrets else FileSecrets(EnvironSecrets(), folders)
-        return load_folder(folder, providers=providers, secrets=secrets, **how), providers
+        folder, providers = _given(self.folder, "tenants", "DIR"), discover_providers()
+        block = self._how.get("block", DEFAULT_BLOCK)
+        files = FileSecrets(EnvironSecrets(), self._how.get("secret_folders", FOLDERS))
+        secrets = None if without_secrets else files
+        return load_folder(folder, providers=providers, secrets=secrets, block=block), providers
 
 
 class App(Place):

@@ -183,9 +183,11 @@ def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
     ]
     notices = [*first, *kept_back, *others]
 
+    fresh: dict[str, Any] = {"tries": 0}
+
     def told(**of_first: Any) -> list[Notice]:
         waiting = [
-            WaitingNotice(number, one, **of_first if number < len(first) else {"tries": 0})
+            WaitingNotice(number, one, **(of_first if number < len(first) else fresh))
             for number, one in enumerate(notices)
         ]
         return [one.notice for one in tellable(waiting)]
