@@ -140,8 +140,8 @@ class AsyncCourier(Face):
             raise refusals.started_before()
         self._wiring.guard()
         self._clock, self._tenants.logger = self._wiring.clock, self._wiring.logger
-        running = await Running.open(self._wiring, self._tenants.without)
-        self._tenants.use_key(running.key)
+        tenants = self._tenants
+        running = await Running.open(self._wiring, tenants.without, tenants.use_key)
         self._put_in_force(running)
         self._running, self._pid = running, os.getpid()
         self._without = running.untouched, running.loop

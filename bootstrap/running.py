@@ -73,9 +73,14 @@ class Running:
     """The store, the transport, the threads and the engine of one courier that has been started."""
 
     @classmethod
-    async def open(cls, wiring: AsyncWiring, without: Set[str] = frozenset()) -> Running:
+    async def open(
+        cls,
+        wiring: AsyncWiring,
+        without: Set[str] = frozenset(),
+        use_key: Callable[[bytes], object] = bool,
+    ) -> Running:
         """Open the database and register the courier. `without`: the tenants without an
-        integration.
+        integration. `use_key` is given the database's key, in a thread.
 
         Raises StoreError if the database cannot be opened; then nothing is left open.
         """
@@ -93,6 +98,7 @@ class Running:
         running = cls(wiring, threads, store, transport)  # pyright: ignore[reportArgumentType]
         try:
             running.key = await loop.run_in_executor(threads, store.fingerprint_key)
+            await loop.run_in_executor(threads, use_key, running.key)
             running.courier_id = await running.writer.run(
                 lambda: store.heartbeat(None, running.clock.now())
             )

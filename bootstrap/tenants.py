@@ -121,12 +121,20 @@ class Tenants:
         self._emptied: Set[str] = frozenset()
         # Fingerprints mean nothing before the store's key is known.
         self._key = token_bytes(32)
+        self._made: Mapping[str, Destination] | None = None
         self.files: Stamps = {}
         """What was read last beside the tenant files, also if it is not in force."""
         self.loaded = self._load()
         # The tenants that have no integration, and had none before.
         self.without = frozenset(self.loaded.without)
-        self.destinations: Mapping[str, Destination] = self._destinations(self.loaded, {})
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """Where the evidence of each tenant goes, by `tenant_key`. As a rule made once, with the
+        store's key."""
+        if self._made is None:
+            self._made = self._destinations(self.loaded, {})
+        return self._made
 
     @property
     def folder(self) -> str | None:
@@ -192,10 +200,10 @@ class Tenants:
             return True
 
     def use_key(self, key: bytes) -> None:
-        """Make fingerprints with the store's key."""
+        """Make the destinations, and fingerprints in them, with the store's key. Blocks."""
         if key != self._key:
             self._key = key
-            self.destinations = self._destinations(self.loaded, {})
+            self._made = self._destinations(self.loaded, {})
 
     def read(self) -> tuple[Loaded, Mapping[str, Destination]]:
         """Read anew and change nothing yet. Blocks. A ConfigError is logged, too; it is one if no
@@ -216,7 +224,7 @@ class Tenants:
         had = {*self.destinations, *self.loaded.held, *self._emptied}
         self._emptied = had.intersection(loaded.without)
         self._gone = tuple(sorted(self.destinations.keys() - destinations - loaded.named))
-        self.loaded, self.destinations = read
+        self.loaded, self._made = read
         self.without = frozenset(loaded.without) - self._emptied
         with self._telling:
             self._logged = {one: None for one in self._logged if one not in loaded.named}

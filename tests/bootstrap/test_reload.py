@@ -21,6 +21,24 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path / "courier.db")
 
 
+def test_a_start_makes_the_destinations_once_and_off_the_loop(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, at = bootstrap_tenants.destinations_of, list[int]()
+
+    def made(*args: Any) -> Any:
+        at.append(threading.get_ident())
+        return make(*args)
+
+    monkeypatch.setattr(bootstrap_tenants, "destinations_of", made)
+
+    async def story() -> None:
+        async with house.courier():
+            assert len(at) == 1 and threading.get_ident() not in at
+
+    asyncio.run(story())
+
+
 def test_nothing_that_grows_with_the_tenants_runs_on_the_loop(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
