@@ -15,7 +15,7 @@ from attrs import Factory, field, frozen
 from ...domain.errors import MisuseError
 from ...domain.evidence.moments import write_moment
 from ...domain.notices import Notice
-from .webhook import TIMEOUT, NotTakenError
+from .webhook import TIMEOUT, NotTakenError, untrusted
 
 IMPLICIT_TLS = 465
 """The port at which TLS comes first; at the others it is asked for (STARTTLS)."""
@@ -109,7 +109,7 @@ class Mail:
 def _words_for(error: smtplib.SMTPException | OSError) -> str:
     match error:
         case ssl.SSLCertVerificationError():
-            return f"the server's certificate is not trusted: {error.verify_message}"
+            return untrusted(error)
         case smtplib.SMTPAuthenticationError():
             return f"the server refused the login (SMTP {error.smtp_code})"
         case smtplib.SMTPNotSupportedError():

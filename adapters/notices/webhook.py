@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from attrs import evolve, field, frozen
 
@@ -51,9 +52,12 @@ class Webhook:
 
     def __attrs_post_init__(self) -> None:
         parts = urlsplit(self.url)
-        loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
-        if not parts.hostname or not (parts.scheme == "https" or loopback):
+        if not parts.hostname or not (parts.scheme == "https" or self._is_on_loopback()):
             raise MisuseError("the URL of a webhook must be https, or http on loopback")
+
+    def _is_on_loopback(self) -> bool:
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and parts.hostname in _LOOPBACK
 
     @property
     def name(self) -> str:
@@ -76,14 +80,23 @@ class Webhook:
             signature = signature_of(self.secret, timestamp, body)
             headers["Evidence-Courier-Signature"] = f"sha256={signature}"
         request = Request(self.url, body, headers, method="POST")  # see above
+        # What goes in the clear leaves the machine by no proxy of the environment either.
+        direct = [ProxyHandler({})] if self._is_on_loopback() else []
         try:
-            build_opener(_NoRedirects).open(request, timeout=TIMEOUT).close()
+            build_opener(_NoRedirects, *direct).open(request, timeout=TIMEOUT).close()
         except HTTPError as error:
             error.close()
             raise NotTakenError(f"HTTP {error.code}") from None
         except URLError as error:
             why = error.reason if isinstance(error.reason, OSError) else error
+            if isinstance(why, ssl.SSLCertVerificationError):
+                raise NotTakenError(untrusted(why)) from None
             raise NotTakenError(f"no connection: {type(why).__name__}") from None
+
+
+def untrusted(error: ssl.SSLCertVerificationError) -> str:
+    """In words, what is wrong with a server's certificate."""
+    return f"the server's certificate is not trusted: {error.verify_message}"
 
 
 class NotTakenError(RuntimeError):

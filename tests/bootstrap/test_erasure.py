@@ -13,6 +13,12 @@ from typing import Any
 import attrs
 import psycopg
 import pytest
+from click.testing import CliRunner
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from postgres_server import server
 from store_fixtures import Desk, House, evidence
 from training_records import record_as_json
@@ -22,14 +28,20 @@ from evidence_courier import (
     Document,
     Evidence,
     MisuseError,
+    Notice,
+    OnNotice,
     Records,
     TrainingRecord,
     load_record,
 )
+from evidence_courier.adapters.loggers.opentelemetry import OpenTelemetryLogger
+from evidence_courier.adapters.loggers.prometheus import PrometheusLogger
 from evidence_courier.adapters.stores.copying import copy
 from evidence_courier.adapters.stores.databases import inspect, vacuum
 from evidence_courier.adapters.stores.postgres import address_of
 from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.bootstrap.fan_out import FanOut
 from evidence_courier.domain.retention import Part
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.removal import Removal, Removed
@@ -112,6 +124,56 @@ def test_no_byte_of_an_erased_person_is_left(house: House, tmp_path: Path) -> No
         shown = records.show("acme", NAMED)
         assert shown is not None
         assert (shown.status, shown.attempts, len(shown.history)) == ("succeeded", 1, 1)
+
+
+def test_no_notice_metric_span_or_export_names_an_erased_person(
+    house: House, tmp_path: Path
+) -> None:
+    told, spans, reader = list[Notice](), InMemorySpanExporter(), InMemoryMetricReader()
+    tracers = TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    prometheus = PrometheusLogger(tenants=True)
+    telemetry = OpenTelemetryLogger(MeterProvider([reader]), tracers, tenants=True)
+
+    def refuses(notice: Notice) -> None:
+        raise OSError(JANE)
+
+    sinks = [OnNotice(told.append, subjects=True), OnNotice(refuses, "refuses", subjects=True)]
+    options: Any = {"logger": FanOut(prometheus, telemetry), "notices": sinks}
+
+    async def looked(*couriers: AsyncCourier) -> None:
+        for _ in range(5):
+            house.clock.advance(12)
+            for courier in couriers:
+                await courier.quiet()
+
+    async def story() -> None:
+        async with house.courier(**options) as one, house.courier(**options) as other:
+            await looked(one, other)
+            await history(house, one)
+            await other.submit(of_jane("ev-9", size=4000)).settled()
+            for _ in range(200):
+                if not told:
+                    await looked(one, other)
+            await one.erase("acme", MAIL, **WHO)
+            await looked(one, other)
+            prometheus.tell(await one.health())
+            telemetry.tell(await other.health())
+            vacuum(str(house.database))
+            assert [notices.sink for notices in (await one.health()).notices] == ["refuses"]
+            assert traces(house, tmp_path) == []  # while both run
+
+    asyncio.run(story())
+    assert JANE in told[0].text
+    assert traces(house, tmp_path) == []
+    written = [prometheus.exposition()[1].decode(), str(reader.get_metrics_data())]
+    written += [span.to_json() for span in spans.get_finished_spans()]
+    for form in ("csv", "jsonl"):
+        arguments = ["export", "--db", str(house.database), "--format", form]
+        written.append(CliRunner().invoke(app, arguments).output)
+        assert "ev-2" in written[-1]
+    text = "\n".join(written).lower()
+    assert [name for name in (JANE, MAIL, WORDS) if name.lower() in text] == []
 
 
 def traces(house: House, folder: Path) -> list[str]:

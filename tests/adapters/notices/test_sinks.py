@@ -6,10 +6,12 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -78,6 +80,33 @@ def test_a_webhook_that_is_not_there_is_said_without_its_url() -> None:
         url = f"http://127.0.0.1:{gone.getsockname()[1]}/secret-path"
     with pytest.raises(RuntimeError, match=r"^no connection: ConnectionRefusedError$"):
         Webhook(url).take(NOTICE)
+
+
+def test_what_goes_to_loopback_goes_by_no_proxy(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        proxy = f"http://127.0.0.1:{gone.getsockname()[1]}"
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    Webhook(hook).take(NOTICE)
+    assert len(Hook.got) == 1
+
+
+def test_an_expired_certificate_of_a_webhook_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = Path(__file__).parents[1] / "transports" / "expired.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.handle_request, daemon=True)
+    thread.start()
+    words = "the server's certificate is not trusted: certificate has expired"
+    with pytest.raises(RuntimeError, match=f"^{words}$"):
+        Webhook(f"https://127.0.0.1:{server.server_port}/x", SECRET).take(NOTICE)
+    thread.join(5)
+    server.server_close()
 
 
 def test_without_a_secret_nothing_is_signed(hook: str) -> None:
