@@ -120,10 +120,12 @@ class Handler(ResponseHandler):
         handed_on = self.head.feed(data) if data else data
         if handed_on or not data:  # nothing: aiohttp goes on with what it has
             super().data_received(handed_on)
+            if self.exception() is not None:
+                _end(self._payload)
         else:
             self.start_timeout()  # what is held back is a sign of life, too
         # A parser that takes lines of this size would read an endless head for ever.
-        spoiled = self.head.has_surplus or self.head.is_endless
+        spoiled = self.head.has_surplus or self.head.is_endless or self.head.is_broken
         if spoiled and self.transport is not None:
             self.transport.close()
         if self.transport is not None and self.transport.is_closing():
@@ -136,18 +138,30 @@ class Handler(ResponseHandler):
         super().eof_received()
         self._drop_unsent()
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Called by the event loop."""
+        payload = self._payload
+        super().connection_lost(exc)
+        _end(payload)
+
     def close(self) -> None:
-        """Called by the connector. Who reads the reply's body is told."""
+        """Called by the connector."""
         payload = self._payload
         self._drop_unsent()
         super().close()
-        if payload is not None and not payload.is_eof() and payload.exception() is None:
-            payload.set_exception(aiohttp.ClientConnectionError())
+        _end(payload)
 
     def _drop_unsent(self) -> None:
         """A close that waits for a peer to read may wait for ever."""
         if self.transport is not None and self.transport.get_write_buffer_size():
             self.transport.abort()
+
+
+def _end(payload: aiohttp.StreamReader | None) -> None:
+    """Who reads the body of a reply is told that nothing follows: of a chunk that is none aiohttp
+    does not say it, and would have more of it waited for."""
+    if payload is not None and not payload.is_eof() and payload.exception() is None:
+        payload.set_exception(aiohttp.ClientConnectionError())
 
 
 class Connector(aiohttp.TCPConnector):

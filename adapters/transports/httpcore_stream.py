@@ -123,8 +123,8 @@ class Stream(httpcore.NetworkStream):
         while not handed and not course.hung_up:
             with course.within(listening=True) as seconds:
                 data = self._inner.read(max_bytes, seconds)
-            course.hung_up = not data
             handed = course.head.feed(data)
+            course.hung_up = not data or course.head.is_broken
         return handed
 
     def write(self, buffer: bytes, timeout: Any = None) -> None:

@@ -18,8 +18,9 @@ from ...ports.dialogue import REPLY_LIMIT, Ending, HttpResponse
 _TEXT = re.compile(r"text/.*|application/(.*\+)?(json|xml)")
 # Python has other codecs that are no charsets, and some that take their time.
 _CHARSET = re.compile(r"ascii|utf-(8|16|32).*|iso8859-.*|cp\d+|koi8.*|gb.*|big5.*|shift.*|euc.*")
-_WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
-"""What zlib is to expect; of deflate, servers send two forms."""
+_GZIP: Final = b"\x1f\x8b"
+_WINDOWS: Final = {"gzip": (47,), "x-gzip": (47,), "deflate": (47, -15)}
+"""What zlib is to expect: it knows gzip and deflate apart; of deflate, servers send two forms."""
 
 
 def read_as_it_says(reply: HttpResponse) -> HttpResponse:
@@ -29,9 +30,12 @@ def read_as_it_says(reply: HttpResponse) -> HttpResponse:
     (another coding, an unknown charset, bytes that do not fit) stays as it came.
     """
     codings = [text for name, text in reply.headers if name.lower() == "content-encoding"]
-    for coding in reversed(",".join(codings).lower().split(",") if codings else ()):
-        if coding.strip() in _WINDOWS:
-            reply = _inflated(reply, _WINDOWS[coding.strip()])
+    for written in reversed(",".join(codings).lower().split(",") if codings else ()):
+        coding = written.partition(";")[0].strip()
+        if coding in _WINDOWS:
+            reply = _inflated(reply, _WINDOWS[coding])
+    if reply.body.startswith(_GZIP):  # no text begins so
+        reply = _inflated(reply, _WINDOWS["gzip"])
     body = _as_utf8(reply.body, reply.header("content-type"))
     if body is reply.body:
         return reply
@@ -44,9 +48,9 @@ def _inflated(reply: HttpResponse, windows: tuple[int, ...]) -> HttpResponse:
     for window in windows:
         with suppress(zlib.error):
             body, ending = _members(reply.body, window)
-            return evolve(
-                reply, body=body, ending=ending if reply.ending is Ending.COMPLETE else reply.ending
-            )
+            # What is packed says itself where it ends, if the length is that of the unpacked body.
+            says = Ending.COMPLETE in (ending, reply.ending)
+            return evolve(reply, body=body, ending=ending if says else reply.ending)
     return reply
 
 
@@ -66,14 +70,15 @@ def _members(packed: bytes, window: int) -> tuple[bytes, Ending]:
         if not member.eof:
             return bytes(body), Ending.CUT_SHORT
         # Anything else behind it, zeros for instance, is no part of the body.
-        packed = member.unused_data if member.unused_data.startswith(b"\x1f\x8b") else b""
+        packed = member.unused_data if member.unused_data.startswith(_GZIP) else b""
     return bytes(body), Ending.COMPLETE
 
 
 def _as_utf8(body: bytes, content_type: str | None) -> bytes:
     # A byte order mark, or the zeros of UTF-16, say more than the header.
     seen, named = json.detect_encoding(body), _charset_of(content_type or "text/plain")
-    charset = named if seen == "utf-8" or named is None else seen
+    is_wide = named is not None and named.startswith(("utf-16", "utf-32"))  # it has no zeros
+    charset = named if (seen == "utf-8" and not is_wide) or named is None else seen
     if charset is None or charset == "utf-8":
         return body
     with suppress(LookupError, ValueError):

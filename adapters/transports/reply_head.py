@@ -2,7 +2,7 @@
 
 Servers and gateways write heads that the libraries' parsers refuse (a space before a colon,
 ``http/1.1``, a line that is no header, a Content-Length said twice), or send interim replies that
-were not asked for (100, 102, 103). The document has arrived all the same, and sending it again
+were not asked for (100 to 103). The document has arrived all the same, and sending it again
 makes a copy. So both transports put a `ReplyHead` between the connection and the parser. It leaves
 interim replies out and writes the head anew in the form that every parser reads.
 """
@@ -13,6 +13,7 @@ import re
 from typing import Final, TypeAlias
 
 from ...ports.dialogue import Headers
+from .reply_chunks import Chunks
 
 HEAD_LIMIT: Final = 256 * 1024
 """A head of more bytes is handed on unread, and the parser refuses it."""
@@ -34,7 +35,6 @@ _STATUS_LINE = re.compile(rb"(HTTP)/(\d(?:\.\d)?)[ \t]+(\d{3})(?:[ \t][^\r\n]*)?
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*):(.*)", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_END_OF_CHUNKS = b"0\r\n\r\n"
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"
 
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
@@ -44,13 +44,14 @@ class ReplyHead:
     """The head of the reply to one request on a connection.
 
     `is_whole` once it was handed on; `is_unreadable` where what came is no head, or `is_endless`;
-    `has_surplus` where more came than the reply's length, so that the connection is spoiled.
+    `has_surplus` where more came than the reply's length, so that the connection is spoiled;
+    `is_broken` where what came of its body is none, so that the rest is not to be waited for.
     """
 
-    is_whole = is_unreadable = is_endless = has_surplus = False
+    is_whole = is_unreadable = is_endless = has_surplus = is_broken = False
     _searched = 0
     _body_left: int | None = None
-    _last = b""
+    _chunks: Chunks | None = None
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -64,7 +65,7 @@ class ReplyHead:
             return data
         if not self._held and (clean := _CLEAN.match(data)):  # as a rule
             self._held += data[: clean.end() - len(b"\n\r\n")]
-            self.is_whole, self._body_left = True, int(clean[1]) if clean[1] else None
+            self._is_handed_on(clean[1], in_chunks=clean[1] is None)
             return self._of_the_body(data, clean.end())
         self._held += data if self._held else data.lstrip(b"\r\n")
         has_line = b"\n" in self._held
@@ -75,10 +76,10 @@ class ReplyHead:
                 break
             self._searched = 0
             rest = bytes(self._held[end.end() :])
-            if not 100 <= int(line[3]) < 200 or line[3] == b"101":
+            if not 100 <= int(line[3]) < 200:
                 del self._held[end.start() :]
-                self.is_whole = True
-                head, self._body_left = _written_anew(self._held)
+                head, length, in_chunks = _written_anew(self._held)
+                self._is_handed_on(length, in_chunks)
                 return head + self._of_the_body(rest)
             self._held[:] = rest.lstrip(b"\r\n")
         self.is_endless = len(self._held) > HEAD_LIMIT
@@ -91,9 +92,15 @@ class ReplyHead:
 
     @property
     def may_hold_more(self) -> bool:
-        """Whether something may have come behind the reply: more than its length, or something
-        behind the end of its chunks, if only what belongs to them."""
-        return self.has_surplus or (self._body_left is None and self._last != _END_OF_CHUNKS)
+        """Whether something may have come behind the reply, or belongs to it and is to come."""
+        chunks = self._chunks
+        is_over = self._body_left is not None or (chunks is not None and chunks.is_over)
+        return self.has_surplus or not is_over
+
+    def _is_handed_on(self, length: bytes | None, in_chunks: bool) -> None:
+        self.is_whole = True
+        self._body_left = int(length) if length else None
+        self._chunks = Chunks() if in_chunks else None
 
     def _of_the_body(self, data: bytes, start: int = 0) -> bytes:
         """What the parser is to read of it, where the body goes on from `start`."""
@@ -102,8 +109,10 @@ class ReplyHead:
             self.has_surplus |= size > self._body_left
             data = data[: start + self._body_left]
             self._body_left = max(self._body_left - size, 0)
-        else:
-            self._last = (self._last + data[max(start, len(data) - 5) :])[-5:]
+        elif self._chunks is not None:
+            data = self._chunks.feed(data, start)
+            self.has_surplus |= self._chunks.has_surplus
+            self.is_broken = self._chunks.is_broken
         return data
 
     @property
@@ -125,11 +134,12 @@ def _may_become_a_reply(held: bytearray) -> bool:
     return b"\n" not in held and b"HTTP/".startswith(held[:5].upper())
 
 
-def _written_anew(head: bytearray) -> tuple[bytes, int | None]:
-    """The head in the form that every parser reads, and the length of the body where it is said.
-    Where something was mended, the head asks for the connection to be closed."""
+def _written_anew(head: bytearray) -> tuple[bytes, bytes | None, bool]:
+    """The head in the form that every parser reads, the length of the body if it is said, and
+    whether it comes in chunks. If something was mended, the head asks for the connection to be
+    closed."""
     if clean := _CLEAN.fullmatch(head + b"\n\r\n"):
-        return clean[0], int(clean[1]) if clean[1] else None
+        return clean[0], clean[1], clean[1] is None
     line = _STATUS_LINE.match(head + b"\n")
     assert line is not None
     pairs, mended = _headers(head)
@@ -140,9 +150,12 @@ def _written_anew(head: bytearray) -> tuple[bytes, int | None]:
         plain.append((b"Connection", b"close"))
     version = line[2] if line[2] == b"1.0" else b"1.1"
     lines = [b"HTTP/%b %b " % (version, line[3]), *(b"%b: %b" % pair for pair in plain + framing)]
-    length = framing[0][1] if len(framing) == 1 and framing[0][0].lower() == _LENGTH else b""
-    body = 0 if line[3] in (b"204", b"304") else int(length) if length.isdigit() else None
-    return b"\r\n".join([*lines, b"", b""]), body
+    head_again = b"\r\n".join([*lines, b"", b""])
+    if line[3] in (b"204", b"304"):
+        return head_again, b"0", False
+    name, text = framing[0] if len(framing) == 1 else (b"", b"")
+    length = text if name.lower() == _LENGTH and text.isdigit() else None
+    return head_again, length, name.lower() == _CODING
 
 
 def _framing(pairs: _Pairs) -> _Pairs:

@@ -5,6 +5,7 @@ A success that is not read makes a copy of the document, and another one with ea
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import tracemalloc
@@ -22,6 +23,7 @@ from evidence_courier.ports.dialogue import REPLY_LIMIT, Ending, HttpResponse, T
 RESULT = {"id": "e-1", "name": "Zoë"}
 DONE = json.dumps(RESULT, ensure_ascii=False)
 UTF8 = DONE.encode()
+IN_CHUNKS = "Transfer-Encoding: chunked"
 
 
 def reply(
@@ -64,7 +66,7 @@ SUCCESSES = {
     "gzip in chunks": reply(
         chunked(gzip.compress(UTF8)),
         "Content-Encoding: gzip",
-        length="Transfer-Encoding: chunked",
+        length=IN_CHUNKS,
     ),
     "deflate": packed(zlib.compress(UTF8), "deflate"),
     "deflate without a frame": packed(deflated(UTF8), "deflate"),
@@ -74,6 +76,19 @@ SUCCESSES = {
     ),
     "gzip in deflate": packed(zlib.compress(gzip.compress(UTF8)), "gzip, deflate"),
     "gzip that is none": packed(UTF8, "gzip"),
+    "gzip that is not said": reply(gzip.compress(UTF8)),
+    "gzip with a quality": packed(gzip.compress(UTF8), "gzip;q=1.0"),
+    "gzip by the name of deflate": packed(gzip.compress(UTF8), "deflate"),
+    "deflate by the name of gzip": packed(zlib.compress(UTF8), "gzip"),
+    "gzip with the length of what comes out": reply(
+        gzip.compress(UTF8 + b" " * 500),
+        "Content-Encoding: gzip",
+        "Connection: close",
+        length=f"Content-Length: {len(UTF8) + 500}",
+    ),
+    "gzip as a transfer coding": reply(
+        chunked(gzip.compress(UTF8)), length="Transfer-Encoding: gzip, chunked"
+    ),
     "identity": packed(UTF8, "identity"),
     "ISO-8859-1": typed(DONE.encode("latin-1"), "application/json; charset=ISO-8859-1"),
     "windows-1252": typed(DONE.encode("cp1252"), 'text/plain; charset="windows-1252"'),
@@ -88,6 +103,7 @@ SUCCESSES = {
     "a charset of another continent": typed(DONE.encode("gb18030"), "text/json; charset=GB18030"),
     "UTF-32": typed(DONE.encode("utf-32"), "application/json"),
     "UTF-32 with its name": typed(DONE.encode("utf-32-be"), "application/json; charset=UTF-32BE"),
+    "UTF-16 by name alone": typed(UTF8, "application/json; charset=UTF-16"),
     "two charsets": typed(UTF8, "application/json; charset=utf-8; charset=iso-8859-1"),
     "charsets that are no text's": typed(UTF8, "application/json; charset=zlib"),
     "a charset for names": typed(UTF8, "application/json; charset=idna"),
@@ -115,9 +131,7 @@ SUCCESSES = {
     "a length beside chunks": reply(
         chunked(UTF8), "Transfer-Encoding: chunked", length="Content-Length: 3"
     ),
-    "chunks, said twice": reply(
-        chunked(UTF8), "Transfer-Encoding: chunked", length="Transfer-Encoding: chunked"
-    ),
+    "chunks, said twice": reply(chunked(UTF8), "Transfer-Encoding: chunked", length=IN_CHUNKS),
     "a coding that is none": reply(UTF8, "Transfer-Encoding: nonsense"),
     "a coding that does nothing": reply(UTF8, "Transfer-Encoding: identity"),
     "a space before a colon": reply(length=f"Content-Length : {len(UTF8)}"),
@@ -128,12 +142,12 @@ SUCCESSES = {
     "gzip without a length": reply(
         gzip.compress(UTF8), "Content-Encoding: gzip", length="Connection: close"
     ),
-    "a trailer": reply(
-        chunked(UTF8)[:-2] + b"X-Sum: 1\r\n\r\n", length="Transfer-Encoding: chunked"
-    ),
+    "a trailer": reply(chunked(UTF8)[:-2] + b"X-Sum: 1\r\n\r\n", length=IN_CHUNKS),
     "a chunk with an extension": reply(
-        chunked(UTF8).replace(b"\r\n", b";a=b\r\n", 1), length="Transfer-Encoding: chunked"
+        chunked(UTF8).replace(b"\r\n", b";a=b\r\n", 1), length=IN_CHUNKS
     ),
+    "an end of chunks that comes twice": reply(chunked(UTF8) + b"0\r\n\r\n", length=IN_CHUNKS),
+    "chunks with line feeds alone": reply(b"%x\n%b\n0\n\n" % (len(UTF8), UTF8), length=IN_CHUNKS),
     "a line that is no header": reply(UTF8, "no colon here"),
     "a name that is none": reply(UTF8, "X Y: z", ": nothing"),
     "a header over two lines": reply(UTF8, "X-Long: a", "  b"),
@@ -153,6 +167,12 @@ UNREADABLE = {
         packed(gzip.compress(UTF8 * 99)[:50] + b"\xff" * 99, "gzip"),
         Ending.CUT_SHORT,
     ),
+    "a chunk that is none": (reply(b"nonsense\r\n", length=IN_CHUNKS), Ending.CUT_SHORT),
+    "a chunk that is longer than it says": (
+        reply(chunked(UTF8).replace(b"\r\n", b"!\r\n", 2), length=IN_CHUNKS),
+        Ending.CUT_SHORT,
+    ),
+    "chunks without an end": (reply(chunked(UTF8)[:-5], length=IN_CHUNKS), Ending.CUT_SHORT),
     "a bomb": (packed(gzip.compress(b" " * 50_000_000 + UTF8), "gzip"), Ending.TOO_LONG),
     "a bomb in a bomb": (
         packed(gzip.compress(gzip.compress(b" " * 50_000_000)), "gzip, gzip"),
@@ -164,6 +184,8 @@ UNREADABLE = {
     ),
     "nesting that has no end": (reply(b"[" * 500_000), Ending.COMPLETE),
 }
+
+BROKEN_CHUNKS = [b"nonsense\r\n", b"5\r\n12345678\r\n", b"-1\r\n\r\n", b"a" * 70_000]
 
 HEADS_WITHOUT_SENSE = {
     "a length that is none": reply(length="Content-Length: many"),
@@ -184,6 +206,7 @@ REFUSALS = {
 
 INTERIM = {
     "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     "102": b"HTTP/1.1 102 Processing\r\n\r\n",
     "103": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
     "all, in pieces": b"HTTP/1.1 102 P\r\n\r\n" * 3 + b"HTTP/1.1 100 C\r\nA : b\r\n\r\n",
@@ -223,6 +246,29 @@ def test_a_success_without_a_readable_body_is_not_complete_or_no_json(
         if ending is Ending.COMPLETE:
             with pytest.raises(NotJson):
                 parse_json(answer.body)
+
+    run(story())
+
+
+@pytest.mark.parametrize("broken", BROKEN_CHUNKS)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_follows_a_chunk_that_is_none_is_not_waited_for(
+    broken: bytes, at_once: bool, transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        async def talk(line: Any) -> None:
+            await line.request()
+            first = reply(chunked(UTF8)[:-5], length=IN_CHUNKS)
+            await line.say(first + (broken if at_once else b""))
+            if not at_once:
+                await turns()
+                await line.say(broken)
+            await line.silence()
+
+        async with asyncio.timeout(20):
+            answer = await sent_to(transport, serving, talk)
+        assert isinstance(answer, HttpResponse)
+        assert (answer.status, answer.ending) == (200, Ending.CUT_SHORT)
 
     run(story())
 
@@ -332,7 +378,7 @@ def test_what_comes_behind_a_reply_does_no_harm_to_the_next(
     run(story())
 
 
-CHUNKED = reply(chunked(UTF8), length="Transfer-Encoding: chunked")
+CHUNKED = reply(chunked(UTF8), length=IN_CHUNKS)
 
 
 @pytest.mark.parametrize("surplus", [*INTERIM.values(), reply(b"of another one"), b"nonsense"])
