@@ -30,8 +30,9 @@ _PASSING: dict[str | tuple[str, ...], str] = {
 }
 _LASTING: dict[str | tuple[str, ...], str] = {
     "SQLITE_CORRUPT": (
-        "its content is damaged; stop the courier and restore a backup, or "
-        "have `sqlite3 FILE .recover` save the rest"
+        "its content is damaged, or its disk does not give it back: look at the system's log; "
+        "if the disk works, stop the courier and restore a backup, or have "
+        "`sqlite3 FILE .recover` save the rest"
     ),
     "SQLITE_NOTADB": "it is not an SQLite database; name another file",
     "SQLITE_TOOBIG": "a document of this size cannot be staged; hand it over by a document source",
