@@ -96,7 +96,8 @@ class MemoryNotices(MemoryInspection):
         for one in self._notices.values():
             new = SinkNotices(sink=one.sink, number=0, since=one.notice.at, tries=0)
             old = found.get(one.sink, new)
-            found[one.sink] = evolve(old, number=old.number + 1, tries=max(old.tries, one.tries))
+            since, tries = min(old.since, one.notice.at), max(old.tries, one.tries)
+            found[one.sink] = evolve(old, number=old.number + 1, since=since, tries=tries)
         return [found[sink] for sink in sorted(found)]
 
     def put_back(

@@ -85,9 +85,8 @@ def _print(found: RecordsHealth, now: datetime) -> None:
 
 def _untold(notices: SinkNotices) -> str:
     what = f"{number_of(notices.number, 'notice')} for {notices.sink}"
-    tries = "once" if notices.tries == 1 else f"up to {notices.tries} times"
-    refused = f", refused {tries}" if notices.tries else ""
-    return f"{what}, the oldest of {moment(notices.since)}{refused}"
+    refused = "which has refused some" if notices.tries else "which has not been told yet"
+    return f"{what}, {refused}; the oldest of {moment(notices.since)}"
 
 
 def _oldest(found: RecordsHealth, now: datetime) -> str:

@@ -147,9 +147,12 @@ class NoticeRules(GateRules):
         with self._store() as store:
             rest = MAX_WAITING // 2
             for begins in (0, MAX_WAITING):
-                store.note(AT, ["one"], says(*(f"{begins + n}" for n in range(MAX_WAITING))), {})
+                at = AT + timedelta(seconds=begins)
+                many = [evolve(notice(f"{begins + n}"), at=at) for n in range(MAX_WAITING)]
+                store.note(AT, ["one"], News(many, {}), {})
             store.note(AT, ["one", "two"], says("last"), {})
             waiting = [one.notice for one in store.claim("one", AT, SOON, 9_999)]
+            same({one.since for one in store.health(AT).notices}, {AT}, "since when they wait")
             summaries = [one for one in waiting if one.kind == "summary"]
             others = [one.text for one in waiting if one.kind != "summary"]
             same(sum(one.number for one in summaries) + len(others), 2 * MAX_WAITING + 1)

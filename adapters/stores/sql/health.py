@@ -37,11 +37,10 @@ OLDEST_WITH_ERROR = Each(
     _OLDEST.format("uploads_of_tenant_by_kind", " AND error_kind = :error_kind"),
 )
 _OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET}
-_NOTICES = """
-SELECT notices.sink, number, notice, most FROM
-    (SELECT MIN(id) AS first, COUNT(*) AS number, MAX(tries) AS most FROM notices GROUP BY sink)
-    AS waiting JOIN notices ON notices.id = waiting.first
-ORDER BY notices.sink
+_WAITING = "SELECT sink, COUNT(*) AS number, MAX(tries) AS tries FROM notices GROUP BY sink"
+_OLDEST_NOTICES = """
+SELECT sink, notice FROM notices
+WHERE id IN (SELECT MIN(id) FROM notices GROUP BY sink) OR notice LIKE '%"kind": "summary"%'
 """
 STOPS = "SELECT tenant_id, provider, at, kind, message, until FROM blocks"
 
@@ -72,16 +71,13 @@ def health(
 
 
 def notices(session: Session) -> Sequence[SinkNotices]:
-    """What waits for each sink."""
-    return [
-        SinkNotices(
-            sink=row["sink"],
-            number=row["number"],
-            since=Notice.from_json(row["notice"]).at,
-            tries=row["most"],
-        )
-        for row in session.ask(_NOTICES)
-    ]
+    """What waits for each sink. A summary stands for older ones than the first."""
+    since: dict[str, datetime] = {}
+    for row in session.ask(_OLDEST_NOTICES):
+        at = Notice.from_json(row["notice"]).at
+        since[row["sink"]] = min(since.get(row["sink"], at), at)
+    found = [SinkNotices(since=since[row["sink"]], **row) for row in session.ask(_WAITING)]
+    return sorted(found, key=lambda one: one.sink)
 
 
 def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, Row]]:
