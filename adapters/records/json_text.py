@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final
+from functools import reduce
+from typing import Any, Final
 
 from ...domain.evidence.training_rules import MAX_DEPTH, path_to
 
@@ -47,7 +48,7 @@ def parse(data: bytes | str) -> object:
         raise JsonError("holds a number of more than 4,200 digits") from None
 
 
-def repeated_keys(tree: object) -> Iterator[str]:
+def repeated_keys(tree: Mapping[str, object]) -> Iterator[str]:
     """The path of every key that stands more than once in its object.
 
     What lies too deep is not looked at, since the record's own rules refuse it.
@@ -55,21 +56,21 @@ def repeated_keys(tree: object) -> Iterator[str]:
     Raises:
         JsonError: the tree holds more than 100,000 values.
     """
-    waiting: list[tuple[str, object, int]] = [("", tree, 0)]
-    seen = 0
+    waiting: list[tuple[tuple[object, ...], Any]] = [((), tree)]
+    seen = 1
     while waiting:
-        path, value, depth = waiting.pop()
-        seen += 1
-        if seen + len(waiting) > MAX_VALUES:
-            raise JsonError(f"holds more than {MAX_VALUES:,} values")
+        way, value = waiting.pop()
         if isinstance(value, _Repeating):
-            yield from (path_to(path, key) for key in value.repeated)
-        if depth > MAX_DEPTH:
+            yield from (reduce(path_to, (*way, key), "") for key in value.repeated)
+        if len(way) > MAX_DEPTH:
             continue
-        if isinstance(value, Mapping):
-            waiting.extend((path_to(path, key), member, depth + 1) for key, member in value.items())
-        elif isinstance(value, (list, tuple)):
-            waiting.extend((f"{path}[{n}]", member, depth + 1) for n, member in enumerate(value))
+        seen += len(value)
+        if seen > MAX_VALUES:
+            raise JsonError(f"holds more than {MAX_VALUES:,} values")
+        members = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, member in members:
+            if isinstance(member, (dict, list, tuple, Mapping)):
+                waiting.append(((*way, key), member))
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
