@@ -95,13 +95,16 @@ class TypstRenderer:
 
     def _set(self, record: TrainingRecord, texts: Mapping[str, Any]) -> Document | Failure:
         canonical = record_json(texts)
-        self._coverage.learn(canonical.decode())
-        if lacking := self._lacking(texts):
-            places = _places(lacking.items())
-            return _unfit(record, f"no font has {places}; {_advice(lacking)}")
+        is_plain = canonical.isascii()  # the first family has all of these letters
+        if not is_plain:
+            self._coverage.learn(canonical.decode())
+            if lacking := self._lacking(texts):
+                places = _places(lacking.items())
+                return _unfit(record, f"no font has {places}; {_advice(lacking)}")
         page = page_of(record, canonical, self._coverage.shown)
         try:
-            pdf = self._compiler.compile(each_laid(page, self._coverage.laid), canonical)
+            laid = page if is_plain else each_laid(page, self._coverage.laid)
+            pdf = self._compiler.compile(laid, canonical)
         except CannotBeSet as error:
             return _unfit(record, f"Typst says: {error}")
         name = f"{record.evidence_id}.pdf"
