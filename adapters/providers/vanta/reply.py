@@ -56,6 +56,11 @@ _DRAFT_IS_EMPTY: Final = re.compile(
     r"|\b(?:no|without)(?: any)? (?:draft|unsubmitted|pending)\b"
     r"|\bno (?:evidence|files?|uploads?|changes?) to (?:be )?submit"
 )
+# What it says beside such words if they are not the whole of it, as in "no draft owner".
+_ANOTHER_REASON: Final = re.compile(
+    r"\b(?:owner|approv|review|reject|requir|permi|expire|deactivat|invalid|fail|virus|malware)"
+    r"|\bnot (?:yet )?(?:already )?been\b|\buntil\b|\bmust\b"
+)
 _SAYS_NOTHING: Final = re.compile(
     r"(?:bad request|conflict|unprocessable (?:entity|content)|error)?\.?"
 )
@@ -169,17 +174,26 @@ def not_submitted(failure: Failure, upload_id: str) -> Deferred | Rejected:
 def may_be_submitted(reply: Reply, *, drafts_listed: bool) -> bool:
     """Whether the document must be looked at to judge a submission.
 
-    That is so if it was answered with a success that is not documented; if it was refused with
-    words that say that nothing is left to submit; or if it was refused without a reason, and only
-    submitted uploads are listed. Any other refusal is believed.
+    That is so if it was answered with a success that is not documented and names no error; if it
+    was refused with words that say that nothing is left to submit, and no more; or if it was
+    refused without a reason, and only submitted uploads are listed. Any other refusal is believed.
     """
     if not isinstance(reply, HttpResponse):
         return False
     if reply.status // 100 == 2:
-        return reply.status != _SUBMITTED and reply.ending is Ending.COMPLETE
+        is_whole = reply.status != _SUBMITTED and reply.ending is Ending.COMPLETE
+        return is_whole and not _denies_itself(json_object(reply.body))
     words = (quote_of(reply) or "").casefold()
+    if _ANOTHER_REASON.search(words):
+        return False
     empty = _DRAFT_IS_EMPTY.search(words) or (not drafts_listed and _SAYS_NOTHING.fullmatch(words))
     return reply.status in (400, 409, 422) and bool(empty)
+
+
+def _denies_itself(body: Json) -> bool:
+    """Whether a success says in its body that it is none."""
+    says_no = any(body.get(name) is False for name in ("success", "ok", "submitted"))
+    return says_no or bool(body.get("error") or body.get("errors"))
 
 
 def read_page(reply: Reply, document: str) -> Page[Json] | Failure:

@@ -356,6 +356,22 @@ def test_a_submission_with_an_undocumented_success_is_looked_into(
         assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": "no owner"},
+        {"errors": [{"message": "the evidence cannot be submitted"}]},
+        {"success": False},
+        {"submitted": False, "message": "in review"},
+    ],
+    ids=str,
+)
+def test_a_submission_with_a_success_that_denies_itself_is_none(said: object) -> None:
+    talk = Talk(UPLOADED, told(200, said), page(listed()), document("OK"))
+    assert isinstance(deliver(talk), Deferred)
+    assert len(talk.requests) == 2
+
+
 @pytest.mark.parametrize("status", [400, 409, 422])
 @pytest.mark.parametrize(
     "said",
@@ -387,6 +403,11 @@ def test_a_submission_refused_as_done_has_succeeded_if_it_is_listed(
         {"message": "no owner; evidence cannot be submitted"},
         {"message": "Document does not have any files"},
         {"message": "The upload is not complete: no evidence date"},
+        {"message": "There is no draft owner"},
+        {"message": "The evidence has not been submitted: no pending approver"},
+        {"message": "No files to submit: evidence.pdf has failed the virus scan"},
+        {"message": "It was already submitted, and rejected"},
+        {"message": "Nothing to submit until an owner is assigned"},
         {},
         b"<html>",
         b"",
