@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from ..domain.errors import StoreError
+from ..domain.pacing.backfill import credential_of, is_backfill
 from ..domain.upload.invariants import Record
-from ..domain.upload.upload import Upload, UploadKey, is_parked
+from ..domain.upload.upload import Upload, UploadKey, due_of, is_parked
 from .memory_gates import MemoryGates
 from .memory_record import MemoryRecord
 
@@ -109,3 +110,10 @@ class MemoryInspection:
         if self._faults[verb] > 0:
             self._faults[verb] -= 1
             raise StoreError(f"memory: {verb} was not done: a fault was asked for")
+
+    def _ahead(self, line: str, now: datetime) -> int:
+        """How much that is fresh and due goes before a line of old records."""
+        if not is_backfill(line):
+            return 0
+        fresh = (one for one in self._records.values() if one.line == credential_of(line))
+        return sum((due := due_of(one.upload.state)) is not None and due <= now for one in fresh)

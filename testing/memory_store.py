@@ -352,6 +352,7 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
         upload, name, outlook = record.upload, record.line, Outlook()
         if name is not None and not upload.status.at_rest:
             line, place = self._gates.line_of(name, now), self._place(record, name)
+            line = evolve(line, ahead=self._ahead(name, now))
             asks = self._gates.asks(name, upload.key)
             state, provider, alone = upload.state, upload.key.provider, not self._couriers
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -34,11 +36,12 @@ from ...domain.upload.upload import StatusWord
 from ..courier import AsyncCourier
 from ..wiring import CourierOptions
 from .exits import STORE, UNDELIVERED, USAGE, end
-from .old_records import OldRecord, read_all
+from .old_records import OldRecord
 from .output import number_of, print_json
 from .place import Place
 from .saying import say
 from .signals import SIGNALLED
+from .sorted_records import OldRecords, read_all
 from .submit import Conflicts, Interruption, destination_of
 
 KNOWN_AT_ONCE = 500
@@ -51,6 +54,14 @@ LOOK_AGAIN = 1.0
 _GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
 _UNTRIED: Sequence[StatusWord] = ("pending", "skipped")
 _SAY_AGAIN = 60
+
+
+COUNTED, MOST_FRESH = 100, 1_000
+"""Of how many credentials what is fresh is counted, and up to which number."""
+
+
+def _lists() -> defaultdict[str, list[UploadStatus]]:
+    return defaultdict(list)
 
 
 class Deliverer(Protocol):
@@ -73,7 +84,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Read all, hand all in, and print what became of them."""
-    records, problems, of_refused = read_all(Path(source), tenant_id)
+    problems = Problems()
+    records, of_refused = read_all(Path(source), tenant_id, problems, problems.read)
+    problems.end_line()
     options: CourierOptions = {
         "fonts": fonts,
         "logger": Conflicts(),
@@ -82,23 +95,18 @@ def run(
     }
     courier = place.courier(**options)
     courier._tenants.backfill = True
-    lanes, refused = _lanes(courier, records, of_refused)
-    problems += refused
-    for problem in problems:
-        say(str(problem))
-    if problems and not skip_invalid:
-        number = number_of(len(problems), "problem")
+    lanes = _lanes(courier, records, of_refused, problems)
+    if problems.number and not skip_invalid:
+        number = number_of(problems.number, "problem")
         end(f"{number}: nothing was handed in; mend them, or give --skip-invalid", USAGE)
     if not lanes:
         end("there is nothing to hand in", USAGE)
     work, interruption = Import(courier, lanes), Interruption()
-    many, tenants = number_of(work.total, "record"), number_of(len(lanes), "tenant")
-    _say(f"{many} of {tenants}{_about(work.time_left())}")
     asyncio.run(_all_handed_in(courier, work, interruption))
     if work.under_way:
         with place.records() as stored:
             work.note_rest(stored.statuses)
-    _print(work, len(problems), as_json)
+    _print(work, problems.number, as_json)
     if interruption.number is not None and (work.left or work.under_way):
         sys.exit(SIGNALLED + interruption.number)
     if work.errors:
@@ -107,17 +115,48 @@ def run(
         sys.exit(UNDELIVERED)
 
 
+class Problems:
+    """Says what is wrong, and counts it; and how much was read, if that takes long."""
+
+    number = 0
+
+    def __init__(self) -> None:
+        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._every = 1 if self._on_terminal else _SAY_AGAIN
+        self._next = time.monotonic() + self._every
+        self._in_a_line = False
+
+    def __call__(self, problem: Problem) -> None:
+        """Say it."""
+        self.end_line()
+        self.number += 1
+        say(str(problem))
+
+    def read(self, number: int) -> None:
+        """This number of records was read."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every
+            _say(f"{number:,} records read", again=self._on_terminal)
+            self._in_a_line = self._on_terminal
+
+    def end_line(self) -> None:
+        """What is said next begins a line."""
+        if self._in_a_line:
+            click.echo(err=True)
+        self._in_a_line = False
+
+
 def _lanes(
-    courier: AsyncCourier, records: Iterable[OldRecord], of_refused: Mapping[str, Problem]
-) -> tuple[dict[str, tuple[Destination, list[OldRecord]]], list[Problem]]:
-    """The records of each tenant that has an integration, with where they go; of others, why
-    not."""
-    of_tenant: defaultdict[str, list[OldRecord]] = defaultdict(list)
-    for one in records:
-        of_tenant[one.tenant_id].append(one)
-    lanes, problems = {}, []
-    for tenant_id in {**of_tenant, **of_refused}:
-        some = of_tenant.get(tenant_id, [])
+    courier: AsyncCourier,
+    records: OldRecords,
+    of_refused: Mapping[str, Problem],
+    problems: Problems,
+) -> dict[str, tuple[Destination, Sequence[OldRecord]]]:
+    """The records of each tenant that has an integration, with where they go. Of others it is said
+    why not."""
+    lanes = {}
+    for tenant_id in dict.fromkeys([*records.tenants, *of_refused]):
+        some = records.of(tenant_id)
         first = (
             some[0].problem("") if some else evolve(of_refused[tenant_id], path="", suggestion=None)
         )
@@ -125,20 +164,27 @@ def _lanes(
         try:
             destination = destination_of(courier._tenants, tenant_id)
         except ConfigError as error:
-            problems += [*error.problems, evolve(first, message=f"its tenant is invalid{number}")]
+            for problem in error.problems:
+                problems(problem)
+            problems(evolve(first, message=f"its tenant is invalid{number}"))
         except MisuseError as error:
-            problems.append(evolve(first, message=f"{error}{number}"))
+            problems(evolve(first, message=f"{error}{number}"))
         else:
             if destination is None:
                 what = f"tenant {tenant_id!r} has no integration: nothing is sent{number}"
-                problems.append(evolve(first, message=what))
+                problems(evolve(first, message=what))
             elif some:
                 lanes[tenant_id] = destination, some
-    return lanes, problems
+    return lanes
 
 
-_Going: TypeAlias = "dict[str, asyncio.Task[UploadStatus | None]]"
+_Going: TypeAlias = "dict[str, asyncio.Future[UploadStatus | None]]"
 """What is handed in and waited for, by its evidence's id."""
+
+_TO_DO: Mapping[Concern, str] = {
+    Concern.INTEGRATION: "mend that",
+    Concern.TARGET: "open it at the provider",
+}
 
 
 @define
@@ -151,12 +197,17 @@ class Import:
     known: int = field(default=0, init=False)
     by_status: Counter[str] = field(factory=Counter, init=False)
     stopped: dict[str, str] = field(factory=dict, init=False)
+    to_do: dict[str, str] = field(factory=dict, init=False)
+    fresh: Mapping[str, int] = field(factory=dict, init=False)
     errors: list[Exception] = field(factory=list, init=False)
     under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
     _left: Counter[str] = field(factory=Counter, init=False)
     _going: dict[str, _Going] = field(factory=dict, init=False)
+    _held: defaultdict[str, list[UploadStatus]] = field(factory=_lists, init=False)
+    _busy: set[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._busy = {*self.lanes}
         self._left.update({one: len(records) for one, (_, records) in self.lanes.items()})
 
     @property
@@ -170,11 +221,19 @@ class Import:
         return self._left.total()
 
     def time_left(self) -> timedelta | None:
-        """How long the rest takes at the providers' paces, with what is handed in and waits."""
-        return time_for(
-            (self.lanes[one][0].quota, number + len(self._going.get(one, ())))
-            for one, number in self._left.items()
-        )
+        """How long the rest takes at the providers' paces, with what is handed in and waits, and
+        behind what is fresh."""
+        waiting = {
+            one: number + len(self._going.get(one, ())) for one, number in self._left.items()
+        }
+        uploads = ((self.lanes[one][0].quota, number) for one, number in waiting.items())
+        return time_for(uploads, self.fresh)
+
+    @property
+    def longest(self) -> Sequence[str]:
+        """The credentials with the most that is left."""
+        lanes = (self.lanes[one][0].quota.credential for one, _ in self._left.most_common())
+        return [*islice(dict.fromkeys(lanes), COUNTED)]
 
     async def hand_in(self, tenant_id: str) -> None:
         """All of one tenant's records."""
@@ -183,21 +242,41 @@ class Import:
         self._going[tenant_id] = going
         try:
             for start in range(0, len(records), KNOWN_AT_ONCE):
-                if self._ends(tenant_id):
+                if await self._ends(tenant_id):
                     break
                 await self._hand_in(tenant_id, records[start : start + KNOWN_AT_ONCE], going)
-            while going:
+            while going or (tenant_id in self.stopped and not await self._ends(tenant_id)):
                 await self._wait(tenant_id, going, until_tried=True)
         finally:
+            self._busy.discard(tenant_id)
             for task in going.values():
                 task.cancel()
             if going:
                 self.under_way[tenant_id] = [*going]
 
-    def _ends(self, tenant_id: str) -> bool:
-        """Whether no more of a tenant is handed in. What is wrong with one record ends no other."""
-        refused = any(isinstance(error, StoreError) for error in self.errors)
-        return refused or tenant_id in self.stopped
+    @property
+    def _is_refused(self) -> bool:
+        """Whether the database refuses. What is wrong with one record ends no other."""
+        return any(isinstance(error, StoreError) for error in self.errors)
+
+    async def _ends(self, tenant_id: str) -> bool:
+        """Whether no more of a tenant is handed in. What has stopped it is looked at again as long
+        as other tenants go on: a person may have resumed or mended it."""
+        while tenant_id in self.stopped and self._busy - self.stopped.keys():
+            await asyncio.sleep(LOOK_AGAIN)
+            held = [one.evidence_id for one in self._held[tenant_id]]
+            found = await self.courier.statuses(tenant_id, held)
+            if not any(one.stopped for one in found.values()):
+                self._go_on(tenant_id)
+        return self._is_refused or tenant_id in self.stopped
+
+    def _go_on(self, tenant_id: str) -> None:
+        """It is stopped no more: what is held for it goes on by itself, and is waited for."""
+        del self.stopped[tenant_id]
+        for status in self._held.pop(tenant_id):
+            self.by_status[status.status] -= 1
+            again = asyncio.get_running_loop().create_future()
+            self._going[tenant_id][status.evidence_id] = again
 
     async def _hand_in(
         self,
@@ -206,17 +285,18 @@ class Import:
         going: _Going,
     ) -> None:
         found = await self.courier.statuses(tenant_id, [one.evidence_id for one in some])
-        # What an earlier run has recorded and not tried is waited for, as if it were new. What the
-        # settings excluded is handed in again: perhaps they include it now.
-        known = {one for one, status in found.items() if status.status not in _UNTRIED}
+        # What an earlier run has recorded and not tried is waited for, as if it were new: also what
+        # was held, as by a pause that is over. What the settings excluded is handed in again:
+        # perhaps they include it now.
+        known = {one for one, status in found.items() if _was_tried(status)}
         self.known += len(known)
         self._left[tenant_id] -= len(known)
         for one in some:
             if one.evidence_id in known:
                 continue
-            while len(going) >= OPEN_AT_ONCE and not self._ends(tenant_id):
+            while len(going) >= OPEN_AT_ONCE and not await self._ends(tenant_id):
                 await self._wait(tenant_id, going)
-            if self._ends(tenant_id):
+            if await self._ends(tenant_id):
                 return
             self._submit(tenant_id, one, going)
 
@@ -267,8 +347,10 @@ class Import:
         if going and not done:
             found = await self.courier.statuses(tenant_id, [*going])
             for evidence_id, status in found.items():
-                tried = until_tried and status.status not in _UNTRIED
-                if tried or (status.at_rest and status.status not in _UNTRIED):
+                # What was held before it was handed in again may be so still: its ticket tells.
+                has_ticket = isinstance(going[evidence_id], asyncio.Task)
+                tried = _was_tried(status) or (status.status == "held" and not has_ticket)
+                if tried and (until_tried or status.at_rest):
                     going.pop(evidence_id).cancel()
                     self._note(tenant_id, status)
 
@@ -278,16 +360,27 @@ class Import:
         self.by_status[status.status] += 1
         error = status.error
         if error is not None and status.stopped:
-            concern = FailureKind(error.kind).concern
-            if concern in (Concern.INTEGRATION, Concern.TARGET):
-                self.stopped[tenant_id] = f"{error.kind}: {error.message}"
+            kind = FailureKind(error.kind)
+            if (to_do := _TO_DO.get(kind.concern)) is not None:
+                is_paused = kind is FailureKind.PAUSED
+                self.to_do[tenant_id] = "resume it" if is_paused else to_do
+                words = error.message if is_paused else f"{error.kind}: {error.message}"
+                self.stopped[tenant_id] = words
+                self._held[tenant_id].append(status)
+
+
+def _was_tried(status: UploadStatus) -> bool:
+    is_held = status.status == "held" and not status.attempts
+    return status.status not in _UNTRIED and not is_held
 
 
 async def _all_handed_in(courier: AsyncCourier, work: Import, interruption: Interruption) -> None:
     interruption.watch(courier)
     async with courier:
+        many, tenants = number_of(work.total, "record"), number_of(len(work.lanes), "tenant")
+        _say(f"{many} of {tenants}{await _about(courier, work)}")
         ends = [asyncio.create_task(work.hand_in(tenant_id)) for tenant_id in work.lanes]
-        saying = asyncio.create_task(_progress(work))
+        saying = asyncio.create_task(_progress(courier, work))
 
         def so_far() -> str:
             return f"{work.total - work.left:,} of {work.total:,} records are handed in"
@@ -301,14 +394,14 @@ async def _all_handed_in(courier: AsyncCourier, work: Import, interruption: Inte
             raise error
 
 
-async def _progress(work: Import) -> None:
+async def _progress(courier: AsyncCourier, work: Import) -> None:
     """Say how far it is: in one line on a terminal, else once a minute."""
     on_terminal, has_printed = sys.stderr.isatty(), False
     try:
         while True:
             await asyncio.sleep(1 if on_terminal else _SAY_AGAIN)
             done = f"{work.total - work.left:,} of {work.total:,} handed in"
-            _say(f"{done}{_about(work.time_left())}", again=on_terminal)
+            _say(f"{done}{await _about(courier, work)}", again=on_terminal)
             has_printed = True
     finally:
         if on_terminal and has_printed:
@@ -319,7 +412,13 @@ def _say(text: str, *, again: bool = False) -> None:
     click.echo(f"\r\x1b[K{text}" if again else text, err=True, nl=not again)
 
 
-def _about(left: timedelta | None) -> str:
+async def _about(courier: AsyncCourier, work: Import) -> str:
+    """How long the rest takes, as far as it is known."""
+    now = courier._clock.now()
+    lines: dict[str | None, Sequence[str]] = dict.fromkeys(work.longest, ())
+    due = await courier._read(lambda store: store.due(now, MOST_FRESH, lines=lines))
+    work.fresh = {line: len(keys) for line, keys in due.items() if line is not None}
+    left, fresh = work.time_left(), sum(work.fresh.values())
     if left is None:
         return ""
     minutes = left.total_seconds() / 60
@@ -329,18 +428,19 @@ def _about(left: timedelta | None) -> str:
         time = f"about {minutes:.0f} min"
     else:
         time = f"about {minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
-    return f"; {time} at the providers' pace"
+    behind = f", behind {number_of(fresh, 'fresh upload')}" if fresh else ""
+    return f"; {time} at the providers' pace{behind}"
 
 
 def _print(work: Import, invalid: int, as_json: bool) -> None:
     for tenant_id, why in work.stopped.items():
         say(
-            f"evidence-courier: no more of tenant {tenant_id!r} was handed in: {why}; mend that, "
-            "then give the same command again"
+            f"evidence-courier: no more of tenant {tenant_id!r} was handed in: {why}; "
+            f"{work.to_do[tenant_id]}, then give the same command again"
         )
     for error in work.errors:
         say(f"evidence-courier: {error}")
-    counts = {word: work.by_status[word] for word in sorted(work.by_status)}
+    counts = {word: work.by_status[word] for word in sorted(+work.by_status)}
     if as_json:
         print_json(
             {

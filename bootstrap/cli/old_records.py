@@ -1,5 +1,4 @@
-"""Old records in files: all are read before the first is handed in, and each again when its turn
-has come, so that only a few are in memory."""
+"""Old records in files: how each is read, and read again when its turn has come."""
 
 from __future__ import annotations
 
@@ -7,12 +6,13 @@ import csv
 import json
 import mimetypes
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from typing import TextIO
 
 from attrs import evolve, frozen
 
@@ -23,8 +23,6 @@ from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.moments import parse_moment
 from .inputs import regular
 
-ENDINGS = (".json", ".jsonl", ".csv")
-
 _REQUIRED = ("tenant_id", "session_id", "subject", "outcome", "recorded_at", "document")
 _COLUMNS = (*_REQUIRED, "evidence_id", "subject_email", "media_type")
 _IN_PLACE = dict.fromkeys((*_COLUMNS[:3], "evidence_id"), "?") | {
@@ -34,7 +32,7 @@ _IN_PLACE = dict.fromkeys((*_COLUMNS[:3], "evidence_id"), "?") | {
 """What stands in place of what is missing, so that the rest is judged, too."""
 
 
-class _Refused(RecordError):
+class RefusedRecord(RecordError):
     """What is wrong with a record, and whose it is."""
 
     def __init__(self, problems: tuple[Problem, ...], tenant_id: str = "") -> None:
@@ -44,7 +42,7 @@ class _Refused(RecordError):
 
 @frozen
 class OldRecord:
-    """One record: where it stands, and how it is read again."""
+    """One record: where it stands, how it is read again, and where it begins in its file."""
 
     file: Path
     line: int | None
@@ -52,6 +50,7 @@ class OldRecord:
     tenant_id: str
     evidence_id: str
     read: Callable[[], Evidence]
+    start: int | None = None
 
     def problem(self, message: str) -> Problem:
         """Something that is wrong with it."""
@@ -84,7 +83,7 @@ class _Place:
             problems = tuple(evolve(one, line=self.line) for one in error.problems)
             tenant_id = tree.get("tenant_id")
             whose = tenant_id if isinstance(tenant_id, str) else ""
-            raise _Refused(problems, whose) from None
+            raise RefusedRecord(problems, whose) from None
 
     def json(self, data: bytes) -> Evidence:
         """As `evidence`, of a JSON text."""
@@ -160,58 +159,14 @@ def _derived(tree: Mapping[str, object]) -> str:
     return f"import-{sha256_of(text.encode(errors='surrogatepass'))[:32]}"
 
 
-def read_all(
-    source: Path, tenant_id: str | None
-) -> tuple[list[OldRecord], list[Problem], dict[str, Problem]]:
-    """The records in a file, or in the files below a folder, oldest first; what is wrong with the
-    others; and the first problem of each tenant that these name.
-
-    Args:
-        tenant_id: Whose those are that do not say it.
-
-    Raises:
-        MisuseError: There is no such file or folder, or none that can be read as records.
-    """
-    found: dict[tuple[str, str], OldRecord] = {}
-    problems: list[Problem] = []
-    refused: dict[str, Problem] = {}
-    for file in _files(source):
-        for read in _records_in(file, tenant_id):
-            try:
-                record = read()
-            except RecordError as error:
-                problems += error.problems
-                if isinstance(error, _Refused) and error.tenant_id:
-                    refused.setdefault(error.tenant_id, error.problems[0])
-                continue
-            key = record.tenant_id, record.evidence_id
-            if (first := found.setdefault(key, record)) is not record:
-                where = str(first.file) if first.line is None else f"{first.file}:{first.line}"
-                problems.append(record.problem(f"is evidence {key[1]!r} again, after {where}"))
-    return sorted(found.values(), key=lambda one: one.recorded_at), problems, refused
-
-
-def _files(source: Path) -> list[Path]:
-    if source.is_dir():
-        files = sorted(one for one in source.rglob("*") if one.suffix.lower() in ENDINGS)
-    else:
-        files = [source] if source.is_file() else []
-    if not files:
-        what = f"holds no file that ends in {', '.join(ENDINGS)}"
-        raise MisuseError(f"{source} {what if source.is_dir() else 'is no file and no folder'}")
-    if files[0].suffix.lower() not in ENDINGS:
-        raise MisuseError(f"{source} must be a folder, or end in {', '.join(ENDINGS)}")
-    return files
-
-
-def _records_in(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
+def records_in(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
     """How each record of a file is read. What cannot be read raises RecordError then."""
     ending = file.suffix.lower()
     try:
         regular(file)
         if ending == ".json":
             place = _Place(file, None, tenant_id)
-            yield partial(_record, place, lambda: place.json(file.read_bytes()))
+            yield partial(_record, place, partial(_whole, place))
         elif ending == ".jsonl":
             yield from _lines(file, tenant_id)
         else:
@@ -228,14 +183,29 @@ def _raise(problem: Problem) -> OldRecord:
     raise RecordError((problem,))
 
 
-def _record(place: _Place, read: Callable[[], Evidence]) -> OldRecord:
+def reader(
+    file: Path, line: int | None, start: int | None, tenant_id: str | None
+) -> Callable[[], Evidence]:
+    """How a record is read again that begins there."""
+    place = _Place(file, line, tenant_id)
+    if start is None:
+        return partial(_whole, place)
+    of_lines = file.suffix.lower() == ".jsonl"
+    return partial(_line_at if of_lines else _row_at, place, start)
+
+
+def _record(place: _Place, read: Callable[[], Evidence], start: int | None = None) -> OldRecord:
     try:
         evidence = read()
     except OSError as error:
         why = error.strerror or str(error)
         raise RecordError((place.refused(f"cannot be read: {why}"),)) from error
     ids = evidence.tenant_id, evidence.evidence_id
-    return OldRecord(place.file, place.line, evidence.recorded_at, *ids, read)
+    return OldRecord(place.file, place.line, evidence.recorded_at, *ids, read, start)
+
+
+def _whole(place: _Place) -> Evidence:
+    return place.json(place.file.read_bytes())
 
 
 def _lines(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
@@ -244,7 +214,7 @@ def _lines(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord
         for number, line in enumerate(lines, 1):
             if line.strip():
                 place = _Place(file, number, tenant_id)
-                yield partial(_record, place, partial(_line_at, place, offset))
+                yield partial(_record, place, partial(_line_at, place, offset), offset)
             offset += len(line)
 
 
@@ -256,13 +226,9 @@ def _line_at(place: _Place, offset: int) -> Evidence:
 
 def _rows(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
     with file.open(encoding="utf-8-sig", newline="") as text:
-        header = text.readline()
-        text.seek(0)
-        delimiter = ";" if header.count(";") > header.count(",") else ","
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
-        place = _Place(file, 1, tenant_id)
-        names, wanted = next(rows, []), _REQUIRED[tenant_id is not None :]
-        if missing := [name for name in wanted if name not in names]:
+        table = _Table(text)
+        place, names = _Place(file, 1, tenant_id), table.names
+        if missing := [one for one in _REQUIRED[tenant_id is not None :] if one not in names]:
             what = f"the first line must name the columns; missing are {', '.join(missing)}"
             yield partial(_raise, place.refused(what))
             return
@@ -270,12 +236,36 @@ def _rows(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]
             what = f"the first line must name each column once; twice there are {', '.join(twice)}"
             yield partial(_raise, place.refused(what))
             return
-        for row in rows:
-            if not any(row):  # as spreadsheets write it below the last one
-                continue
-            place = evolve(place, line=rows.line_num)
-            cells = {name: cell for name, cell in zip_longest(names, row, fillvalue="") if cell}
-            if "" in cells:
-                yield partial(_raise, place.refused("has more cells than the header has names"))
-                continue
-            yield partial(_record, place, partial(place.evidence, cells))
+        start = text.tell()
+        for row in table.rows:
+            place = evolve(place, line=table.rows.line_num)
+            if any(row):  # not as spreadsheets write it below the last one
+                yield partial(_record, place, partial(table.evidence, place, row), start)
+            start = text.tell()
+
+
+def _row_at(place: _Place, start: int) -> Evidence:
+    with place.file.open(encoding="utf-8-sig", newline="") as text:
+        table = _Table(text)
+        text.seek(start)
+        return table.evidence(place, next(table.rows, []))
+
+
+class _Table:
+    """The rows of a CSV below its first line, which names the columns."""
+
+    def __init__(self, text: TextIO) -> None:
+        header = text.readline()
+        text.seek(0)
+        delimiter = ";" if header.count(";") > header.count(",") else ","
+        # Line by line, so that the file tells where a row begins.
+        self.rows = csv.reader(iter(text.readline, ""), delimiter=delimiter, strict=True)
+        self.names = next(self.rows, [])
+
+    def evidence(self, place: _Place, row: Sequence[str]) -> Evidence:
+        """The evidence of a row."""
+        pairs = zip_longest(self.names, row, fillvalue="")
+        cells = {name: cell for name, cell in pairs if cell}
+        if "" in cells:
+            raise RecordError((place.refused("has more cells than the header has names"),))
+        return place.evidence(cells)

@@ -24,7 +24,8 @@ A_PLACE = "a place at a courier, and room for its document"
 class Line:
     """What an estimate needs to know of a credential's line: its pace and what an upload costs, the
     slots that are used (as in `free_at`), its cool-down, and whether a courier wants its lease;
-    when the next old record may begin, as it was noted, and whether old records stand in it."""
+    when the next old record may begin, as it was noted, whether old records stand in it, and how
+    much that is fresh and due goes before these."""
 
     pace: Pace | None = None
     cost: int = 1
@@ -34,6 +35,7 @@ class Line:
     contended: bool = False
     begins: datetime | None = None
     old: bool = False
+    ahead: int = 0
 
 
 def outlook_of(
@@ -95,9 +97,12 @@ def expected_at(line: Line, due: datetime, place: int, now: datetime) -> datetim
 
 
 def _turn_of_old(line: Line, pace: Pace, place: int, now: datetime) -> datetime:
-    """When an old record may begin, if nothing fresh comes."""
+    """When an old record may begin, if nothing more comes that is fresh."""
     first = begins_at(line.begins, pace, line.cost, now)
-    first = max(first, free_at(line.used, pace, room_of(pace, line.cost), now))
+    room = room_of(pace, line.cost)
+    first = max(first, free_at(line.used, pace, room, now))
+    if line.ahead:
+        first = max(first, _turn_of_fresh(line, pace, line.ahead + room // line.cost - 1, now))
     return later(first, place // line.together * interval_of(pace, line.cost))
 
 

@@ -146,6 +146,16 @@ class GateRules(ABC):
             same([found[one].next_attempt_at for one in "bc"], [AT + half, AT + 2 * half])
             same(found["b"].waits_for, f"{words} about 10:00:30Z")
 
+    def test_a_status_counts_what_is_fresh_before_an_old_record(self) -> None:
+        with self._store() as store:
+            fresh = evolve(PACED, pace=Pace(3, MINUTE))
+            first, _ = starts(store, "ab", evolve(fresh, backfill=True))
+            a(Begun, *begin_each(store, [first]))
+            for number, (name, wanted) in enumerate(zip("cdefg", (1, 1, 1, 2, 2), strict=True), 1):
+                starts(store, name, fresh)
+                at = store.statuses("acme", ["b"], AT)["b"].next_attempt_at
+                must(at == AT + wanted * MINUTE, f"behind {number} fresh it goes at {at}")
+
     def test_a_slot_counts_from_the_end_of_its_request(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=Pace(1, MINUTE)))

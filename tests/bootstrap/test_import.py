@@ -1,5 +1,7 @@
 """`import`: old records go in once, oldest first, behind what is fresh, and none if one is bad."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -11,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,12 +24,15 @@ from attrs import define, evolve, field, frozen
 from click.testing import CliRunner, Result
 from postgres_server import server
 
-from evidence_courier import Records
+from evidence_courier import AsyncCourier, Records
+from evidence_courier.adapters.secrets.environ import EnvironSecrets
+from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli import importing
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.cli.importing import OPEN_AT_ONCE, Import
-from evidence_courier.bootstrap.cli.old_records import OldRecord, read_all
-from evidence_courier.domain.errors import StoreError
+from evidence_courier.bootstrap.cli.old_records import OldRecord
+from evidence_courier.bootstrap.cli.sorted_records import read_all
+from evidence_courier.domain.errors import Problem, StoreError
 from evidence_courier.domain.evidence.evidence import Document, Evidence
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import Quota
@@ -306,7 +312,8 @@ def test_a_csv_is_read_as_spreadsheets_write_it(
     columns = "evidence_id,session_id,subject,outcome,recorded_at,document"
     text = f"{columns}\ne,s,emp-7,passed,2024-01-01T10:00:00Z,a.pdf"
     (tmp_path / "old.csv").write_bytes(written(text))
-    records, refused, _ = read_all(tmp_path / "old.csv", "acme")
+    refused: list[Problem] = []
+    records, _ = read_all(tmp_path / "old.csv", "acme", refused.append)
     assert (len(records), len(refused)) == (found, len(problems))
     assert all(words in one.message for words, one in zip(problems, refused, strict=True))
 
@@ -561,3 +568,80 @@ def test_what_is_known_is_not_handed_in_again() -> None:
     desk = Desk(seen=known)
     work = handed_in(desk, 4)
     assert (work.known, desk.tried) == (2, ["old-1", "old-3"])
+
+
+PAUSED = StatusError("paused", "paused by asha since 2020-01-01 10:00 UTC: an audit", None)
+
+
+def of_globex(number: int) -> OldRecord:
+    evidence = evolve(old(number).read(), tenant_id="globex", evidence_id=f"globex-{number}")
+    ids = ("globex", evidence.evidence_id)
+    return OldRecord(Path("old.csv"), number, evidence.recorded_at, *ids, lambda: evidence)
+
+
+@pytest.mark.parametrize("error", [PAUSED, UNAUTHORIZED])
+@pytest.mark.parametrize("number", [1, 60])
+def test_a_tenant_goes_on_that_is_resumed_while_others_go_on(
+    error: StatusError, number: int
+) -> None:
+    """Also if all of its own were handed in."""
+    home: Any = Home(Quota("credential", "address"))
+    held = evolve(PENDING, evidence_id="old-0", status="held", error=error)
+    desk: Any = Desk(ends={"old-0": held}, up_after=3)
+    of_acme = [old(one) for one in range(number)]
+    work = Import(
+        desk, {"acme": (home, of_acme), "globex": (home, [of_globex(n) for n in range(90)])}
+    )
+
+    async def story() -> None:
+        working = asyncio.create_task(desk.work())
+        both = asyncio.gather(*(work.hand_in(one) for one in work.lanes))
+        await asyncio.wait_for(both, 60)
+        working.cancel()
+
+    asyncio.run(story())
+    assert (work.stopped, work.left) == ({}, 0)
+    assert +work.by_status == Counter(succeeded=90 + number)
+
+
+def test_what_is_paused_is_to_be_resumed_and_not_mended(
+    tenants: Path, sandbox: SprintoSandbox, tmp_path: Path
+) -> None:
+    database, file = str(tmp_path / "courier.db"), write(tmp_path / "old.csv", rows(tmp_path, 3))
+    SqliteStore(database).close()
+    with Records.open(database) as records:
+        records.pause("acme", by="asha", reason="an audit")
+    stopped = imported(tenants, database, file)
+    assert (stopped.exit_code, len(sandbox.received)) == (1, 0)
+    assert "no more of tenant 'acme' was handed in: paused by asha since " in stopped.stderr
+    assert "an audit; resume it, then give the same command again" in stopped.stderr
+    with Records.open(database) as records:
+        records.resume("acme", by="asha", reason="it is over")
+    again = imported(tenants, database, file)
+    assert (again.exit_code, len(sandbox.received)) == (0, 3), again.output
+    assert "no more of tenant" not in again.stderr
+
+
+def test_the_estimate_counts_what_is_fresh_before_old_records(
+    tenants: Path, tmp_path: Path
+) -> None:
+    database, acme = str(tmp_path / "courier.db"), tenants / "acme.yaml"
+    acme.write_text(acme.read_text().replace("60000/min", "2/min"))
+
+    async def fresh() -> None:
+        keys = EnvironSecrets({"ACME_KEY": "the-key-of-the-sandbox"})
+        courier = AsyncCourier.from_config(tenants, database, secrets=keys, background=False)
+        async with courier:
+            for number in range(7):
+                one = evolve(old(number).read(), evidence_id=f"fresh-{number}")
+                await courier.submit(one).recorded()
+        told, work = AsyncCourier.from_config(tenants, database, secrets=keys), old(0)
+        told._wiring.background = False
+        async with told:
+            home = told._tenants.submitted("acme")
+            assert home is not None
+            import_ = Import(told, {"acme": (home.for_backfill(True), [work] * 3)})
+            about = await importing._about(told, import_)
+            assert about == "; about 6 min at the providers' pace, behind 7 fresh uploads"
+
+    asyncio.run(fresh())

@@ -24,3 +24,8 @@ def test_how_long_all_takes_follows_from_the_paces() -> None:
     # Two tenants that share a credential share its pace.
     assert time_for([(PACED, 100), (evolve(PACED, address="other"), 50)]) == 15 * MINUTE
     assert time_for([(Quota("a", "address"), 100)]) is None
+
+
+def test_what_is_fresh_goes_first_at_the_whole_pace() -> None:
+    assert time_for([(PACED, 100)], {"a": 22, "other": 1_000}) == 12 * MINUTE
+    assert time_for([(evolve(PACED, together=4), 100)], {"a": 44}) == 3.5 * MINUTE

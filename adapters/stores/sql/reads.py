@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TypeAlias
 
-from ....domain.pacing.backfill import credential_of
+from attrs import evolve
+
+from ....domain.pacing.backfill import credential_of, is_backfill
 from ....domain.pacing.estimate import outlook_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus
@@ -42,6 +44,8 @@ MOST_COUNTED = 1_000
 
 LEAST_COUNTED = 100
 """How many of each line, even if that is more."""
+
+_LAST = 2**62
 
 _InLine: TypeAlias = tuple[datetime, int]
 """Where an upload stands in its line: when it is due, and its id."""
@@ -219,12 +223,24 @@ def _outlooks(
     asks = session.ask_all(ASKING, [(one,) for one in {*map(credential_of, lines)}])
     asking = {row["upload_id"] for row in asks}
     about = lines_of(session, lines, now)
+    for name, number in _ahead_of(session, filter(is_backfill, lines), now):
+        about[name] = evolve(about[name], ahead=number)
     found: dict[int, Outlook] = {}
     for credential, here, place in _places(session, {one: [*lines[one]] for one in lines}):
         (state, provider), line = lines[credential][here], about[credential]
         asked = here[1] in asking
         found[here[1]] = outlook_of(state, provider, line, place, now, asks=asked, alone=alone)
     return found
+
+
+def _ahead_of(session: Session, names: Iterable[str], now: datetime) -> Iterator[tuple[str, int]]:
+    """How much that is fresh and due goes before these lines of old records, as far as is
+    counted."""
+    wanted = [*names]
+    upto = moment(now)
+    given = [(credential_of(one), EVER_SINCE, 0, upto, _LAST, MOST_COUNTED) for one in wanted]
+    for name, (row,) in zip(wanted, session.ask_each(IN_LINE_BETWEEN, given), strict=True):
+        yield name, row["many"]
 
 
 def _places(

@@ -971,9 +971,16 @@ class TellsNotWhatIsOld(MemoryStore):
         }
 
 
+@breaks("a_status_counts_what_is_fresh_before_an_old_record")
+class ForgetsWhatIsFresh(MemoryStore):
+    def _ahead(self, line: str, now: datetime) -> int:
+        return 0
+
+
 @breaks(
     "a_status_is_estimated_by_how_many_go_together",
     "a_status_says_when_an_old_record_may_begin",
+    "a_status_counts_what_is_fresh_before_an_old_record",
 )
 class EstimatesNothing(MemoryStore):
     def statuses(
