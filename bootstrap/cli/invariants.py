@@ -48,7 +48,11 @@ def run(place: Place, as_json: bool) -> None:
     if found.breaches:
         sys.exit(UNDELIVERED)
     if problems:
-        end("all but these secrets was checked; have them known here, or give no --config", USAGE)
+        end(
+            "the secrets of these tenants were not searched for, all else was checked: have "
+            "them known here, or give no --config",
+            USAGE,
+        )
 
 
 class _Progress:

@@ -6,6 +6,7 @@ Works on the database, whether a courier runs on it or not; a running one notice
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from functools import partial
 
 import click
@@ -39,16 +40,16 @@ def run(
         again = str(scope) in before
         if not (again or yes) and (unknown := _unknown(records, place, scope)):
             end(
-                f"{unknown}; nothing was paused: name it as it is recorded, or say --yes to pause"
-                " what is recorded later",
+                f"{unknown}{'' if unknown.endswith('?') else '.'} Nothing was paused: name it as "
+                "it is recorded, or say --yes to pause what is recorded later",
                 USAGE,
             )
         act = partial(getattr(records, word), tenant, provider)
         pause: Paused | None = act(by=person.by, reason=person.reason)
+        near = "" if pause is not None else _near(records, place, scope, before)
     if as_json:
         print_json([] if pause is None else [_row(pause)])
     elif pause is None:
-        near = meant(str(scope), before) or (f"; paused: {', '.join(before)}" if before else "")
         say(f"{_named(scope)} is not paused{near}")
     elif word == "pause":
         already = "already " if again else ""
@@ -56,6 +57,14 @@ def run(
     else:
         click.echo(f"{_named(scope)} is resumed; it was {pause.failure.message}")
     sys.exit(UNDELIVERED if pause is None else 0)
+
+
+def _near(records: Records, place: Place, scope: Scope, paused: Collection[str]) -> str:
+    """What may be meant in place of a scope that is not paused."""
+    if near := meant(str(scope), paused):
+        return near
+    others = (f"paused: {', '.join(paused)}" if paused else None, _unknown(records, place, scope))
+    return "".join(f"; {one}" for one in others if one)
 
 
 def _unknown(records: Records, place: Place, scope: Scope) -> str | None:

@@ -178,11 +178,11 @@ def erase(
         if found.open and not abandon and not dry_run:
             _refuse_open(found, as_json)
         unknown = None if found.uploads else stranger(records, place.name, tenant_id)
+        if unknown and not found.texts:
+            end(unknown, USAGE)
         if dry_run:
-            if unknown:
-                end(unknown, USAGE)
             _end_erasure(found, f"{_whose(found)}; nothing was erased", as_json, 0)
-        if not yes:
+        if not yes and (found.uploads or found.texts):
             _ask(found, as_json)
         erasure = records.erase(
             tenant_id, subject, by=by, reason=reason, abandon=abandon, common=common
@@ -200,8 +200,6 @@ def erase(
     )
     nothing = not erasure.uploads and not removed.texts
     if nothing:
-        if unknown:
-            end(unknown, USAGE)
         nothing_found = f"nothing of tenant {tenant_id!r} names this person{searched}"
         _end_erasure(erasure, nothing_found, as_json, UNDELIVERED)
     _end_erasure(erasure, f"{gone}{texts}{searched}. {_advice(place)}", as_json, 0)

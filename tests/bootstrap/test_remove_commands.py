@@ -300,3 +300,17 @@ def test_what_was_erased_is_not_tried_again(tmp_path: Path, status: int) -> None
         (one,) = records.find().uploads
         assert one.status == "failed"
         assert records.attest("acme", "bad", by="asha", reason="seen").done
+
+
+def test_nothing_is_asked_about_whom_nothing_names(database: str) -> None:
+    who = ("--subject", "emp-7", *WHO)
+    for more in ((), ("--yes",), ("--dry-run",)):
+        unknown = run("erase", "--db", database, "--tenant", "ACME", *who, *more)
+        assert unknown.exit_code == 2, more
+        assert "tenant 'ACME' has no upload in" in unknown.stderr
+        assert unknown.stderr.endswith("did you mean 'acme'?\n")
+    nobody = erase(database, subject="emp-77777")
+    assert (nobody.exit_code, nobody.stderr.splitlines()[0]) == (
+        1,
+        "nothing of tenant 'acme' names this person",
+    )
