@@ -32,7 +32,7 @@ from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import Failed, Upload, UploadKey, cause_of, due_of
 from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
 from ..ports.provider import Recognising
-from ..ports.records import Change, Dossier, Saved, UploadReader
+from ..ports.records import Change, Dossier, Entry, Saved, UploadReader
 from ..ports.store import UploadStore
 from .destinations import Destination
 
@@ -133,7 +133,7 @@ def preview_of(store: UploadReader, action: Action, found: Sequence[UploadStatus
     keys = [UploadKey(one.tenant_id, one.evidence_id, one.provider) for one in found]
     stored = store.get(keys)
     reasons = [
-        _not_applicable(store, stored[key].upload, action) if key in stored else "it is gone"
+        _not_applicable(store, stored[key], action) if key in stored else "it is gone"
         for key in keys
     ]
     looked_at = list(zip(found, reasons, strict=True))
@@ -143,23 +143,19 @@ def preview_of(store: UploadReader, action: Action, found: Sequence[UploadStatus
     )
 
 
-def _not_applicable(store: UploadReader, upload: Upload, action: Action) -> str | None:
+def _not_applicable(store: UploadReader, entry: Entry, action: Action) -> str | None:
     """Why an action cannot be done to an upload, by its state or since nothing is left to send."""
+    upload, document = entry.upload, entry.dossier.document
     reason = not_applicable(upload, action)
     again = action in (Action.RETRY, Action.RELEASE) and upload.status.settled
-    return _nothing_to_send(store, upload.key) if reason is None and again else reason
-
-
-def _nothing_to_send(store: UploadReader, key: UploadKey) -> str | None:
-    found = store.get([key], staged=True).get(key)
+    if reason is not None or not again or document.source or document.path:
+        return reason
+    found = store.get([upload.key], staged=True).get(upload.key)
     if found is None or found.content is not None:
         return None
-    document = found.dossier.document
-    if document.source is not None or document.path is not None:
-        return None
     return (
-        "its document was erased or removed, and nothing is left to send: submit the evidence again"
-        " under another id, or attest the upload if it has arrived"
+        "its document was erased, removed or not stored, and nothing is left to send: submit the"
+        " evidence again under another id, or attest the upload if it has arrived"
     )
 
 
@@ -180,7 +176,7 @@ def take_action(
         if found is None:
             raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
         before = found.upload
-        if (reason := _not_applicable(store, before, action)) is not None:
+        if (reason := _not_applicable(store, found, action)) is not None:
             return Skipped(status_of_upload(before, None), reason)
         # What the provider can do matters only where a doubt is to be looked up first.
         again = action in (Action.RETRY, Action.RELEASE) and before.tally.doubt

@@ -14,6 +14,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from ...domain.errors import CourierError, MisuseError
+from .signals import Signalled
 
 if TYPE_CHECKING:
     from ..records import AnyCourier
@@ -86,7 +87,7 @@ def _blamed(app: str) -> Iterator[None]:
     """Say of what the host's code raises what it is and at which line of that code."""
     try:
         yield
-    except CourierError:
+    except (CourierError, Signalled):
         raise
     except (Exception, SystemExit) as error:
         if os.environ.get(TRACEBACK):

@@ -7,7 +7,6 @@ the first process, a SIGTERM before it listens is lost.
 from __future__ import annotations
 
 import signal
-import sys
 from types import FrameType
 
 SIGNALLED = 128
@@ -15,6 +14,10 @@ SIGNALLED = 128
 
 reloads: list[int] = []
 """A SIGHUP for each reload that `run` was asked for before its event loop ran."""
+
+
+class Signalled(SystemExit):
+    """A signal has ended the command, and not the host's code."""
 
 
 def take_from_the_start(command: str | None) -> None:
@@ -36,4 +39,4 @@ def _end(number: int, _: FrameType | None) -> None:
     for name in ("SIGTERM", "SIGHUP"):  # a second one would end it out of order, and otherwise
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    sys.exit(SIGNALLED + number)
+    raise Signalled(SIGNALLED + number)

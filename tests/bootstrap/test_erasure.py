@@ -401,7 +401,7 @@ def test_what_a_document_would_be_made_of_is_erased_too(tmp_path: Path) -> None:
             assert traces(house, tmp_path) != []
             await courier.erase("acme", JANE, **WHO)
             (refused,) = (await courier.retry("acme", "ev-1", by="kim", reason="again")).skipped
-            assert refused.reason.startswith("its document was erased or removed")
+            assert refused.reason.startswith("its document was erased, removed or not stored")
 
     asyncio.run(story())
     vacuum(str(house.database))
@@ -465,7 +465,7 @@ def test_a_retry_of_what_was_erased_is_refused_at_once(house: House) -> None:
             await courier.submit(of_jane("ev-1")).settled()
             await courier.erase("acme", JANE, **WHO)
             (refused,) = (await courier.retry("acme", "ev-1", by="kim", reason="again")).skipped
-            assert refused.reason.startswith("its document was erased or removed")
+            assert refused.reason.startswith("its document was erased, removed or not stored")
             shown = await courier.show("acme", "ev-1")
             assert shown is not None
             assert (shown.status, shown.actions[-1].action) == ("failed", "erase")

@@ -293,7 +293,10 @@ def test_what_was_erased_is_not_tried_again(tmp_path: Path, status: int) -> None
     for which in (("acme", "bad"), ("--tenant", "acme", "--yes")):
         refused = run("retry", "--db", database, *which, *WHO)
         assert (refused.exit_code, refused.stdout) == (1, "")
-        assert "acme/bad: its document was erased or removed, and nothing is left" in refused.stderr
+        assert (
+            "acme/bad: its document was erased, removed or not stored, and nothing is left"
+            in refused.stderr
+        )
     with Records.open(database) as records:
         (skipped,) = records.retry("acme", ["bad"], by="asha", reason="again").skipped
         assert skipped.status.status == "failed"

@@ -223,7 +223,7 @@ def test_of_bytes_that_are_too_large_only_so_many_are_kept(
     assert "at most 10 bytes are kept" in first.error.message
     assert "under a new evidence id" in first.error.message
     house.tenants["acme"] = tenant()
-    assert kind_of(deliver(house, evidence(), retry=True)) == "document_gone"
+    assert kind_of(deliver(house, evidence(), retry=True)) == "unfit_size"  # nothing to retry
 
 
 def test_what_settings_exclude_is_skipped_whatever_its_document_is(
