@@ -85,6 +85,13 @@ class Adding:
         self._stages: dict[Submission, _Stage] = {}
         self.unwritten = Unwritten(driver.clock, self._add_unwritten, wake)
 
+    @property
+    def unrecorded(self) -> int:
+        """How many submissions it has that are not recorded, those that are kept included."""
+        delayed = {one.submission for one in self.unwritten}
+        in_hand = {one for one, stage in self._stages.items() if stage is not _Stage.ADOPTED}
+        return len(delayed | in_hand)
+
     def take(self, some: Iterable[Submission]) -> None:
         """Some are being prepared."""
         self._stages.update(dict.fromkeys(some, _Stage.PREPARED))

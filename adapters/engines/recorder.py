@@ -108,8 +108,8 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """How many submissions are not recorded yet, those being written aside."""
-        return len(self._ready) + len(self._slow) + len(self.adding.unwritten)
+        """How many submissions are not recorded yet."""
+        return len(self._ready) + len(self._slow) + self.adding.unrecorded
 
     def accept(self, submission: Submission) -> None:
         """Take a submission; returns at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import Generic, TypeVar
@@ -46,6 +46,9 @@ class Unwritten(Generic[K]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __iter__(self) -> Iterator[K]:
+        return (item for item, _ in self._items)
 
     @property
     def napping(self) -> bool:

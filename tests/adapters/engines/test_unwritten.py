@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -136,6 +137,30 @@ def test_only_what_the_database_may_take_later_is_kept(passing: bool) -> None:
                 await ticket.recorded()
             assert (await courier.health()).submitted == (1 if passing else 0)
             assert len(house.logger.of(RecordingFailed)) == (0 if passing else 1)
+
+    asyncio.run(story())
+
+
+def test_what_the_database_has_not_answered_is_shown_as_submitted() -> None:
+    asked, locked = threading.Event(), threading.Event()
+
+    class Locked(MemoryStore):
+        def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+            asked.set()
+            assert locked.wait(30)
+            return super().add(entries)
+
+    house = House(database=None)  # type: ignore[arg-type]
+
+    async def story() -> None:
+        async with house.courier_on(Locked()) as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(100)]
+            assert await asyncio.to_thread(asked.wait, 30)
+            assert (await courier.health()).submitted == 100
+            locked.set()
+            for ticket in tickets:
+                await ticket.settled()
+            assert (await courier.health()).submitted == 0
 
     asyncio.run(story())
 
