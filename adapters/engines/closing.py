@@ -14,9 +14,10 @@ from attrs import define, field
 @define(eq=False)
 class Listener:
     """One listener's calls, one after the other. `closes` is done while a call of it waits for a
-    close."""
+    close; `is_cut` once a close has cancelled its call."""
 
     closes: Future[None] = field(factory=Future, init=False)
+    is_cut: bool = field(default=False, init=False)
     _returned: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 

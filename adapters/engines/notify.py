@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -16,7 +16,7 @@ from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import UploadKey
 from ...ports.logger import Choosing, HookFailed, LogEvent, Logger, Prompt, UploadSettled
 from ..loggers.standard import StandardLogger
-from .aside import Aside
+from .aside import LAST_CALLS, Aside
 from .closing import Listener
 from .interruptions import hosts_own
 from .watchdog import Watchdog
@@ -189,10 +189,12 @@ class HookNotifier(Notifier):
                 async with asyncio.timeout(HOOK_TIMEOUT):
                     await self.watchdog.awaited(about, answer)
         except BaseException as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            # It may cancel itself, as a group of tasks does that fails.
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            if not (is_cancelled and listener.is_cut):
+                self._hook_raised(_key_of(status), error)
+            if is_cancelled:
                 raise
-            self._hook_raised(_key_of(status), error)
 
     def _hook_raised(self, key: UploadKey, error: BaseException) -> None:
         if self.goes_on(error):
@@ -211,16 +213,19 @@ class HookNotifier(Notifier):
         if self._hooks:
             waits = [asyncio.ensure_future(_ended(*one)) for one in self._hooks.items()]
             await asyncio.wait(waits, timeout=seconds)
-            late = [hook for hook, one in self._hooks.items() if not one.closes.done()]
-            for hook in late:
-                hook.cancel()
-            if late:
-                await asyncio.wait(late, timeout=HOOK_TIMEOUT)
+            if late := self._cut({hook for hook, one in self._hooks.items() if one.closes.done()}):
+                await asyncio.wait(late, timeout=LAST_CALLS)
 
     def abort(self) -> None:
         """Cancel what `on_settled` has returned, now."""
-        for hook in self._hooks:
+        self._cut(())
+
+    def _cut(self, spared: Container[asyncio.Task[None]]) -> Sequence[asyncio.Task[None]]:
+        late = [hook for hook in self._hooks if hook not in spared]
+        for hook in late:
+            self._hooks[hook].is_cut = True
             hook.cancel()
+        return late
 
 
 async def _ended(hook: asyncio.Task[None], listener: Listener) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,63 @@ def test_a_hook_that_raises_changes_nothing_and_is_counted(
 
     assert asyncio.run(story()) == 2
     assert len(house.logger.of(HookFailed)) == 2
+
+
+async def cancels_itself(status: UploadStatus) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def has_a_group_that_fails(status: UploadStatus) -> None:
+    async def fails() -> None:
+        raise RuntimeError("full")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fails())
+
+
+@pytest.mark.parametrize("hook", [cancels_itself, has_a_group_that_fails])
+def test_so_is_one_that_is_cancelled_and_not_by_a_close(
+    house: House, hook: Callable[[UploadStatus], object]
+) -> None:
+    async def story() -> None:
+        async with house.courier(on_settled=hook) as courier:
+            await until_settled(courier, house.clock, courier.submit(evidence()))
+            async with asyncio.timeout(10):
+                while not (await courier.health()).listener_failures:
+                    await asyncio.sleep(0)
+
+    asyncio.run(story())
+    assert len(house.logger.of(HookFailed)) == 1
+
+
+def test_one_that_does_not_let_itself_be_cancelled_is_not_waited_for_long(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "LAST_CALLS", 0.05)
+
+    async def story() -> None:
+        let_go, ended = asyncio.Event(), asyncio.Event()
+
+        async def hook(status: UploadStatus) -> None:
+            while not let_go.is_set():
+                with suppress(asyncio.CancelledError):
+                    await let_go.wait()
+            ended.set()
+
+        courier = house.courier(on_settled=hook)
+        await courier.start()
+        await courier.submit(evidence()).settled()
+        async with asyncio.timeout(20):
+            await courier.close(grace=0)
+        assert not ended.is_set()
+        let_go.set()
+        await ended.wait()
+
+    asyncio.run(story())
+    assert house.logger.of(HookFailed) == []
 
 
 def test_a_hook_that_hangs_is_ended_and_only_so_many_are_called(
