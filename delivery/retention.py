@@ -249,6 +249,7 @@ class Whom:
         others = {
             one.upload.key: status_of_upload(one.upload, one.last_attempt_at)
             for name in names
+            if name != self.subject  # these are found
             for one in await evolve(self, subject=name).uploads(read)
         }
         for one in found:

@@ -120,6 +120,7 @@ def _call(does: str, fixed: Mapping[str, object], **given: object) -> None:
 
     module, function = does.split(".")
     with errors_as_exits():
+        _require_whole(given)
         if "app" in given:
             from .place import place_of
 
@@ -127,6 +128,22 @@ def _call(does: str, fixed: Mapping[str, object], **given: object) -> None:
             given = {name: one for name, one in given.items() if name not in OF_A_PLACE}
             given["place"] = place
         getattr(import_module(f".{module}", __package__), function)(**fixed, **given)
+
+
+def _require_whole(given: Mapping[str, object]) -> None:
+    """MisuseError if a text was typed in another encoding than the one of this terminal. A path may
+    be."""
+    from ...domain.arguments import is_whole
+    from ...domain.errors import MisuseError
+
+    for param in click.get_current_context().command.params:
+        value = given.get(param.name or "")
+        is_path = isinstance(param.type, click.Path)
+        if isinstance(value, str) and not (is_path or is_whole(value)):
+            raise MisuseError(
+                f"{param.opts[0]} holds letters that the locale cannot read: type it in UTF-8, and "
+                "set LANG to a locale in UTF-8, as C.UTF-8"
+            )
 
 
 def _tenants(context: click.Context, _: click.Parameter, begun: str) -> list[str]:

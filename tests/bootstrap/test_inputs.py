@@ -37,3 +37,16 @@ def test_what_is_a_pipe_or_a_device_is_refused_as_a_file(tmp_path: Path) -> None
         assert "it is a pipe or a device, and no file" in refused.stderr
     assert "no file and no folder" in run("import", *db, old / "pipe.jsonl").stderr
     assert "give the folder that holds" in run("check", old / "pipe.json").stderr
+
+
+def test_a_text_in_another_encoding_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    database = tmp_path / "courier.db"
+    SqliteStore(str(database)).close()
+    of_latin_1 = os.fsdecode("J\xfcrgen".encode("latin-1"))
+    given = {"--by": "me", "--reason": "why", "--tenant": "acme"}
+    for option in given:
+        typed = [word for pair in {**given, option: of_latin_1}.items() for word in pair]
+        for command in (["pause", "--yes"], ["resume"], ["retry"]):
+            refused = run(*command, "--db", database, *typed)
+            assert refused.exit_code == 2, refused.output
+            assert f"{option} holds letters that the locale cannot read" in refused.stderr
