@@ -134,7 +134,9 @@ class AsyncEngine:
         self._adopt_at = self._clock.monotonic()
         self._wake()
         try:
-            rested = await ended_within(self._clock, _old_begun(self, seconds), seconds)
+            rested = await ended_within(
+                self._clock, _old_begun(self, self._clock, seconds), seconds
+            )
         finally:
             self._dispatching -= 1
             self._wake()
@@ -368,9 +370,8 @@ class AsyncEngine:
         return [task for task in (self._dispatcher, self._alarm) if task is not None]
 
 
-async def _old_begun(engine: AsyncEngine, seconds: float) -> None:
+async def _old_begun(engine: AsyncEngine, clock: Clock, seconds: float) -> None:
     """Until nothing is due, and no old record may begin in the rest of the time."""
-    clock = engine._clock
     until = clock.monotonic() + seconds
     await engine.quiet()
     while at := engine.active.schedule.next_behind(clock.now(), until - clock.monotonic()):

@@ -1,5 +1,7 @@
 """The host's own code, as `--app` names it: found, called, and blamed for what it raises."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os
