@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 import socket
 import ssl
@@ -211,10 +212,12 @@ def test_an_interruption_while_it_connects_says_it_was_not_sent(
     """Without a body, too: a request leaves with its head then."""
 
     async def talk(line: Any) -> None:  # of a proxy, which never opens the tunnel
+        await line.request()
+        os.kill(os.getpid(), signal.SIGALRM)
         await line.silence()
 
     by = SoftTimeLimitExceeded()
-    with served(talk) as server, interrupted(by), pytest.raises(CutOff) as cut:
+    with served(talk) as server, interrupted(by, after=60), pytest.raises(CutOff) as cut:
         courier.send(HttpRequest("POST", "https://paper.test/"), route(proxy=server.url))
     assert cut.value.__cause__ is by
     assert cut.value.not_sent
