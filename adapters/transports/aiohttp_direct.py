@@ -17,11 +17,11 @@ import aiohttp
 from attrs import define, field
 from yarl import URL
 
-from ...ports.dialogue import Headers, HttpRequest, HttpResponse
+from ...ports.dialogue import Ending, Headers, HttpRequest, HttpResponse
 from .aiohttp_reply import Connector, Handler, heard_of, read
 from .outgoing import Sent, lacks
 from .ready_body import ReadyBody
-from .reply_head import HEAD_LIMIT
+from .reply_head import HEAD_LIMIT, Whole
 
 MOST_BYTES = 64 * 1024
 """How many bytes of a body a connection takes without a wait for the server."""
@@ -84,14 +84,18 @@ class Direct:
             transport.write(_bytes_of(leaving, place))
             leaving.sent = Sent.ALL
             protocol.start_timeout()
+            message: Any
             try:
                 message, payload = await protocol.read()
             except Exception as error:
                 raise heard_of(protocol.head, error) from error
-            content, ending = await read(payload)
+            if isinstance(message, Whole):
+                received, content, ending = message.headers, message.body, Ending.COMPLETE
+            else:
+                received = tuple(message.headers.items())
+                content, ending = await read(payload)
             # What the server did not want to read would be read as the next request.
             is_whole = payload.is_eof() and not transport.get_write_buffer_size()
-            received = tuple(message.headers.items())
             return HttpResponse(message.code, received, content, self.now(), ending)
         finally:
             if is_whole:
@@ -114,7 +118,9 @@ class Direct:
     ) -> Any:
         total, most = timeout.total or 0, timeout.connect or 0
         try:
-            async with asyncio.timeout(total if total < most else None):
+            if total >= most:
+                return await self.connector.connect(place, [], timeout)
+            async with asyncio.timeout(total):
                 return await self.connector.connect(place, [], timeout)
         except TimeoutError as error:
             raise (error if total < most else aiohttp.ConnectionTimeoutError()) from error

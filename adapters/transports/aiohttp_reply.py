@@ -117,8 +117,14 @@ class Handler(ResponseHandler):
             self.head.has_surplus = True
             self.close()
             return
+        is_first = not self.head.is_whole
         handed_on = self.head.feed(data) if data else data
-        if handed_on or not data:  # nothing: aiohttp goes on with what it has
+        reply: Any = self.head.reply_in(data) if is_first and self._direct is not None else None
+        if reply is not None:  # as a rule; the parser does not see it, and is good for the next one
+            self._payload = aiohttp.EMPTY_PAYLOAD
+            self._drop_timeout()
+            self.feed_data((reply, self._payload))
+        elif handed_on or not data:  # nothing: aiohttp goes on with what it has
             super().data_received(handed_on)
             if self.exception() is not None:
                 _end(self._payload)

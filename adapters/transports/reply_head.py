@@ -10,7 +10,7 @@ interim replies out and writes the head anew in the form that every parser reads
 from __future__ import annotations
 
 import re
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ...ports.dialogue import Headers
 from .reply_chunks import Chunks
@@ -40,6 +40,14 @@ _LENGTH, _CODING = b"content-length", b"transfer-encoding"
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
 
 
+class Whole(NamedTuple):
+    """A reply that came at once."""
+
+    code: int
+    headers: Headers
+    body: bytes
+
+
 class ReplyHead:
     """The head of the reply to one request on a connection.
 
@@ -48,7 +56,7 @@ class ReplyHead:
     `is_broken` where what came of its body is none, so that the rest is not to be waited for.
     """
 
-    is_whole = is_unreadable = is_endless = has_surplus = is_broken = False
+    is_whole = is_unreadable = is_endless = has_surplus = is_broken = _is_clean = False
     _searched = 0
     _body_left: int | None = None
     _chunks: Chunks | None = None
@@ -65,6 +73,7 @@ class ReplyHead:
             return data
         if not self._held and (clean := _CLEAN.match(data)):  # as a rule
             self._held += data[: clean.end() - len(b"\n\r\n")]
+            self._is_clean = True
             self._is_handed_on(clean[1], in_chunks=clean[1] is None)
             return self._of_the_body(data, clean.end())
         self._held += data if self._held else data.lstrip(b"\r\n")
@@ -114,6 +123,20 @@ class ReplyHead:
             self.has_surplus |= self._chunks.has_surplus
             self.is_broken = self._chunks.is_broken
         return data
+
+    def reply_in(self, data: bytes) -> Whole | None:
+        """The reply, if all of it is in `data`, in a form that every parser reads, and the
+        connection stays open behind it."""
+        if not self._is_clean or self._body_left != 0 or self.has_surplus:
+            return None
+        end = len(self._held) - len(b"\r")
+        line, *lines = data[:end].decode("utf-8", "surrogateescape").split("\r\n")
+        pairs = [one.split(":", 1) for one in lines]
+        headers = tuple((name, text.strip(" \t")) for name, text in pairs)
+        for name, text in headers:
+            if name.lower() == "connection" and text.lower() != "keep-alive":
+                return None
+        return Whole(int(line[9:12]), headers, data[end + len(b"\r\n\r\n") :])
 
     @property
     def status(self) -> int | None:

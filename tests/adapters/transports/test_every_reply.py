@@ -433,6 +433,30 @@ def test_the_connection_of_a_whole_reply_is_used_again(
     run(story())
 
 
+@pytest.mark.parametrize(("word", "stays"), [("close", False), ("keep-alive", True)])
+def test_a_connection_stays_open_if_its_reply_says_so(
+    word: str, stays: bool, transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        connections = 0
+
+        async def talk(line: Any) -> None:
+            nonlocal connections
+            connections += 1
+            while True:
+                await line.request()
+                await line.say(reply(UTF8, f"Connection: {word}"))
+
+        async with serving(talk) as server, transport() as courier:
+            for _ in range(3):
+                answer = await courier.send(post(server.url), route())
+                assert isinstance(answer, HttpResponse)
+                await turns()
+        assert (connections == 1) is stays
+
+    run(story())
+
+
 def test_a_trailer_is_no_header_of_the_next_reply(transport: Any, serving: Any) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:

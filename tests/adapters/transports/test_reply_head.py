@@ -3,10 +3,13 @@ pieces."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpResponseParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -108,6 +111,59 @@ def test_a_head_that_every_parser_reads_is_handed_on_as_it_came(
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\n" + around + framing + b"\r\n" + around + b"\r\n"
     assert ReplyHead().feed(head) == head
+
+
+names = st.sampled_from(["Content-Type", "content-length", "X-A", "Set-Cookie", "Upgrade", "x"])
+texts = st.text("ab:,=\t ~\xe9", max_size=8)
+
+
+@given(
+    st.integers(200, 599).filter(lambda status: status not in (204, 304)),
+    st.sampled_from([b"", b"OK", b"Not  Found "]),
+    st.lists(st.tuples(names, texts)),
+    st.binary(max_size=9),
+)
+@example(200, b"OK", [("Connection", " Keep-Alive ")], b"{}")
+def test_a_reply_that_came_at_once_is_read_as_the_parser_reads_it(
+    status: int, phrase: bytes, headers: list[tuple[str, str]], body: bytes
+) -> None:
+    lines = [f"{name}:{text}" for name, text in headers if name != "content-length"]
+    start = b"HTTP/1.1 %d %b\r\n" % (status, phrase)
+    rest = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode()
+    head = ReplyHead()
+    fed = head.feed(start + rest + body)
+    whole = head.reply_in(start + rest + body)
+    assert whole is not None
+    code, parsed, content = asyncio.run(parsed_by_aiohttp(fed))
+    assert (whole.code, whole.body) == (code, content)
+    assert [(name.lower(), text) for name, text in whole.headers] == parsed
+
+
+async def parsed_by_aiohttp(said: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    loop = asyncio.get_running_loop()
+    parser = HttpResponseParser(ResponseHandler(loop), loop, 2**16)
+    [(message, payload)], _, _ = parser.feed_data(said)
+    headers = [(name.lower(), text) for name, text in message.headers.items()]
+    return message.code, headers, await payload.read()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nconnection: Keep-Alive, X\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\n\r\nabc",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+def test_any_other_reply_is_left_to_the_parser(said: bytes) -> None:
+    head = ReplyHead()
+    head.feed(said)
+    assert head.reply_in(said) is None
 
 
 @pytest.mark.parametrize(
