@@ -59,9 +59,9 @@ class Chunks:
             return False
         line = data.find(b"\r\n", start, start + 16)
         size = _SIZE.fullmatch(data, start, line) if line > 0 else None
-        if size is None or not data.endswith(b"\r\n" + _END):
-            return False
-        return line + 2 + int(size[1], 16) + 2 + len(_END) == len(data)
+        length = 0 if size is None else int(size[1], 16)
+        is_followed_by_the_end = line + 2 + length + 2 + len(_END) == len(data)
+        return length > 0 and is_followed_by_the_end and data.endswith(b"\r\n" + _END)
 
     def _written(self, line: bytes) -> bytes | None:
         """What a line between the bytes of the body comes to; None: it does not belong there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evidence_courier.adapters.transports.reply_chunks import Chunks
@@ -33,6 +33,7 @@ def read(chunks: bytes) -> bytes:
     surplus=st.sampled_from([b"", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]),
     cuts=st.lists(st.integers(0, 300), max_size=9),
 )
+@example(parts=[], end=b"\r\n", size=b"%x", trailers=[], surplus=b"0\r\n\r\n", cuts=[])
 def test_they_are_read_in_whatever_form_and_pieces_they_come(
     parts: Sequence[bytes],
     end: bytes,
