@@ -136,12 +136,18 @@ class AsyncCourier(Face):
             MisuseError: It has been started before.
         """
         self._refuse_in_a_child()
-        if self._running is not None or self._closed:
-            raise refusals.started_before()
+        async with self._starting:
+            if self._running is not None or self._closed:
+                raise refusals.started_before()
+            await self._start()
+
+    async def _start(self) -> None:
         self._wiring.guard()
         self._clock, self._tenants.logger = self._wiring.clock, self._wiring.logger
-        tenants = self._tenants
-        running = await Running.open(self._wiring, tenants.without, tenants.use_key)
+        running = await Running.open(self._wiring, self._tenants.without, self._tenants.use_key)
+        if self._closed:
+            await running.release()
+            raise refusals.closed()
         self._put_in_force(running)
         self._running, self._pid = running, os.getpid()
         self._without = running.untouched, running.loop
@@ -170,8 +176,7 @@ class AsyncCourier(Face):
             if self._running is not None and self._running.loop.is_closed():
                 raise refusals.loop_has_ended()
             running, self._running = self._running, None
-            self._without = _NONE
-            self._closed = True
+            self._without, self._closed = _NONE, True
         if running is not None:
             self._closing_engine = running.engine
             self._closing = asyncio.create_task(running.close(grace))
@@ -201,12 +206,11 @@ class AsyncCourier(Face):
             raise refusals.has_a_background()
         async with self._starting:
             if self._running is None and not self._closed:
-                await self.start()
+                await self._start()
         return await self._on_its_loop().engine.deliver_due(until)
 
     async def quiet(self) -> datetime | None:
-        """When the next upload goes on by itself, once nothing is under way. For tests on a clock
-        of their own."""
+        """When the next upload goes on by itself, once nothing is under way. For tests."""
         return await self._on_its_loop().engine.quiet()
 
     async def reload(self) -> None:
@@ -301,11 +305,7 @@ class AsyncCourier(Face):
             if _running_loop() is running.loop:
                 running.engine.submit(submission)
             else:
-                ticket.promise()
-                try:
-                    running.loop.call_soon_threadsafe(running.engine.submit, submission)
-                except RuntimeError as error:
-                    raise refusals.loop_is_closed(evidence) from error
+                running.submit_from_a_thread(submission)
             return ticket
 
     def _submit_within(

@@ -52,6 +52,7 @@ from ..domain.upload.verdict import DryRun
 from ..ports.documents import documents_of
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
+from . import refusals
 from .host_clock import HostClock
 from .host_transactions import insertion_aside, insertion_for
 from .host_transport import HostTransport
@@ -156,6 +157,14 @@ class Running:
         self._ended = asyncio.Event()
         self._looking: set[asyncio.Future[None]] = set()
         self.writer.on_idle = lambda: watchdog.watch(notifier.log)
+
+    def submit_from_a_thread(self, submission: Submission) -> None:
+        """Submit in another thread than the loop's. MisuseError: the loop is closed."""
+        submission.ticket.promise()
+        try:
+            self.loop.call_soon_threadsafe(self.engine.submit, submission)
+        except RuntimeError as error:
+            raise refusals.loop_is_closed(submission.evidence) from error
 
     async def act(
         self, found: Sequence[UploadStatus], action: Action, person: Person, rules_of: RulesOf

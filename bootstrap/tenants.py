@@ -114,7 +114,7 @@ class Tenants:
         self.backfill = options.get("backfill") or False
         """Whether what is submitted are old records."""
         self._logged: dict[str, None] = {}
-        self._telling = Lock()
+        self._telling, self._making = Lock(), Lock()
         self._refused: tuple[Problem, ...] = ()
         self._gone: tuple[str, ...] = ()
         self._first = True
@@ -133,7 +133,8 @@ class Tenants:
         """Where the evidence of each tenant goes, by `tenant_key`. As a rule made once, with the
         store's key."""
         if self._made is None:
-            self._made = self._destinations(self.loaded, {})
+            with self._making:
+                self._made = self._made or self._destinations(self.loaded, {})
         return self._made
 
     @property
@@ -201,9 +202,10 @@ class Tenants:
 
     def use_key(self, key: bytes) -> None:
         """Make the destinations, and fingerprints in them, with the store's key. Blocks."""
-        if key != self._key:
-            self._key = key
-            self._made = self._destinations(self.loaded, {})
+        with self._making:  # what is made just now has another key
+            if key != self._key:
+                self._key = key
+                self._made = self._destinations(self.loaded, {})
 
     def read(self) -> tuple[Loaded, Mapping[str, Destination]]:
         """Read anew and change nothing yet. Blocks. A ConfigError is logged, too; it is one if no
