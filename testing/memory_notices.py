@@ -87,7 +87,7 @@ class MemoryNotices(MemoryInspection):
             for number in numbers:
                 self._notices.pop(number, None)
             for one in self._notices.values():
-                if one.sink == sink and one.tries and not one.claimed:
+                if one.sink == sink and not one.claimed:
                     one.due = min(one.due, now)
 
     def _sinks(self) -> Sequence[SinkNotices]:

@@ -97,6 +97,12 @@ class NoticeRules(GateRules):
             store.notices_taken("one", [taken.number], AT)
             again = store.claim("one", AT, SOON, 9)
             same(again, [evolve(first, tries=1)], f"not {under_way}, which is being told")
+            store.note(AT, ["one"], says("d", "e", "f"), {})
+            refused, untold, last = store.claim("one", AT, SOON, 9)
+            store.put_back(SOON, [refused.number], [untold.number], LATER)
+            store.notices_taken("one", [last.number], AT)
+            numbers = [one.number for one in store.claim("one", AT, SOON, 9)]
+            same(numbers, [untold.number, refused.number], "what was not tried either")
             same(list(store.claim("two", AT, SOON, 9)), [], "another sink's")
 
     def test_a_notice_waits_for_older_ones_about_the_same_only(self) -> None:

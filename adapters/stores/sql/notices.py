@@ -52,7 +52,7 @@ WHERE id = :id AND claimed = 1 AND due = :until
 """
 _TAKES_AGAIN = """
 UPDATE notices SET due = :now WHERE id IN
-    (SELECT id FROM notices WHERE sink = :sink AND claimed = 0 AND tries > 0 AND due > :now
+    (SELECT id FROM notices WHERE sink = :sink AND claimed = 0 AND due > :now
      ORDER BY id /* FOR UPDATE SKIP LOCKED */)
 """
 _REMOVE = Batch(("id",), "DELETE FROM notices WHERE id IN (SELECT id FROM given)")

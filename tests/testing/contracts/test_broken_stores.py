@@ -702,6 +702,16 @@ class KeepsBackWhatWasRefused(MemoryStore):
         super().notices_taken("another", numbers, now)
 
 
+@breaks("a_sink_that_takes_again_is_given_at_once_what_it_refused")
+class KeepsBackWhatWasNotTried(MemoryStore):
+    def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
+        later = {n: one.due for n, one in self._notices.items() if not one.tries}
+        super().notices_taken(sink, numbers, now)
+        for number, due in later.items():
+            if number in self._notices:
+                self._notices[number].due = due
+
+
 @breaks("health_says_what_waits_for_each_sink")
 class HidesWhatWaitsForASink(MemoryStore):
     def health(self, now: datetime) -> RecordsHealth:
