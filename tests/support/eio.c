@@ -1,6 +1,6 @@
 /* A disk that fails: from the n-th system call of a kind on (1: write, 2: sync, 4: read) on a file
- * whose path contains a text, each gets EIO; a number of 0 fails none. EIO_CONTROL is a file of the
- * bytes: kinds, number, text, 0. */
+ * that has a name, or is in a folder of it, each gets EIO; a number of 0 fails none. EIO_CONTROL is
+ * a file of the bytes: kinds, number, name, 0. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,6 +21,13 @@ __attribute__((constructor)) static void begin(void) {
   if (file >= 0) close(file);
 }
 
+static int is_named(const char *path, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = path; (at = strchr(at, '/')); at++)
+    if (!strncmp(at + 1, name, length) && (!at[length + 1] || at[length + 1] == '/')) return 1;
+  return 0;
+}
+
 static int fails(int file, unsigned char kind) {
   char link[64], path[4096];
   if (!control || !(control[0] & kind)) return 0;
@@ -28,7 +35,7 @@ static int fails(int file, unsigned char kind) {
   ssize_t length = readlink(link, path, sizeof path - 1);
   if (length < 0) return 0;
   path[length] = 0;
-  if (!strstr(path, (const char *)control + 2)) return 0;
+  if (!is_named(path, (const char *)control + 2)) return 0;
   if (control[1] > 1) return control[1]--, 0;
   errno = EIO;
   return control[1] == 1;

@@ -1,6 +1,6 @@
 """A worker whose disk fails while it delivers a document, small or large; run with `eio.c`.
 
-Its arguments: a folder, the kind of call, and texts in the paths of the files. From the first, the
+Its arguments: a folder, the kind of call, and names of files or folders. From the first, the
 second or the third call on each fails. It writes what it was told, how the second try ended, and
 what the provider has.
 """
@@ -51,9 +51,9 @@ def main() -> None:
     """The command."""
     folder, kind, *paths = sys.argv[1:]
     with open(os.environ["EIO_CONTROL"], "r+b") as file, mmap.mmap(file.fileno(), 4096) as control:
-        for path in paths:
+        for index, path in enumerate(paths):
             for number in (1, 2, 3):
-                place = Path(folder, f"{path}-{number}")
+                place = Path(folder, f"{index}-{number}")
                 place.mkdir()
                 said = deliver(place, control, int(kind), path, number)
                 sys.stdout.write(json.dumps({"folder": str(place), **said}) + "\n")

@@ -379,6 +379,8 @@ def test_a_submission_with_a_success_that_denies_itself_is_none(said: object) ->
         {"message": "There is nothing to submit"},
         {"error": {"message": "No draft uploads"}},
         {"message": "The document has already been submitted."},
+        {"message": "This document has already been submitted for review"},
+        {"message": "It was already submitted and approved"},
         {"message": "The draft is empty"},
         {"message": "No evidence to be submitted"},
     ],
