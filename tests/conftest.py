@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A shell has what it starts in the background ignore SIGINT, and nohup SIGHUP; tests of a Ctrl-C
 # would wait for ever.
@@ -18,7 +18,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-settings.register_profile("here", deadline=None, print_blob=True, database=None, derandomize=False)
+# Neither an example nor the making of examples has a limit of time: a busy machine is no fault.
+settings.register_profile(
+    "here",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    database=None,
+    derandomize=False,
+)
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
