@@ -16,13 +16,15 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from ...domain.errors import CourierError, MisuseError
+from ...domain.secrets.redaction import without_passwords
 from .signals import Signalled
 
 if TYPE_CHECKING:
     from ..records import AnyCourier
 
 TRACEBACK = "EVIDENCE_COURIER_TRACEBACK"
-"""The variable of the environment with which the whole traceback of such an error is printed."""
+"""The variable of the environment with which the whole traceback of such an error is printed, with
+the secrets that its lines and messages hold."""
 
 
 def made_by(app: str) -> AnyCourier:
@@ -86,7 +88,8 @@ def _require_no_arguments(app: str, made: Any) -> None:
 
 @contextmanager
 def _blamed(app: str) -> Iterator[None]:
-    """Say of what the host's code raises what it is and at which line of that code."""
+    """Say of what the host's code raises what it is and at which line of that code. The line itself
+    may hold a secret."""
     try:
         yield
     except (CourierError, Signalled):
@@ -94,7 +97,7 @@ def _blamed(app: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exception(error)
-        what = f"{type(error).__name__}: {error}".removesuffix(": ")
+        what = without_passwords(f"{type(error).__name__}: {error}".removesuffix(": "))
         raise MisuseError(
             f"--app {app}: its own code raised {what}{_line_of(error)}; mend that, or set "
             f"{TRACEBACK}=1 to see where it came from"
@@ -110,7 +113,7 @@ def _line_of(error: BaseException) -> str:
     if not hosts:
         return ""
     last = hosts[-1]
-    return f", at {_shown(last.filename)}:{last.lineno}" + (f": `{last.line}`" if last.line else "")
+    return f", at {_shown(last.filename)}:{last.lineno}"
 
 
 def _shown(file: str) -> str:

@@ -56,6 +56,13 @@ _INVISIBLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]+"
 )
+_PASSWORD = re.compile(
+    r"(?<=://)\S+(?=@)|"
+    r"(?<=Bearer )\S+|(?<=Basic )\S+|"
+    r"(?i:(?<=password)|(?<=passwd)|(?<=pwd)|(?<=secret)|(?<=token)|(?<=key))"
+    r"(?P<sign>\s*=\s*|[\"']\s*[:=]\s*)"
+    r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s&,;)}]+)"
+)
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _BY_PERCENT = rb"%[0-9A-Fa-f]{2}"
 _BY_BACKSLASH = (
@@ -80,6 +87,13 @@ def tame(text: str) -> str:
     """The text as one line, without control characters, invisible characters and halves of
     characters."""
     return _BREAKS.sub(" ", _HALVES.sub("\ufffd", _INVISIBLE.sub("", text))).strip()
+
+
+def without_passwords(text: str) -> str:
+    """The text as one line, without what looks like a password, where no secret is known: the user
+    and password in a URL, and the value of what is called a password, a secret, a token or a key.
+    """
+    return _PASSWORD.sub(lambda found: f"{found['sign'] or ''}{MASK}", tame(text))
 
 
 class Redactor:

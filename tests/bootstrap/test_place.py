@@ -148,22 +148,21 @@ import json
         (
             "import no_such_library\n",
             "make",
-            "ModuleNotFoundError: No module named 'no_such_library', at shop.py:1: "
-            "`import no_such_library`;",
+            "ModuleNotFoundError: No module named 'no_such_library', at shop.py:1;",
         ),
         ("x = 1\nx y\n", "make", "SyntaxError: invalid syntax (shop.py, line 2), at shop.py:2;"),
         (
             "def make():\n    return {}['KEY']\n",
             "make",
-            "KeyError: 'KEY', at shop.py:2: `return {}['KEY']`;",
+            "KeyError: 'KEY', at shop.py:2;",
         ),
-        ("raise SystemExit(3)\n", "make", "SystemExit: 3, at shop.py:1: `raise SystemExit(3)`;"),
-        ("def make():\n    assert 0\n", "make", "AssertionError, at shop.py:2: `assert 0`;"),
-        (DEEP, "make", "at shop.py:5: `return json.loads(key())`;"),
+        ("raise SystemExit(3)\n", "make", "SystemExit: 3, at shop.py:1;"),
+        ("def make():\n    assert 0\n", "make", "AssertionError, at shop.py:2;"),
+        (DEEP, "make", "at shop.py:5;"),
         (
             "class Lazy:\n    @property\n    def made(self):\n        1 / 0\nlazy = Lazy()\n",
             "lazy.made",
-            "ZeroDivisionError: division by zero, at shop.py:4: `1 / 0`;",
+            "ZeroDivisionError: division by zero, at shop.py:4;",
         ),
     ],
 )
@@ -181,6 +180,22 @@ def test_what_the_hosts_own_code_raises_is_said_with_its_line(
     asked = run("status", "--app", f"shop:{attribute}", env={"EVIDENCE_COURIER_TRACEBACK": "1"})
     assert (asked.exit_code, said in asked.stderr) == (2, True)
     assert "Traceback (most recent call last)" in asked.stderr
+
+
+def test_what_the_hosts_own_code_raises_shows_no_secret_of_it(shop: Path) -> None:
+    Path("shop.py").write_text(
+        "def connect(dsn, password):\n"
+        "    raise ValueError(f'cannot parse {dsn}, {password=}')\n"
+        "def make():\n"
+        "    connect('postgresql://app:hunter2@db/evidence', password='hunter3'); 'hunter4'\n"
+    )
+    done = run("status", "--app", "shop:make")
+    assert "cannot parse postgresql://***@db/evidence, password=***, at shop.py:2;" in done.stderr
+    Path("shop.py").write_text("def make():\n    return {}[1], 'postgresql://app:hunter2@db/'\n")
+    sys.modules.pop("shop", None)
+    done = run("status", "--app", "shop:make")
+    assert "KeyError: 1, at shop.py:2;" in done.stderr
+    assert "hunter" not in done.output
 
 
 def test_an_app_with_a_store_of_its_own_can_be_examined(shop: Path) -> None:

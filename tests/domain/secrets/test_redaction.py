@@ -21,6 +21,7 @@ from evidence_courier.domain.secrets.redaction import (
     SHORTEST_RUN,
     Redactor,
     tame,
+    without_passwords,
 )
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -395,3 +396,28 @@ def test_letters_beyond_ascii_are_found_in_capitals_and_in_small_letters() -> No
 
 def test_an_escape_that_breaks_off_is_taken_for_its_letter() -> None:
     assert Redactor([Secret("zzzzzuzzzz")]).text("an echo of zzzzz\\uzzzz").count("z") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "at postgresql+asyncpg://app:hunter2@db:5432/x now",
+            "at postgresql+asyncpg://***@db:5432/x now",
+        ),
+        ("amqp://a:p/w@1@mq, redis://:two@r/0", "amqp://***@mq, redis://***@r/0"),
+        ("https://the-token@host/", "https://***@host/"),
+        ("host=db password = 'it\\'s' user=app", "host=db password = *** user=app"),
+        ("password=hunter2&user=app", "password=***&user=app"),
+        ("{'api_key': 'sk-live', \"PWD\": \"a b\"}", "{'api_key': ***, \"PWD\": ***}"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("client_secret=s\n\ttoken: none", "client_secret=*** token: none"),
+        (
+            "no secret 'prod/app' at https://vault.test/a",
+            "no secret 'prod/app' at https://vault.test/a",
+        ),
+        ("KeyError: 'password'", "KeyError: 'password'"),
+    ],
+)
+def test_what_looks_like_a_password_is_masked_without_knowing_it(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown
