@@ -58,6 +58,9 @@ from .turn_context import TurnContext
 HEARTBEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
 
+ADOPT_EVERY = 1.0
+"""How often a courier without a background adopts what is due, in seconds."""
+
 OVERDUE = timedelta(seconds=2)
 """What is this much past its due time is for any courier to adopt."""
 

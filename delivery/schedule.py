@@ -27,7 +27,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from attrs import define
 
-from ..domain.upload.backoff import later
+from ..domain.upload.backoff import later, wait_of
 from .fair_share import FairShare, Lane, parts_of
 
 PROBES = 2
@@ -213,7 +213,7 @@ class Schedule(Generic[K]):
         records begin evenly."""
         waits = [end for lane, end in self._waits.items() if len(lane) > 2 and lane in self._lanes]
         at = min(waits, default=now)
-        return at if now < at < later(now, timedelta(seconds=seconds)) else None
+        return at if now < at < later(now, wait_of(seconds)) else None
 
     def stop_waiting(self, *lanes: Lane) -> None:
         """Forget the waits of these lanes, or every wait; a lane that must still wait is told so

@@ -22,14 +22,14 @@ from ...delivery.destinations import Destination
 from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn
-from ...delivery.maintenance import OVERDUE, Maintenance
+from ...delivery.maintenance import ADOPT_EVERY, OVERDUE, Maintenance
 from ...delivery.stopped import hold_rest
 from ...delivery.turn import take_turn
 from ...delivery.turn_context import TurnContext
 from ...delivery.waits import WaitLog, nothing_goes
 from ...domain.errors import MisuseError
 from ...domain.pacing.gate import Blocked, NotBefore
-from ...domain.upload.backoff import later
+from ...domain.upload.backoff import later, wait_of
 from ...ports.clock import Clock
 from .adding import Submission
 from .asyncio_driver import AsyncioDriver, interruption_of
@@ -40,9 +40,6 @@ from .turns import Turns, report_bug
 
 MAINTAIN_EVERY = 5.0
 """How often the courier maintains its uploads, in seconds."""
-
-ADOPT_EVERY = 1.0
-"""How often a courier without a background adopts what is due, in seconds."""
 
 BEGUN_AT_ONCE = 64
 """How many turns begin in one turn of the loop."""
@@ -381,7 +378,7 @@ async def _old_begun(engine: AsyncEngine, clock: Clock, seconds: float) -> None:
 
 async def ended_within(clock: Clock, work: Coroutine[Any, Any, object], seconds: float) -> bool:
     """Whether something has ended within some seconds; if not, it is given up."""
-    until = later(clock.now(), timedelta(seconds=seconds))
+    until = later(clock.now(), wait_of(seconds))
     doing, over = asyncio.create_task(work), asyncio.create_task(clock.sleep_until(until))
     try:
         await asyncio.wait([doing, over], return_when=asyncio.FIRST_COMPLETED)

@@ -28,6 +28,7 @@ from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn, Wait, Write, perform
 from ...delivery.maintenance import (
+    ADOPT_EVERY,
     RECOVERED_AT_ONCE,
     RECOVERIES_AT_ONCE,
     Maintenance,
@@ -173,7 +174,7 @@ class BlockingEngine:
         self, here: ActiveUploads, maintenance: Maintenance, until: float
     ) -> Sequence[Sequence[ActiveUpload]]:
         """What is due and goes next; of a line that is nearly sent, more is taken up first. An old
-        record is waited for that may begin before `until`."""
+        record is waited for that may begin before `until`, and what is fresh goes meanwhile."""
         while True:
             while here.backlog.wanting:
                 self._run(maintenance.adopt_more())
@@ -182,7 +183,8 @@ class BlockingEngine:
             at = here.schedule.next_behind(now, until - self._clock.monotonic())
             if groups or at is None:
                 return groups
-            BlockingDriver(self._worker, timedelta.max).run(perform(Wait(at)))
+            soon = min(at, later(now, timedelta(seconds=ADOPT_EVERY)))
+            BlockingDriver(self._worker, timedelta.max).run(perform(Wait(soon)))
             self._run(maintenance.adopt())
 
     def dry_run(self, destination: Destination) -> DryRun | None:
