@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
-from itertools import zip_longest
+from io import TextIOWrapper
+from itertools import chain, count, zip_longest
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from attrs import evolve, frozen
 
 from ...adapters.records import load_record
-from ...adapters.records.json_text import JsonError, parse
+from ...adapters.records.json_text import MAX_BYTES, JsonError, parse
 from ...domain.errors import MisuseError, Problem, RecordError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.moments import parse_moment
-from .inputs import regular
+from .inputs import ENOUGH, record_in, regular
 
 _REQUIRED = ("tenant_id", "session_id", "subject", "outcome", "recorded_at", "document")
 _COLUMNS = (*_REQUIRED, "evidence_id", "subject_email", "media_type")
@@ -205,28 +206,31 @@ def _record(place: _Place, read: Callable[[], Evidence], start: int | None = Non
 
 
 def _whole(place: _Place) -> Evidence:
-    return place.json(place.file.read_bytes())
+    return place.json(record_in(place.file))
 
 
 def _lines(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
-    offset = 0
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
+        for number in count(1):
+            offset = lines.tell()
+            if not (line := lines.readline(ENOUGH)):
+                return
+            if line.strip() or len(line) == ENOUGH:
                 place = _Place(file, number, tenant_id)
                 yield partial(_record, place, partial(_line_at, place, offset), offset)
-            offset += len(line)
+            while len(line) == ENOUGH and not line.endswith(b"\n"):
+                line = lines.readline(ENOUGH)
 
 
 def _line_at(place: _Place, offset: int) -> Evidence:
     with place.file.open("rb") as lines:
         lines.seek(offset)
-        return place.json(lines.readline())
+        return place.json(lines.readline(ENOUGH))
 
 
 def _rows(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        table = _Table(text)
+    with file.open("rb") as data:
+        table = _Table(data)
         place, names = _Place(file, 1, tenant_id), table.names
         if missing := [one for one in _REQUIRED[tenant_id is not None :] if one not in names]:
             what = f"the first line must name the columns; missing are {', '.join(missing)}"
@@ -236,31 +240,51 @@ def _rows(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]
             what = f"the first line must name each column once; twice there are {', '.join(twice)}"
             yield partial(_raise, place.refused(what))
             return
-        start = text.tell()
+        start = table.end
         for row in table.rows:
             place = evolve(place, line=table.rows.line_num)
             if any(row):  # not as spreadsheets write it below the last one
                 yield partial(_record, place, partial(table.evidence, place, row), start)
-            start = text.tell()
+            start = table.end
 
 
 def _row_at(place: _Place, start: int) -> Evidence:
-    with place.file.open(encoding="utf-8-sig", newline="") as text:
-        table = _Table(text)
-        text.seek(start)
-        return table.evidence(place, next(table.rows, []))
+    with place.file.open("rb") as data:
+        table = _Table(data)
+        return table.evidence(place, table.row_at(start))
+
+
+def _text_of(data: BinaryIO) -> TextIOWrapper:
+    return TextIOWrapper(data, encoding="utf-8", newline="")
 
 
 class _Table:
-    """The rows of a CSV below its first line, which names the columns."""
+    """The rows of a CSV below its first line, which names the columns. `end` is
+    where the last row that was read ends, in bytes."""
 
-    def __init__(self, text: TextIO) -> None:
-        header = text.readline()
-        text.seek(0)
+    def __init__(self, data: BinaryIO) -> None:
+        self.end = 0
+        self._data, self._text = data, _text_of(data)
+        lines = self._lines()
+        header = next(lines, "")
         delimiter = ";" if header.count(";") > header.count(",") else ","
-        # Line by line, so that the file tells where a row begins.
-        self.rows = csv.reader(iter(text.readline, ""), delimiter=delimiter, strict=True)
+        self.rows = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
         self.names = next(self.rows, [])
+
+    def row_at(self, start: int) -> Sequence[str]:
+        """The row that begins there."""
+        self._text.detach()
+        self._data.seek(start)
+        self._text = _text_of(self._data)
+        return next(self.rows, [])
+
+    def _lines(self) -> Iterator[str]:
+        while line := self._text.readline(ENOUGH):
+            if len(line) == ENOUGH:
+                raise csv.Error(f"a line is larger than {MAX_BYTES // (1024 * 1024)} MiB")
+            text = line if self.end else line.removeprefix("\ufeff")
+            self.end += len(line.encode())
+            yield text
 
     def evidence(self, place: _Place, row: Sequence[str]) -> Evidence:
         """The evidence of a row."""

@@ -29,7 +29,7 @@ from ..courier import AsyncCourier
 from ..tenants import Tenants
 from ..wiring import CourierOptions
 from .exits import STORE, UNDELIVERED, USAGE
-from .inputs import regular
+from .inputs import record_in
 from .output import is_terminal, print_uploads
 from .place import Place
 from .saying import say
@@ -263,7 +263,7 @@ def _evidence(file: Path, described: Described) -> Evidence:
 
 
 def _evidence_of_record(file: Path, tenant_id: str | None) -> Evidence:
-    record = load_record(regular(file).read_bytes(), where=str(file))
+    record = load_record(record_in(file), where=str(file))
     if tenant_id is not None and record.tenant_id != tenant_id:
         raise MisuseError(
             f"{file} is a record of tenant {record.tenant_id!r}, not of {tenant_id!r}: "

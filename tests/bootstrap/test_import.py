@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -316,6 +317,51 @@ def test_a_csv_is_read_as_spreadsheets_write_it(
     records, _ = read_all(tmp_path / "old.csv", "acme", refused.append)
     assert (len(records), len(refused)) == (found, len(problems))
     assert all(words in one.message for words, one in zip(problems, refused, strict=True))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_each_row_of_a_csv_is_read_again_whatever_ends_its_lines(
+    tmp_path: Path, end: str, encoding: str
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    subjects = {f"e-{n}": f'é漢{"x" * n},"' for n in range(300)}
+    with (tmp_path / "old.csv").open("w", encoding=encoding, newline="") as text:
+        writer = csv.writer(text, lineterminator=end)
+        writer.writerow(["evidence_id", *COLUMNS[1:]])
+        for name, subject in subjects.items():
+            writer.writerow([name, "s", subject, "passed", "2024-01-01T10:00:00Z", "a.pdf"])
+    refused: list[Problem] = []
+    records, _ = read_all(tmp_path / "old.csv", "acme", refused.append)
+    read = [one.read() for one in records.of("acme")]
+    assert refused == []
+    assert {one.evidence_id: one.subject for one in read} == subjects
+
+
+@pytest.mark.parametrize(
+    ("ending", "found", "said"),
+    [
+        ("json", 0, "is larger than 8 MiB"),
+        ("jsonl", 1, "is larger than 8 MiB"),
+        ("csv", 0, "cannot be read: a line is larger than 8 MiB"),
+    ],
+)
+def test_what_is_too_large_is_refused_and_not_read_whole(
+    tmp_path: Path, ending: str, found: int, said: str
+) -> None:
+    file, large = tmp_path / f"old.{ending}", 64 * 1024 * 1024
+    with file.open("wb") as data:
+        data.truncate(large)
+        data.seek(large)
+        data.write(f"\n{json.dumps(RECORD)}".encode())
+    refused: list[Problem] = []
+    tracemalloc.start()
+    try:
+        records, _ = read_all(file, "acme", refused.append)
+        assert tracemalloc.get_traced_memory()[1] < large
+    finally:
+        tracemalloc.stop()
+    assert (len(records), [one.message for one in refused]) == (found, [said])
 
 
 def test_a_row_with_more_cells_than_names_is_refused(tenants: Path, tmp_path: Path) -> None:
