@@ -87,7 +87,7 @@ async def _demo(tenants: Path, target: Path, evidences: Sequence[Evidence]) -> b
     eu = SprintoSandbox(key=GLOBEX_KEY, faults=FaultPlan.script(GLOBEX_FAULTS), keep_content=True)
     faults = FaultPlan.script(UMBRELLA_FAULTS)
     drata = DrataSandbox(
-        key=UMBRELLA_KEY, faults=faults, keep_content=True, users={1: "admin@umbrella.example"}
+        key=UMBRELLA_KEY, faults=faults, keep_content=True, users={7: "admin@umbrella.example"}
     )
     async with us, eu, drata:
         secrets = EnvironSecrets(

@@ -18,8 +18,10 @@ from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.cli.examples import EXAMPLES, GROUPS
 from evidence_courier.domain.evidence.evidence import Document
+from evidence_courier.testing.sandboxes import DrataSandbox, sandbox_in_thread
 
-RECORDS = Path(__file__).parents[2] / "examples" / "records"
+SHIPPED = Path(__file__).parents[2] / "examples"
+RECORDS = SHIPPED / "records"
 
 
 def run(*arguments: object) -> Result:
@@ -96,3 +98,16 @@ def test_versions_are_printed_for_people_and_programs() -> None:
     shown = run("version")
     assert shown.exit_code == 0
     assert f"version\t{found['version']}" in shown.stdout
+
+
+def test_the_tenant_of_the_examples_reaches_the_sandbox_of_drata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (SHIPPED / "sandbox.env").read_text().splitlines()
+    for name, _, value in (line.partition("=") for line in said if not line.startswith("#")):
+        monkeypatch.setenv(name, value)
+    with sandbox_in_thread(DrataSandbox()) as sandbox:
+        monkeypatch.setenv("UMBRELLA_DRATA_ENDPOINT", sandbox.url)
+        record, tenants = RECORDS / "umbrella-02.json", SHIPPED / "tenants"
+        sent = run("submit", "--config", tenants, "--db", tmp_path / "c.db", record)
+        assert (sent.exit_code, len(sandbox.received)) == (0, 1), sent.output
