@@ -6,7 +6,9 @@ the first process, a SIGTERM before it listens is lost.
 
 from __future__ import annotations
 
+import os
 import signal
+from functools import partial
 from types import FrameType
 
 SIGNALLED = 128
@@ -21,13 +23,13 @@ class Signalled(SystemExit):
 
 
 def take_from_the_start(command: str | None) -> None:
-    """End in order at SIGTERM and SIGHUP, and have `run` remember a SIGHUP. What is ignored, as by
-    nohup, stays so."""
+    """End in order at SIGTERM and SIGHUP, `run` with exit code 0 as later, and have `run` remember
+    a SIGHUP. What is ignored, as by nohup, stays so."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has one of them
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             is_reload = name == "SIGHUP" and command == "run"
-            signal.signal(number, remember if is_reload else _end)
+            signal.signal(number, remember if is_reload else partial(_end, command))
 
 
 def remember(number: int, _: FrameType | None) -> None:
@@ -35,8 +37,11 @@ def remember(number: int, _: FrameType | None) -> None:
     reloads.append(number)
 
 
-def _end(number: int, _: FrameType | None) -> None:
+def _end(command: str | None, number: int, _: FrameType | None) -> None:
     for name in ("SIGTERM", "SIGHUP"):  # a second one would end it out of order, and otherwise
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if command == "run":
+        os.write(2, b"evidence-courier: stopped before it had started\n")  # may interrupt a print
+        raise Signalled(0)
     raise Signalled(SIGNALLED + number)

@@ -67,7 +67,14 @@ def test_a_reload_while_the_app_is_imported_is_not_lost(
     assert "SIGHUP: reading the tenants anew" in said
 
 
-@pytest.mark.parametrize("command", [("run",), ("prune", "--by", "asha"), ("import", "records")])
+def test_run_ends_as_it_always_does_while_its_app_is_imported(
+    told: Callable[..., tuple[int, str]],
+) -> None:
+    stopped = "evidence-courier: stopped before it had started\n"
+    assert told(signal.SIGTERM, "run") == (0, stopped)
+
+
+@pytest.mark.parametrize("command", [("prune", "--by", "asha"), ("import", "records")])
 def test_the_end_while_the_app_is_imported_is_one_in_order(
     told: Callable[..., tuple[int, str]], command: tuple[str, ...]
 ) -> None:
