@@ -52,8 +52,8 @@ class Listener(Protocol):
         """An event."""
         ...
 
-    def settled(self, status: UploadStatus) -> None:
-        """An upload has come to rest."""
+    def settled(self, status: UploadStatus, *, elsewhere: bool = False) -> None:
+        """An upload has come to rest, maybe by another courier or a person."""
         ...
 
 
@@ -64,7 +64,8 @@ class ActiveUpload:
     `gone`: its record was deleted from the database while it was active. `answered`: its last
     turn's request was answered; False: it has timed out; None: neither. `line`: the line of the
     store in which it stands. An attempt that has begun has `sending`, its `content` until that
-    is sent, if it was staged, and then a `verdict`.
+    is sent, if it was staged, and then a `verdict`. `adopted` is what another courier or a person
+    wrote of it last, as far as this one has read it.
     """
 
     upload: Upload
@@ -74,6 +75,7 @@ class ActiveUpload:
     waiters: list[Waiter] = field(factory=list)
     line: str = field(init=False)
     gone: bool = field(default=False, init=False)
+    adopted: Upload | None = field(default=None, init=False)
     answered: bool | None = field(default=None, init=False)
     content: bytes | None = field(default=None, init=False, repr=False)
     verdict: AttemptVerdict | None = field(default=None, init=False)
@@ -119,12 +121,18 @@ class ActiveUpload:
         """Its status, as the host is told."""
         return status_of_upload(self.upload, self.last_attempt_at)
 
+    def take(self, found: Entry, ours: bool) -> ActiveUpload:
+        """What was found on disk is what is true; this courier wrote it if it is `ours`."""
+        self.upload, self.dossier = found.upload, found.dossier
+        self.adopted = None if ours else found.upload
+        return self
+
     def adopt(self, current: Upload | None) -> None:
         """Another courier was faster: what it wrote is what is true. None: the record is gone."""
         if current is None:
             self.gone = True
         else:
-            self.upload = current
+            self.upload = self.adopted = current
 
 
 def gone_error(key: UploadKey) -> StoreError:
@@ -233,7 +241,7 @@ class ActiveUploads:
         upload, dossier = applied.after, applied.dossier
         destination = self.home_of(upload.key)
         if upload.key in self:
-            self.update(upload.key, Entry(upload, dossier), last_attempt_at)
+            self.update(upload.key, Entry(upload, dossier), ours=True, tried=last_attempt_at)
         elif upload.at_rest:
             self.tell_end(upload, status_of_upload(upload, last_attempt_at))
         elif destination is not None and self.has_room_for(Entry(upload, dossier)):
@@ -245,16 +253,16 @@ class ActiveUploads:
         return home is None or self.backlog.room(home.for_backfill(backfill).quota.line) > 0
 
     def update(
-        self, key: UploadKey, found: Entry | None, last_attempt_at: datetime | None = None
+        self, key: UploadKey, found: Entry | None, ours: bool = False, tried: datetime | None = None
     ) -> None:
-        """Another courier or a person may have written an active upload; None: its record is gone.
+        """An active upload was written, if `ours` by this courier; None: its record is gone.
         A postponed one is planned anew. Of one that is under way, its own turn finds out."""
         active = self._uploads.get(key)
-        if (began_with := self.postponed.destination_of(key)) is not None:
+        if (home := self.postponed.destination_of(key)) is not None:
             if found is None:
                 self._lose(key, self.postponed.take_back(key))
             else:
-                self.add(ActiveUpload(found.upload, found.dossier, began_with, last_attempt_at))
+                self.add(ActiveUpload(found.upload, found.dossier, home, tried).take(found, ours))
             return
         if active is None or self.schedule.is_under_way(key):
             return
@@ -263,7 +271,7 @@ class ActiveUploads:
         elif found.upload.version == active.upload.version and key not in self._elsewhere:
             return
         else:
-            active.upload, active.dossier = found.upload, found.dossier
+            active.take(found, ours)
         self.go_on(active)
 
     def go_on(self, active: ActiveUpload) -> None:
@@ -279,7 +287,7 @@ class ActiveUploads:
             status = active.status()
             for waiter in active.waiters:
                 waiter.mark_settled(status)
-            self.tell_end(active.upload, status)
+            self.tell_end(active.upload, status, elsewhere=active.upload is active.adopted)
         else:
             self._plan(active)
 
@@ -288,13 +296,12 @@ class ActiveUploads:
         due = due_at(upload, now)
         return due is not None and due <= now
 
-    def tell_end(self, upload: Upload, status: UploadStatus) -> None:
-        """Tell the host that an upload, active or not, has come to its end, unless it is
-        parked."""
-        if isinstance(upload.state, Held):
+    def tell_end(self, upload: Upload, status: UploadStatus, *, elsewhere: bool = False) -> None:
+        """Tell the host that an upload, active or not, has ended, unless it is parked."""
+        if isinstance(upload.state, Held) and not elsewhere:
             self._listener.log(UploadHeld(upload.key, upload.state.cause))
         if upload.status.at_rest:
-            self._listener.settled(status)
+            self._listener.settled(status, elsewhere=elsewhere)
 
     def close(self) -> None:
         """Nothing is active any more: the records stay as they are."""

@@ -102,6 +102,8 @@ NoticeNotTaken        WARNING  {sink} has not taken {number} of the notices: {re
                                again later
 DutyFailed            ERROR    {duty} has failed and is tried again later: {reason}
 UploadSettled         INFO     {status} after {all_attempts}{settled}
+UploadSettledElsewhere DEBUG   {status} after {all_attempts}{settled}; another courier or a person
+                               has settled it
 WriteDelayed          WARNING  the record could not be written and is tried again: {reason}
 ReaderLost            WARNING  tenant {tenant_id}: {what} did not answer within {seconds:g} s;
                                threads that wait for such and have not returned: {lost}
@@ -226,10 +228,7 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
             resumes = event.failure.kind.resumes
             parts["failed"] = ", and what failed because of it," if resumes else ""
         case events.UploadHeld():
-            settings = event.failure.kind.concern is Concern.INTEGRATION
-            until = "until the integration's settings change, or a person releases, abandons or"
-            alone = "for a person to release, abandon or attest it"
-            parts["way_out"] = f"{until} attests it" if settings else alone
+            parts["way_out"] = _way_out(event.failure.kind)
         case events.TargetParked(until=datetime() as until):
             parts["next"] = f"; one upload asks again at {_second(until)}"
         case events.UploadRequeued():
@@ -238,16 +237,27 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
             parts["until_second"] = _second(event.until)
         case events.CourierLost():
             parts["attempts_in_flight"] = _counted(event.in_flight, "attempt")
-        case events.UploadSettled():
+        case events.UploadSettled() | events.UploadSettledElsewhere():
             parts["all_attempts"] = _counted(event.status.attempts, "attempt")
             parts["settled"] = _settled(event.status)
     return parts
 
 
+def _way_out(kind: FailureKind) -> str:
+    """What an upload waits for that is held."""
+    if kind is FailureKind.PAUSED:
+        return "until a person resumes it"
+    if kind.concern is Concern.INTEGRATION:
+        until = "until the integration's settings change, or a person releases, abandons or"
+        return f"{until} attests it"
+    return "for a person to release, abandon or attest it"
+
+
 def _settled(status: UploadStatus) -> str:
     error, why = status.error, ""
     if status.status != "succeeded":
-        why = f": {error.kind}: {error.message}" if error is not None else ": no reason recorded"
+        reason = None if error is None else sentence(error.kind, error.message, None)
+        why = f": {reason or 'no reason recorded'}"
     unclear = "it was sent again while unclear, so the provider may have more than one copy"
     return f"{why}; {unclear}" if status.possible_duplicate else why
 

@@ -241,7 +241,7 @@ class Maintenance:
         if present is active:
             self._active.go_on(active)
         elif present is not None:
-            self._active.update(key, Entry(active.upload, active.dossier))
+            self._active.update(key, Entry(active.upload, active.dossier), ours=True)
         elif active.upload.at_rest or self._active.has_room_for(active):  # or it is backlog
             self._active.add(active)
 

@@ -54,7 +54,7 @@ def _hold_postponed(
         if some:
             yield from hold(context, some, blocked)
         for active in some:
-            uploads.update(active.upload.key, Entry(active.upload, active.dossier))
+            uploads.update(active.upload.key, Entry(active.upload, active.dossier), ours=True)
 
 
 class PauseKeeper:

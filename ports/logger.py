@@ -327,6 +327,14 @@ class UploadSettled(LogEvent):
 
 
 @frozen
+class UploadSettledElsewhere(LogEvent):
+    """An upload that this courier had in hand has come to rest by another courier or a person. The
+    courier that settles an upload is the one that logs `UploadSettled`."""
+
+    status: UploadStatus
+
+
+@frozen
 class WriteDelayed(UploadEvent):
     """A record could not be written; it is tried again, and nothing is sent before it is there."""
 

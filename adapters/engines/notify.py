@@ -14,7 +14,15 @@ from attrs import define, field
 
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import UploadKey
-from ...ports.logger import Choosing, HookFailed, LogEvent, Logger, Prompt, UploadSettled
+from ...ports.logger import (
+    Choosing,
+    HookFailed,
+    LogEvent,
+    Logger,
+    Prompt,
+    UploadSettled,
+    UploadSettledElsewhere,
+)
 from ..loggers.standard import StandardLogger
 from .aside import LAST_CALLS, Aside
 from .closing import Listener
@@ -68,9 +76,9 @@ class Notifier:
     def _call(self, event: LogEvent) -> None:
         self.logger.log(event)
 
-    def settled(self, status: UploadStatus) -> None:
-        """An upload has come to rest."""
-        self.log(UploadSettled(status))
+    def settled(self, status: UploadStatus, *, elsewhere: bool = False) -> None:
+        """An upload has come to rest, maybe by another courier or a person."""
+        self.log(UploadSettledElsewhere(status) if elsewhere else UploadSettled(status))
 
     def failed(self, listener: str, error: BaseException) -> None:
         """A listener has raised: count it and say so, or raise it if it goes on."""
@@ -135,9 +143,9 @@ class HookNotifier(Notifier):
         logger = self.logger
         return self.failures + (logger.failures if isinstance(logger, LoggerAside) else 0)
 
-    def settled(self, status: UploadStatus) -> None:
+    def settled(self, status: UploadStatus, *, elsewhere: bool = False) -> None:
         """Log it, and have `on_settled` called; what that returns is awaited beside the uploads."""
-        super().settled(status)
+        super().settled(status, elsewhere=elsewhere)
         if self.on_settled is None:
             return
         if self._aside is not None:

@@ -30,7 +30,7 @@ from ...domain.errors import (
     StoreError,
 )
 from ...domain.evidence.evidence import Evidence
-from ...domain.upload.failure import Concern, FailureKind
+from ...domain.upload.failure import Concern, FailureKind, sentence
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import StatusWord
 from ..courier import AsyncCourier
@@ -362,10 +362,8 @@ class Import:
         if error is not None and status.stopped:
             kind = FailureKind(error.kind)
             if (to_do := _TO_DO.get(kind.concern)) is not None:
-                is_paused = kind is FailureKind.PAUSED
-                self.to_do[tenant_id] = "resume it" if is_paused else to_do
-                words = error.message if is_paused else f"{error.kind}: {error.message}"
-                self.stopped[tenant_id] = words
+                self.to_do[tenant_id] = "resume it" if kind is FailureKind.PAUSED else to_do
+                self.stopped[tenant_id] = sentence(error.kind, error.message, None)
                 self._held[tenant_id].append(status)
 
 

@@ -142,8 +142,10 @@ class Failure:
 
 
 def sentence(kind: str | None, message: str | None, http_status: int | None) -> str:
-    """A failure in one line, as ``server_error (HTTP 503): Sprinto is down``. The status is left
-    out if it is 200 or the message says it."""
+    """A failure in one line, as ``server_error (HTTP 503): Sprinto is down``. The kind or
+    the status is left out if the message begins with the one or says the other, and so is 200."""
+    if kind is not None and (message or "").startswith(f"{kind} "):
+        kind = None
     status = f"HTTP {http_status}"
     if kind is None or http_status in (None, 200) or status in (message or ""):
         return ": ".join(filter(None, (kind, message)))

@@ -42,6 +42,7 @@ from ...ports.logger import (
     UploadRecorded,
     UploadRequeued,
     UploadSettled,
+    UploadSettledElsewhere,
     UploadsWait,
     WriteDelayed,
 )
@@ -99,6 +100,7 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
         NoticeNotTaken("webhook at example.com" + odd, 2, "HTTP 503" + odd),
         DutyFailed("retention" + odd, "RuntimeError: 1" + odd),
         UploadSettled(status),
+        UploadSettledElsewhere(status),
         WriteDelayed(key, "locked" + odd),
         ReaderLost("acme" + odd, "the document source" + odd, 120.0, 3),
         LoopBlocked("acme" + odd, "vanta", "a dialogue for ev-1" + odd, 1.5),

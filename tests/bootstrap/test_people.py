@@ -14,10 +14,15 @@ import pytest
 from click.testing import CliRunner, Result
 from store_fixtures import House, evidence, tenant
 
-from evidence_courier import Filter
+from evidence_courier import Filter, UploadStatus
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.ports.logger import ActionTaken, UploadRequeued, UploadSettled
+from evidence_courier.ports.logger import (
+    ActionTaken,
+    UploadRequeued,
+    UploadSettled,
+    UploadSettledElsewhere,
+)
 from evidence_courier.testing import until_settled
 
 
@@ -171,8 +176,10 @@ def test_what_cannot_be_right_is_refused(house: House) -> None:
 def test_a_running_courier_soon_notices_what_the_command_line_has_done(
     house: House,
 ) -> None:
+    heard: list[UploadStatus] = []
+
     async def story() -> None:
-        async with house.courier() as courier:
+        async with house.courier(on_settled=heard.append) as courier:
             await courier.quiet()
             house.server.answer = lambda name, nth: 503
             waiting = courier.submit(evidence("ev-9"))
@@ -193,6 +200,11 @@ def test_a_running_courier_soon_notices_what_the_command_line_has_done(
             assert retried.status == "succeeded"
 
     asyncio.run(story())
+    assert "ev-9" in {status.evidence_id for status in heard}
+    counted = [one.status for one in house.logger.events if isinstance(one, UploadSettled)]
+    assert "ev-9" not in {status.evidence_id for status in counted}
+    told = [one for one in house.logger.events if isinstance(one, UploadSettledElsewhere)]
+    assert [(one.status.evidence_id, one.status.status) for one in told] == [("ev-9", "failed")]
 
 
 def test_the_command_line_lists_asks_and_does_what_it_is_told(house: House) -> None:

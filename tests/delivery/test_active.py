@@ -6,12 +6,16 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from attrs import define, field
-from in_hand import NOW, home, in_hand, waiting
+from attrs import define, evolve, field
+from in_hand import NOW, Listener, home, in_hand, waiting
 
+from evidence_courier.delivery.active import ActiveUploads
 from evidence_courier.delivery.breaker import SILENT_AFTER
-from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.status import UploadStatus
+from evidence_courier.domain.upload.upload import Held
+from evidence_courier.ports.logger import LogEvent
+from evidence_courier.ports.records import Entry
 from evidence_courier.testing import FakeClock
 
 
@@ -54,3 +58,40 @@ def test_what_ends_as_its_origin_answers_again_is_told_of_at_once(gone: bool) ->
     assert [status and status.status for status in told.statuses] == ([] if gone else ["retrying"])
     assert len(told.lost) == gone
     assert parked.upload.key not in active
+
+
+@define
+class Heard(Listener):
+    """What the listener of a courier hears: what it logs, and of each end whether it is another's
+    doing."""
+
+    logged: list[LogEvent] = field(factory=list)
+    ends: list[bool] = field(factory=list)
+
+    def log(self, event: LogEvent) -> None:
+        self.logged.append(event)
+
+    def settled(self, status: UploadStatus, *, elsewhere: bool = False) -> None:
+        self.ends.append(elsewhere)
+
+
+@pytest.mark.parametrize("way", ["own turn", "lost turn", "own action", "read"])
+def test_an_end_is_told_with_whether_another_has_brought_it(way: str) -> None:
+    heard, told = Heard(), Told()
+    active = ActiveUploads(FakeClock(NOW), heard, 1_000, 10_000_000)
+    one = active.add(waiting("ev-1", home(), NOW))
+    one.waiters.append(told)
+    state = Held(Failure(FailureKind.REFUSED, "no"))
+    held = evolve(one.upload, state=state, version=one.upload.version + 1)
+    if way.endswith("turn"):
+        assert [*active.take(NOW)] == [[one]]
+        if way == "own turn":
+            one.upload = held
+        else:
+            one.adopt(held)
+        active.finish([one], None)
+    else:
+        active.update(one.upload.key, Entry(held, one.dossier), ours=way == "own action")
+    assert [status and status.status for status in told.statuses] == ["held"]
+    assert heard.ends == [not way.startswith("own")]
+    assert len(heard.logged) == way.startswith("own")  # that it is held, of which one tells

@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from evidence_courier.delivery.log_facts import Severity, account_of, severity_of
+from evidence_courier.domain.pacing.paused import Paused, Scope
 from evidence_courier.domain.upload.failure import Concern, Failure, FailureKind
 from evidence_courier.domain.upload.status import StatusError, UploadStatus
 from evidence_courier.domain.upload.upload import UploadKey
@@ -40,6 +41,7 @@ from evidence_courier.ports.logger import (
     UploadRecorded,
     UploadRequeued,
     UploadSettled,
+    UploadSettledElsewhere,
     WriteDelayed,
 )
 from evidence_courier.testing.contracts.events import one_of_each
@@ -47,6 +49,7 @@ from evidence_courier.testing.contracts.events import one_of_each
 KEY = UploadKey("acme", "ev-1", "sprinto")
 NOW = datetime(2026, 2, 21, 10, 0, 0, 250_000, tzinfo=UTC)
 DOWN = Failure(FailureKind.SERVER_ERROR, "Sprinto is down", http_status=503, retry_after=7.0)
+PAUSED = Paused(Scope("acme"), NOW, "asha", "an audit").failure
 BAD_KEY = Failure(FailureKind.UNAUTHORIZED, "the API key is refused", http_status=401)
 OF_KEY = {"tenant_id": "acme", "evidence_id": "ev-1", "provider": "sprinto"}
 OF_DOWN = {
@@ -137,6 +140,7 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "notice_not_taken",
         "duty_failed",
         "upload_settled",
+        "upload_settled_elsewhere",
         "write_delayed",
         "reader_lost",
         "loop_blocked",
@@ -266,6 +270,19 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
             "held: unauthorized (HTTP 401): the API key is refused; it waits until the "
             "integration's settings change, or a "
             "person releases, abandons or attests it",
+        ),
+        (
+            UploadHeld(KEY, PAUSED),
+            "held: paused by asha since 2026-02-21 10:00 UTC: an audit; it waits until a person "
+            "resumes it",
+        ),
+        (
+            settled("held", PAUSED, attempts=1),
+            "held after 1 attempt: paused by asha since 2026-02-21 10:00 UTC: an audit",
+        ),
+        (
+            UploadSettledElsewhere(settled("succeeded", attempts=1).status),
+            "succeeded after 1 attempt; another courier or a person has settled it",
         ),
         (
             UploadRequeued(KEY, "asha", "the key is new"),
