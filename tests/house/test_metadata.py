@@ -39,6 +39,12 @@ def test_only_extras_for_users_are_published() -> None:
     assert set(setup()["options.extras_require"]) == FOR_USERS
 
 
+def test_the_readme_names_each_extra() -> None:
+    readme = (HOUSE / "README.md").read_text("utf-8")
+    named = {*re.findall(r"`(\w+)`", readme), *re.findall(r"'\.\[(.*)\]'", readme)[0].split(",")}
+    assert named >= FOR_USERS
+
+
 def test_no_release_of_pyyaml_is_taken_that_cannot_be_built() -> None:
     assert "PyYAML >= 6.0.2" in setup()["options"]["install_requires"].splitlines()
 
