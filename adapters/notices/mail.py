@@ -15,7 +15,7 @@ from attrs import Factory, field, frozen
 from ...domain.errors import MisuseError
 from ...domain.evidence.moments import write_moment
 from ...domain.notices import Notice
-from .webhook import TIMEOUT, NotTakenError, untrusted
+from .webhook import TIMEOUT, NotTakenError, unreached
 
 IMPLICIT_TLS = 465
 """The port at which TLS comes first; at the others it is asked for (STARTTLS)."""
@@ -108,8 +108,6 @@ class Mail:
 
 def _words_for(error: smtplib.SMTPException | OSError) -> str:
     match error:
-        case ssl.SSLCertVerificationError():
-            return untrusted(error)
         case smtplib.SMTPAuthenticationError():
             return f"the server refused the login (SMTP {error.smtp_code})"
         case smtplib.SMTPNotSupportedError():
@@ -121,4 +119,6 @@ def _words_for(error: smtplib.SMTPException | OSError) -> str:
             return f"the server refused it (SMTP {error.smtp_code})"
         case smtplib.SMTPException() if type(error) is smtplib.SMTPException:  # of a login
             return "the server offers no login that is known: leave the user and the password out"
-    return f"no connection, or it was lost: {type(error).__name__}"
+        case smtplib.SMTPServerDisconnected() if isinstance(error.__context__, TimeoutError):
+            return unreached(error.__context__)
+    return unreached(error)

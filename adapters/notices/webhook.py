@@ -7,6 +7,7 @@ import hmac
 import ssl
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -87,16 +88,18 @@ class Webhook:
         except HTTPError as error:
             error.close()
             raise NotTakenError(f"HTTP {error.code}") from None
-        except URLError as error:
-            why = error.reason if isinstance(error.reason, OSError) else error
-            if isinstance(why, ssl.SSLCertVerificationError):
-                raise NotTakenError(untrusted(why)) from None
-            raise NotTakenError(f"no connection: {type(why).__name__}") from None
+        except (OSError, HTTPException) as error:
+            why = error.reason if isinstance(error, URLError) else error
+            raise NotTakenError(unreached(why if isinstance(why, Exception) else error)) from None
 
 
-def untrusted(error: ssl.SSLCertVerificationError) -> str:
-    """In words, what is wrong with a server's certificate."""
-    return f"the server's certificate is not trusted: {error.verify_message}"
+def unreached(error: Exception) -> str:
+    """In words, why a server has given no answer."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not trusted: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT:g} seconds"
+    return f"no connection, or it was lost: {type(error).__name__}"
 
 
 class NotTakenError(RuntimeError):

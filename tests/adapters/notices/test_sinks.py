@@ -17,7 +17,7 @@ from typing import ClassVar
 import pytest
 
 from evidence_courier import Mail, MisuseError, Notice, OnNotice, Webhook
-from evidence_courier.adapters.notices import SinkTeller
+from evidence_courier.adapters.notices import SinkTeller, mail, webhook
 from evidence_courier.adapters.notices.teller import MOST_HANGING
 from evidence_courier.domain.notices import WaitingNotice, notice_of
 
@@ -78,8 +78,29 @@ def test_no_tenant_calls_everybody_in_a_channel_of_slack(hook: str) -> None:
 def test_a_webhook_that_is_not_there_is_said_without_its_url() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         url = f"http://127.0.0.1:{gone.getsockname()[1]}/secret-path"
-    with pytest.raises(RuntimeError, match=r"^no connection: ConnectionRefusedError$"):
+    with pytest.raises(RuntimeError, match=r"^no connection, or it was lost: ConnectionRefused"):
         Webhook(url).take(NOTICE)
+
+
+@pytest.mark.parametrize("kind", ["webhook", "mail"])
+def test_a_server_that_says_nothing_is_told_of_with_the_time(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (webhook, mail):
+        monkeypatch.setattr(module, "TIMEOUT", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        sink = Mail(host="127.0.0.1", port=port, sender="a@b.c", to=["d@e.f"])
+        with pytest.raises(RuntimeError, match=r"^no answer within 0\.05 seconds$"):
+            (sink if kind == "mail" else Webhook(f"http://127.0.0.1:{port}/x")).take(NOTICE)
+
+
+def test_a_webhook_that_hangs_up_is_told_of_in_words(
+    hook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hook, "do_POST", lambda self: None)
+    with pytest.raises(RuntimeError, match=r"^no connection, or it was lost: RemoteDisconnected$"):
+        Webhook(hook).take(NOTICE)
 
 
 def test_what_goes_to_loopback_goes_by_no_proxy(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
