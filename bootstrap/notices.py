@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ..adapters.config.schema import closest
 from ..adapters.notices import Mail, Webhook
 from ..domain.errors import MisuseError
 from ..domain.written import parse_duration
@@ -15,6 +16,7 @@ MAIL, LATE_AFTER = "EVIDENCE_COURIER_MAIL", "EVIDENCE_COURIER_LATE_AFTER"
 SUBJECTS = "EVIDENCE_COURIER_NOTICE_SUBJECTS"
 
 _YES_OR_NO = {"yes": True, "no": False}
+_ASKED = ("from", "to", "tls")
 _PORTS = {"smtp": 587, "smtps": 465}
 _ALL = (WEBHOOK, WEBHOOK_SECRET, MAIL, LATE_AFTER, SUBJECTS)
 
@@ -60,6 +62,9 @@ def _mail(url: str, subjects: bool) -> Mail:
     try:
         parts = urlsplit(url)
         asked = parse_qs(parts.query, keep_blank_values=True)
+        for key in asked:
+            if (near := closest(key, _ASKED)) not in (None, key):
+                raise MisuseError(f"{MAIL} takes no `{key}` behind its ?: did you mean `{near}`?")
         port, (sender,) = parts.port or _PORTS[parts.scheme], asked.pop("from")
         if not parts.hostname or not sender:
             raise ValueError

@@ -390,6 +390,9 @@ def test_mail_by_the_environment_reaches_a_server_without_tls() -> None:
     [
         ("smtp://mx/?from=a@b.c", "Mail needs `to`"),
         ("smtp://mx/?from=a@b.c&to=", "Mail needs `to`"),
+        ("smtp://mx/?frm=a@b.c&to=d@e.f", "takes no `frm` behind its ?: did you mean `from`?"),
+        ("smtp://mx/?from=a@b.c&To=d@e.f", "takes no `To` behind its ?: did you mean `to`?"),
+        ("smtp://mx/?to=d@e.f", "must be written as smtp://"),
         ("smtp://mx/?from=&to=d@e.f", "must be written as smtp://"),
         ("smtp://mx/?from=a@b.c&to=d@e.f&tls=false", "`tls` must be yes or no"),
         ("smtp://mx/?from=a@b.c&to=d@e.f&tls=", "`tls` must be yes or no"),
