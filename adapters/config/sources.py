@@ -141,8 +141,8 @@ _UNPRINTABLE = re.compile(
 
 # A part of the parser's message, and the message instead: the parser's can quote the file.
 _EXPLANATIONS = (
-    ("tab", "a tab stands where YAML wants spaces"),
-    ("cannot start any token", "put the value in quotes: it begins with @, `, % or a tab"),
+    ("tab", "a tab stands where YAML wants spaces: indent with spaces"),
+    ("cannot start any token", "put the value in quotes: it begins with @, ` or %"),
     (
         "mapping values are not allowed",
         "a colon stands where none may be: check the indentation, and put a text that holds a "
@@ -179,9 +179,11 @@ def read_yaml(text: str, loader: type = LOADER) -> Node:
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
-    problem = error.problem or ""
+    problem, at = error.problem or "", error.problem_mark
+    if "cannot start" in problem and at and text[at.index : at.index + 1] == "\t":
+        problem = "tab"
     why = next(words for sign, words in _EXPLANATIONS if sign in problem)
-    mark = (error.context_mark if "is opened here" in why else None) or error.problem_mark
+    mark = (error.context_mark if "is opened here" in why else None) or at
     last = text.count("\n") + 1
     return Unreadable(f"is not valid YAML: {why}", min(mark.line + 1, last) if mark else None)
 

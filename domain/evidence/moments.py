@@ -28,7 +28,7 @@ _FAULTS: Final = (
     (rf"{_TIME}{_POINT}[+-][0-9]{{4}}", "needs a colon in its time zone, such as +05:30"),
     (rf"{_TIME}{_POINT}[+-][0-9]{{1,2}}", "needs minutes in its time zone, such as +05:30"),
     (rf"{_TIME}\.[0-9]{{10,}}.*", "has more than nine digits after its point"),
-    (r"(?s:.*)", "must be a date and time written as 2026-02-21T10:00:00Z is"),
+    (r"(?s:.*)", f"must be a date and time, {_SUCH_AS}"),
 )
 _ZONE = re.compile(r"Z$|:[0-5][0-9]$")  # `fromisoformat` takes 60 minutes and more
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]")

@@ -76,7 +76,9 @@ def test_yaml_is_read(loader: type, text: str, wanted: object) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a:\n\tb", 2, "tab"),
+        ("a:\n\tb", 2, "a tab stands where YAML wants spaces: indent with spaces"),
+        ("é:\n  x: 1\n\tb: 2", 3, "indent with spaces"),
+        ("x: 1\na: %b", 2, "put the value in quotes"),
         ("x: 1\na: @b", 2, "put the value in quotes"),
         ("x: 1\na: b: c", 2, "put a text that holds a colon and a space in quotes"),
         ("x: 1\na: 'b\n\n", 2, "a quotation mark is opened here"),
