@@ -23,6 +23,7 @@ from .declaring import (
     _FONTS,
     _JSON,
     _PATH,
+    _PLACE,
     _REASON,
     _RECORDS,
     _RETENTION,
@@ -77,9 +78,7 @@ _SUBMIT = _command(
         "For a document: when, with its time zone, as in 2026-02-21T10:00:00Z.",
         type=Moment(zone=True),
     ),
-    _option(
-        "--evidence-id", "For a document: its id; by default the file's name without its ending."
-    ),
+    _option("--evidence-id", "For a document: its id; by default its file's name without ending."),
     _FONTS,
     _BLOCK,
     _SECRETS,
@@ -407,7 +406,7 @@ _COPY = _command(
     Stop the couriers first. All is copied, or nothing. What was being sent when they were stopped
     is recovered by the first courier on the new database. Start none on the old one any more.
     """,
-    _argument("source", metavar="FROM", type=_PATH),
+    _argument("source", metavar="FROM", type=_PLACE),
     _argument("target", metavar="TO"),
 )
 

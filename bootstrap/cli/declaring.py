@@ -182,13 +182,15 @@ def _option(names: str, help: str, **settings: Any) -> click.Option:
 
 
 _PATH = click.Path()
+_PLACE = click.Path(readable=False)
+"""Of a database or a tenant folder; what opens it says whether it may be read."""
 _DIR = _argument(
-    "folder", metavar="[DIR]", type=_PATH, required=False, envvar="EVIDENCE_COURIER_CONFIG"
+    "folder", metavar="[DIR]", type=_PLACE, required=False, envvar="EVIDENCE_COURIER_CONFIG"
 )
 _CONFIG = _option(
     "--config folder",
     "The folder of tenant files.",
-    type=_PATH,
+    type=_PLACE,
     metavar="DIR",
     envvar="EVIDENCE_COURIER_CONFIG",
 )
@@ -223,7 +225,7 @@ def _db(more: str = "") -> click.Option:
     return _option(
         "--db database",
         f"The courier's database: a path, or a PostgreSQL's URL{more}.",
-        type=_PATH,
+        type=_PLACE,
         metavar="DATABASE",
         envvar="EVIDENCE_COURIER_DB",
     )

@@ -66,6 +66,9 @@ def check(path: str, busy_timeout: float) -> None:
     if os.path.isdir(path):
         raise StoreError(f"{path}: is a folder: name the file of the database, as courier.db in it")
     if not os.path.isfile(path):
+        folder = os.path.dirname(path)
+        if os.path.isdir(folder) and not os.access(folder, os.X_OK):
+            raise _not_opened(path, f"give this process the right to enter {folder}")
         raise StoreError(
             f"{path}: there is no such database; look at the path, or start a courier with it first"
         )
@@ -207,6 +210,8 @@ def _make_file(path: str) -> None:
                 os.unlink(fresh)
         elif os.path.getsize(path) == 0:
             os.chmod(path, 0o600)
+    except FileNotFoundError as error:  # as in /proc
+        raise _not_opened(path, f"{folder} takes no file; name one in another folder") from error
     except OSError as error:
         raise StoreError(
             f"{path}: the database was not made: {error.strerror}; give this process the "
