@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
-from difflib import get_close_matches
 from functools import partial
 from secrets import token_bytes
 from threading import Lock
@@ -13,6 +12,7 @@ from typing import Literal, TypeAlias, TypedDict
 from attrs import frozen
 
 from ..adapters.config import DEFAULT_BLOCK, Loaded, ReportCache, load_folder, load_mapping
+from ..adapters.config.schema import closest
 from ..adapters.config.stamps import Stamps
 from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
@@ -175,8 +175,8 @@ class Tenants:
         if found is not None or key in loaded.without:
             return found.for_backfill(True) if found is not None and self.backfill else found
         if self._on_unknown == "raise" and key not in loaded.broken:
-            near = get_close_matches(key, [*loaded.integrations, *loaded.without], 1)
-            suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+            near = closest(key, [*loaded.integrations, *loaded.without])
+            suggestion = f" (did you mean {near!r}?)" if near else ""
             raise MisuseError(
                 f"tenant {tenant_id!r} is not in the configuration ({self._source.origin})"
                 f"{suggestion}: its evidence would go nowhere"

@@ -11,11 +11,9 @@ from ...adapters.config.passed_over import is_tenant_file
 from ...domain.errors import CourierError
 from ..records import Records
 
-_NEWEST = 1000
-
 
 def tenants(given: Mapping[str, Any], begun: str) -> list[str]:
-    """The tenants of the folder and of the newest uploads, as far as the line names them so far.
+    """The tenants of the folder and of the uploads, as far as the line names them so far.
     A shell is told of no error."""
     found: set[str] = set()
     folder, database = given.get("folder"), given.get("database")
@@ -25,5 +23,5 @@ def tenants(given: Mapping[str, Any], begun: str) -> list[str]:
             found |= {os.path.splitext(name)[0] for name in files}
     if database:
         with suppress(CourierError, OSError), Records.open(database) as records:
-            found |= {upload.tenant_id for upload in records.find(limit=_NEWEST).uploads}
+            found |= {one.tenant_id for one in records.counted()}
     return sorted(one for one in found if one.startswith(begun))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from functools import partial
 from itertools import islice
 from typing import Unpack
 
+from ...adapters.config.schema import closest
 from ...domain.health import Count
 from ...domain.upload.find import all_of
 from ..face import Where
@@ -44,7 +44,7 @@ def list_uploads(
         end(unknown, USAGE)
     if not found and not as_json:
         say("no uploads match")
-    elif len(found) > len(shown) and not as_json:
+    elif len(found) > len(shown):
         say(f"the newest {limit}; --limit shows more")
 
 
@@ -78,7 +78,7 @@ def stranger(records: Records, where: str, tenant: str) -> str | None:
     """What is said of a tenant without any upload: the nearest that has some; None of others."""
     if records.find(tenant_id=tenant, limit=1).uploads:
         return None
-    known = {upload.tenant_id for upload in records.find(limit=_PAGE).uploads}
+    known = {one.tenant_id for one in records.counted()}
     return f"tenant {tenant!r} has no upload in {where}{meant(tenant, known)}"
 
 
@@ -90,15 +90,14 @@ def unknown_in(
         return unknown
     if provider is None or records.find(provider=provider, limit=1).uploads:
         return None
-    known = {upload.provider for upload in records.find(limit=_PAGE).uploads}
+    known = {one.provider for one in records.counted()}
     return f"no upload to {provider!r} is in {where}{meant(provider, known)}"
 
 
 def meant(name: str, known: Iterable[str]) -> str:
     """The known name that is nearest, in any case, as a question; empty: none is near."""
-    by_form = {one.casefold(): one for one in known}
-    near = get_close_matches(name.strip().casefold(), by_form, 1)
-    return f"; did you mean {by_form[near[0]]!r}?" if near else ""
+    near = closest(name.strip(), known)
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def absent(records: Records, place: Place, tenant_id: str, evidence_id: str) -> str:

@@ -20,6 +20,8 @@ from evidence_courier.adapters.engines.tickets import Ticket
 from evidence_courier.bootstrap.cli import output
 from evidence_courier.bootstrap.cli import sandbox as sandbox_command
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.bootstrap.records import Records
+from evidence_courier.domain.upload.find import Page
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 from evidence_courier.testing.sandboxes.bodies import UploadedFile
 from evidence_courier.testing.sandboxes.sprinto_checks import CheckRefusedError
@@ -281,6 +283,56 @@ def test_a_tenant_without_any_upload_is_told_and_the_near_one(
     assert f"tenant 'acm' has no upload in {database}; did you mean 'acme'?" in result.stderr
     result = run(*command, "acme", "--status", "held", "--db", database)
     assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status", "--tenant", "ACMEE"),
+        ("status", "--group-by", "reason", "--tenant", "ACMEE"),
+        ("show", "ACMEE", "ev-document"),
+        ("export", "--tenant", "ACMEE"),
+        ("removals", "--tenant", "ACMEE"),
+        ("pause", "--tenant", "ACMEE", "--by", "me", "--reason", "x"),
+        ("erase", "--tenant", "ACMEE", "--subject", "s", "--by", "me", "--reason", "x"),
+    ],
+    ids=" ".join,
+)
+def test_the_near_tenant_is_found_behind_newer_uploads_of_others(
+    tenants: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(tenants, *SAID, a_document(tenants.parent))
+    (tenants / "globex.yaml").write_text((tenants / "acme.yaml").read_text())
+    submit(tenants, *SAID, a_document(tenants.parent), tenant="globex")
+    newest = Records.find
+
+    def one_at_once(records: Records, **asked: Any) -> Page:
+        return newest(records, **{**asked, "limit": 1})
+
+    monkeypatch.setattr(Records, "find", one_at_once)
+    result = run(command[0], "--db", tenants.parent / "courier.db", *command[1:])
+    assert (result.exit_code, "did you mean 'acme'?" in result.stderr) == (2, True)
+
+
+def test_a_list_that_is_cut_says_so_with_json_too(tenants: Path) -> None:
+    another = tenants.parent / "ev-another.pdf"
+    another.write_bytes(b"%PDF-1.7 another")
+    submit(tenants, *SAID, a_document(tenants.parent), another)
+    for args, number, said in (((), 2, ""), (("--limit", 1), 1, "--limit shows more")):
+        result = run("status", "--json", "--db", tenants.parent / "courier.db", *args)
+        assert len(json.loads(result.stdout)) == number
+        assert said in result.stderr and bool(result.stderr) is bool(said)
+
+
+def test_a_database_is_opened_whatever_click_thinks_of_its_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed.db").write_text("no database" * 20)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused = run("status", "--db", tmp_path / "closed.db")
+    assert (refused.exit_code, "EVIDENCE_COURIER_DB" in refused.stderr) == (3, False)
+    listed = run("check", tmp_path)
+    assert (listed.exit_code, "holds no tenant file" in listed.stderr) == (2, True)
 
 
 def test_show_and_actions_name_the_near_tenant(tenants: Path) -> None:

@@ -129,6 +129,8 @@ def test_an_unknown_tenant_is_ignored_or_raised_as_the_host_wishes(face: Face) -
     assert face.told(TenantUnknown) == []
     with pytest.raises(MisuseError, match=r"'globx' is not in .*did you mean 'globex'"):
         face.deliver(evidence(tenant_id="globx"), on_unknown_tenant="raise")
+    with pytest.raises(MisuseError, match=r"'GLOBEX' is not in .*did you mean 'globex'"):
+        face.deliver(evidence(tenant_id="GLOBEX"), on_unknown_tenant="raise")
     house = face.house
     house.tenants["acme"] = tenant(shelves="b")
     house.tenants["umbrella"] = {"tenant": 7}
