@@ -307,7 +307,8 @@ def test_the_near_tenant_is_found_behind_newer_uploads_of_others(
     newest = Records.find
 
     def one_at_once(records: Records, **asked: Any) -> Page:
-        return newest(records, **{**asked, "limit": 1})
+        asked["limit"] = 1
+        return newest(records, **asked)
 
     monkeypatch.setattr(Records, "find", one_at_once)
     result = run(command[0], "--db", tenants.parent / "courier.db", *command[1:])
