@@ -313,8 +313,8 @@ class Crossings(RuleBasedStateMachine):
             return
         tenant_id, name = self.names[which % len(self.names)]
         face = self.workers[1] if by_worker else self.records
-        getattr(face, action)(tenant_id, name, **BY)
-        if action == "attest":
+        result = getattr(face, action)(tenant_id, name, **BY)
+        if action == "attest" and result.done:
             self.platform.held[tenant_id, name] = max(self.platform.held[tenant_id, name], 1)
 
     @rule(tenant_id=TENANTS, who=st.integers(0, 2), abandon=st.booleans())

@@ -124,8 +124,7 @@ class DrataProvider:
         return verdicts.Absent() if found is None else found
 
     def check(self, settings: DrataSettings) -> Dialogue[DryRun]:
-        """Read the company's settings, or look for the workspace and the owner. The person is not
-        known yet."""
+        """Read the company's settings, or look for the workspace. The person is not known yet."""
         if settings.to == "library":
             return (yield from _check_workspace(settings))
         reply = yield from fetch(_get(f"{settings.base}/company", settings))
@@ -180,12 +179,7 @@ def _check_workspace(settings: DrataSettings) -> Dialogue[DryRun]:
 
     found = yield from _find(f"{settings.base}/workspaces", {}, readiness, settings)
     if isinstance(found, verdicts.Ready):
-        reply = yield from fetch(_get(f"{settings.base}/users/{settings.owner}", settings))
-        # Another answer says nothing of the owner: the key need not be allowed to read users.
-        if not isinstance(reply, HttpResponse) or reply.status != 404:
-            return found
-        message = f"Drata knows no user {settings.owner}: correct owner in the tenant file"
-        return verdicts.NotReady(Failure(FailureKind.TARGET_NOT_FOUND, message))
+        return found
     absent = Failure(
         FailureKind.TARGET_NOT_FOUND,
         f"Drata shows no workspace {settings.workspace} to this key: correct workspace in the "

@@ -494,22 +494,12 @@ def test_the_dry_run_of_a_library_looks_for_the_workspace() -> None:
         told(200, {"data": [{"id": 1, "name": "one"}], "pagination": {"cursor": "x"}}),
         told(200, {"data": [{"id": 3, "name": "three"}], "pagination": {"cursor": None}}),
     ]
-    ready, talk = check(*pages, told(200, {"id": 9}), settings=LIBRARY)
+    ready, talk = check(*pages, settings=LIBRARY)
     assert ready == Ready("Drata knows the key and workspace 3 (three)")
     assert urlsplit(talk.requests[0].url).path == "/public/v2/workspaces"
     absent, _ = check(*pages, settings=evolve(LIBRARY, workspace=4))
     assert isinstance(absent, NotReady)
     assert absent.failure.kind is K.TARGET_NOT_FOUND
-
-
-def test_the_dry_run_of_a_library_asks_for_its_owner() -> None:
-    page = told(200, {"data": [{"id": 3, "name": "three"}], "pagination": {"cursor": None}})
-    unknown, talk = check(page, told(404, {}), settings=LIBRARY)
-    assert talk.asked()[1:] == ["GET public-api.drata.com/public/v2/users/9"]
-    assert isinstance(unknown, NotReady)
-    assert unknown.failure.message == "Drata knows no user 9: correct owner in the tenant file"
-    forbidden, _ = check(page, told(403, {}), settings=LIBRARY)  # the key may not read users
-    assert isinstance(forbidden, Ready)
 
 
 @pytest.mark.parametrize("settings", [PERSON, LIBRARY], ids=["person", "library"])

@@ -254,7 +254,6 @@ def test_the_dry_run_tries_the_key_and_the_target_and_uploads_nothing(tmp_path: 
         for wrong, kind in (
             (settings("wrong"), FailureKind.UNAUTHORIZED),
             (settings(to="library", workspace=2, owner=7), FailureKind.TARGET_NOT_FOUND),
-            (settings(to="library", workspace=1, owner=1), FailureKind.TARGET_NOT_FOUND),
         ):
             dry_run = await house.check(provider, wrong)
             assert isinstance(dry_run, NotReady)
