@@ -58,7 +58,7 @@ _DRAFT_IS_EMPTY: Final = re.compile(
 )
 # What it says beside such words if they are not the whole of it, as in "no draft owner".
 _ANOTHER_REASON: Final = re.compile(
-    r"\b(?:owner|reject|require|permi|expire|deactivat|invalid|fail|virus|malware)"
+    r"\b(?:owner|reject|require|requiring|permi|expire|deactivat|invalid|fail|virus|malware)"
     r"|\b(?<!for )(?<!and )(?:approv|review)"
     r"|\bnot (?:yet )?(?:already )?been\b|\buntil\b|\bmust\b"
 )
