@@ -103,7 +103,7 @@ class Tenants:
         self.logger = logger
         providers = options.get("providers")
         self.providers: Providers = discover_providers() if providers is None else providers
-        self._secrets = _secrets(options)
+        self._secrets = secrets_of(options)
         self._on_invalid = options.get("on_invalid", "raise")
         if self._on_invalid not in ("raise", "skip"):
             raise MisuseError(f"on_invalid must be 'raise' or 'skip', not {self._on_invalid!r}")
@@ -271,7 +271,8 @@ class Tenants:
         return destinations_of(new, self.providers, self._key) | same
 
 
-def _secrets(options: TenantOptions) -> Secrets:
+def secrets_of(options: TenantOptions) -> Secrets:
+    """The host's secrets, or the environment's, and files in the folders that it allows."""
     others, folders = options.get("secrets") or EnvironSecrets(), options.get("secret_folders")
     if not callable(getattr(others, "resolve", None)):
         what = "an object with resolve(name) -> Secret | None"

@@ -88,7 +88,7 @@ class Files(Place):
         self._database: str | None = given.get("database")
         self.has_database, self.has_tenants = self._database is not None, self.folder is not None
         names = ("block", "secret_folders")
-        self._how = {name: given[name] for name in names if given.get(name)}
+        self._how: Any = {name: given[name] for name in names if given.get(name)}
         self._retention = Retention.parse(given.get("retention") or {})
 
     @property
@@ -118,13 +118,11 @@ class Files(Place):
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
         from ...adapters.config import DEFAULT_BLOCK, load_folder
         from ...adapters.plugins import discover_providers
-        from ...adapters.secrets.environ import EnvironSecrets
-        from ...adapters.secrets.files import FOLDERS, FileSecrets
+        from ..tenants import secrets_of
 
         folder, providers = _given(self.folder, "tenants", "DIR"), discover_providers()
+        secrets = None if without_secrets else secrets_of(self._how)
         block = self._how.get("block", DEFAULT_BLOCK)
-        files = FileSecrets(EnvironSecrets(), self._how.get("secret_folders", FOLDERS))
-        secrets = None if without_secrets else files
         return load_folder(folder, providers=providers, secrets=secrets, block=block), providers
 
 
