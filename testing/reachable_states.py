@@ -280,8 +280,8 @@ def _without_moments(state: State) -> State:
             return Sending(0, _NOW, cause and _CAUSE)
         case Waiting():
             return Waiting(_NOW, _CLOSED if is_parked(state) else _CAUSE)
-        case LookingUp(look_up=number):
-            return LookingUp(number, _NOW, _NOW, _CAUSE)
+        case LookingUp(look_up=number, cause=cause):
+            return LookingUp(number, _NOW, _NOW, _alike(cause))
         case Undecided():
             return Undecided(0, _NOW, _NOW, _CAUSE)
         case Held(cause=cause):

@@ -360,11 +360,21 @@ def _wait_or_give_up(
 
 
 def _again(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload:
-    """A fresh budget with the history kept; a doubt is looked up first if possible."""
-    tally = evolve(upload.tally, spent=0, parked_at=None)
+    """A fresh budget, by number and by time, with the history kept; a doubt is looked up first if
+    possible."""
+    tally = evolve(upload.tally, spent=0, parked_at=None, tried_since=None)
     if tally.doubt and rules.can_look_up:
-        return _next(upload, at, LookingUp(1, due=at, resend_at=at, cause=cause), tally)
+        return _next(upload, at, LookingUp(1, due=at, resend_at=at, cause=_doubted(cause)), tally)
     return _next(upload, at, Queued(due=at), tally)
+
+
+def _doubted(cause: Failure) -> Failure:
+    """Why an upload that goes on is in doubt: never because of what had stopped it, or it would
+    count as stopped again wherever its look-ups end."""
+    if cause.kind.concern is Concern.UPLOAD:
+        return cause
+    message = f"it may have been taken before it was stopped ({cause.message})"
+    return Failure(FailureKind.INTERRUPTED, message)
 
 
 def _abandoned(upload: Upload, event: Abandoned) -> Upload:

@@ -15,7 +15,7 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.domain.integration import OnUnclear, RetryPolicy
-from evidence_courier.domain.upload.events import Blocked, Started, Unblocked
+from evidence_courier.domain.upload.events import Blocked, LookedUp, Started, Unblocked
 from evidence_courier.domain.upload.transitions import Rules
 from evidence_courier.domain.upload.upload import (
     Failed,
@@ -165,6 +165,21 @@ def test_a_limit_of_time_ends_what_a_number_would_and_nothing_else(rules: Rules)
     order.prepare()  # raises CycleError with the circle in it
     given_up = [shape for shape in limited.shapes if shape.name == "Failed exhausted"]
     assert 1 in {shape.tally.spent for shape in given_up}
+
+
+@every_rules
+def test_what_goes_on_is_never_freed_again_by_its_look_ups_alone(rules: Rules) -> None:
+    """Or a courier would free it at each look, without an attempt and without end."""
+    moves = walked(rules).moves
+    going_on = {move.target for move in moves if isinstance(move.event, Unblocked)}
+    before = set[Shape]()
+    looked_up = [move for move in moves if isinstance(move.event, LookedUp)]
+    while going_on != before:
+        before = set(going_on)
+        going_on |= {move.target for move in looked_up if move.source in before}
+    freed = {move.source for move in moves if isinstance(move.event, Unblocked)}
+    assert going_on
+    assert going_on & freed == set()
 
 
 @pytest.mark.parametrize("unknown", OnUnclear)

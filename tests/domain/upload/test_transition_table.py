@@ -464,6 +464,10 @@ def look_up(state: State) -> LookingUp:
     """The first look-up of those that a person, or a mended integration, sets going: now."""
     cause = cause_of(state)
     assert cause is not None
+    stopped = {BLOCK: "the key is not accepted", REVIEW: "the check is in review"}
+    if cause in stopped:
+        message = f"it may have been taken before it was stopped ({stopped[cause]})"
+        cause = Failure(FailureKind.INTERRUPTED, message)
     return LookingUp(1, NOW, NOW, cause)
 
 
@@ -515,8 +519,8 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     ),
     "skip": lambda s, t, f: (Skipped(f), t),
     "block": lambda s, t, f: (Held(f), t),
-    "again": lambda s, t, f: (Queued(NOW), evolve(t, spent=0)),
-    "again ?": lambda s, t, f: (look_up(s), evolve(t, spent=0)),
+    "again": lambda s, t, f: (Queued(NOW), evolve(t, spent=0, tried_since=None)),
+    "again ?": lambda s, t, f: (look_up(s), evolve(t, spent=0, tried_since=None)),
     "give up": lambda s, t, f: (Failed(FailedReason.ABANDONED, GIVEN_UP), t),
     "attest": lambda s, t, f: (Succeeded(SEEN), evolve(t, doubt=False)),
 }
@@ -816,3 +820,38 @@ def test_parking_and_holding_begin_a_new_time() -> None:
         for event in (*events, Started(LATER)):
             upload = advance(upload, event, limited)
         assert (upload.tally.tried_since, upload.tally.spent) == (LATER, 1)
+
+
+@pytest.mark.parametrize("goes_on", [Unblocked, lambda at: Requeued(at, "asha", "it works")])
+@pytest.mark.parametrize(
+    "stopped", [Held(BLOCK), rejected_for(BLOCK), Waiting(EARLIER, REVIEW)], ids=str
+)
+def test_what_goes_on_is_tried_again_after_its_look_ups(
+    stopped: State, goes_on: Callable[[datetime], Event]
+) -> None:
+    """Its time begins anew with its budget: a doubt that a block outlasted is not given up by the
+    look-ups that come first, without an attempt."""
+    limited = evolve(READABLE, retry=RetryPolicy(give_up_after=timedelta(hours=1)))
+    upload = upload_with(stopped, evolve(TALLY, doubt=True, tried_since=EARLIER))
+    upload = advance(upload, goes_on(NOW), limited)
+    late = NOW
+    for look_up in (1, 2, 3):
+        assert isinstance(upload.state, LookingUp)
+        late += timedelta(hours=12)
+        upload = advance(upload, LookedUp(late, look_up, Absent()), limited)
+    assert isinstance(upload.state, Waiting)
+    assert upload.state.due == late
+    assert advance(upload, Started(late), limited).tally.tried_since == late
+
+
+def test_what_goes_on_and_cannot_be_looked_up_is_held_for_its_doubt() -> None:
+    """It is not held for what had stopped it: that works again, and would free it without end."""
+    upload = upload_with(Held(BLOCK), evolve(TALLY, doubt=True))
+    rules = evolve(READABLE, on_unclear=OnUnclear.HOLD)
+    upload = advance(upload, Unblocked(NOW), rules)
+    for look_up in (1, 2, 3):
+        upload = advance(upload, LookedUp(NOW, look_up, Unreadable(NEW)), rules)
+    assert isinstance(upload.state, Held)
+    assert upload.state.cause.kind is FailureKind.INTERRUPTED
+    assert BLOCK.message in upload.state.cause.message
+    assert advance(upload, Unblocked(LATER), rules) is upload
