@@ -353,7 +353,7 @@ class UploadRecords(UploadReader, Protocol):
 
         Args:
             turns: Each turn is one upload, or several of one integration that travel in one
-                request. No turn holds an upload twice.
+                request. No turn holds an upload twice. All begin at about one moment.
 
         Returns:
             For each turn, an answer for each of its starts. Versions are compared first, so that a

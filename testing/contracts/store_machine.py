@@ -343,14 +343,16 @@ class StoreMachine(RuleBasedStateMachine):
         self.both(lambda store: list(store.add(entries)))
 
     def starts(self, plans: Sequence[Plan], courier_id: int) -> list[Start]:
+        uploads = [change.upload for change in self.changes(plans)]
+        at = uploads[0].updated_at if uploads else AT  # what is begun together begins at one moment
         return [
             Start(
-                evolve(change.upload, state=Sending(1, change.upload.updated_at)),
-                PASSAGES[change.upload.key.tenant_id],
+                evolve(upload, state=Sending(1, at), updated_at=at),
+                PASSAGES[upload.key.tenant_id],
                 courier_id,
                 5,
             )
-            for change in self.changes(plans)
+            for upload in uploads
         ]
 
     @rule(plans=st.lists(plans, max_size=5), courier_id=courier_ids)
