@@ -128,7 +128,7 @@ def test_one_that_cannot_be_used_says_why(entry_point: EntryPoint, reason: str) 
         ("upload", coroutine, "upload is not a plain function that gives a dialogue"),
     ],
 )  # fmt: skip
-def test_a_part_that_no_courier_could_work_with_is_told(
+def test_a_part_that_no_courier_could_work_with_is_named(
     part: str, value: object, words: str
 ) -> None:
     provider = ArchiveProvider()

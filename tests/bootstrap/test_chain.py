@@ -71,13 +71,13 @@ def settle(database: str) -> None:
         store.link(100, AT)
 
 
-def test_chains_that_hold_are_said_to(database: str) -> None:
+def test_chains_that_hold_are_reported_with_their_number(database: str) -> None:
     found = verified(database)
     assert (found.exit_code, found.stdout) == (0, "")
     assert found.stderr == "4 links of 2 tenants: everything holds\n"
 
 
-def test_what_is_not_linked_yet_is_said(database: str) -> None:
+def test_records_that_are_not_linked_yet_are_counted(database: str) -> None:
     with closing(SqliteStore(database)) as store:
         settled(store, "ev-2")
     found = verified(database, "--tenant", "acme")
@@ -107,7 +107,7 @@ def test_a_chain_without_its_head_is_a_fault(database: str) -> None:
     assert verified(database).exit_code == 1
 
 
-def test_a_head_that_was_kept_elsewhere_holds_as_the_chain_grows(
+def test_a_head_that_is_stored_elsewhere_holds_as_the_chain_grows(
     database: str, tmp_path: Path
 ) -> None:
     heads = tmp_path / "heads.jsonl"
@@ -147,7 +147,7 @@ def test_a_tenant_without_a_chain_is_named(database: str) -> None:
         assert "tenant 'initech' has no chain in" in found.stderr
 
 
-def test_what_is_to_be_exported_must_be_said(database: str) -> None:
+def test_export_asks_for_one_of_head_and_links_and_for_the_tenant(database: str) -> None:
     both = run("export", "--db", database, "--head", "--links")
     assert "give --head or --links" in both.stderr
     assert "give --tenant" in run("export", "--db", database, "--links").stderr

@@ -140,7 +140,7 @@ def test_the_hook_of_pre_commit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("command", ["check", "doctor", "run --db c.db --config"])
-def test_what_is_wrong_in_no_file_is_said_by_the_program(tenants: Path, command: str) -> None:
+def test_a_problem_outside_any_file_is_reported_by_the_program(tenants: Path, command: str) -> None:
     gone = CliRunner().invoke(app, [*command.split(), f"{tenants}-gone"])
     assert (gone.exit_code, gone.stderr.count("\n")) == (2, 1)
     assert gone.stderr.startswith(f"evidence-courier: {tenants}-gone: there is no such folder")

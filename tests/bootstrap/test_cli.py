@@ -246,7 +246,7 @@ def test_a_tenant_without_an_integration_has_nothing_sent(
         ([*SAID[:-1], "2026-02-21", "ev.pdf"], "time zone"),
     ],
 )
-def test_usage_errors_are_told_with_exit_code_2(tenants: Path, args: list[str], says: str) -> None:
+def test_usage_errors_end_with_exit_code_2(tenants: Path, args: list[str], says: str) -> None:
     folder = tenants.parent
     (folder / "ev.pdf").write_bytes(b"%PDF")
     (folder / "other.json").write_text(json.dumps({**RECORD, "tenant_id": "globex"}))
@@ -273,7 +273,7 @@ def test_a_database_that_is_none_has_exit_code_3(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("status", "--tenant"), ("status", "--json", "--tenant")])
-def test_a_tenant_without_any_upload_is_told_and_the_near_one(
+def test_a_tenant_without_any_upload_is_named_and_the_near_one(
     tenants: Path, command: tuple[str, ...]
 ) -> None:
     submit(tenants, *SAID, a_document(tenants.parent))
@@ -419,7 +419,7 @@ def test_a_check_is_in_review_by_an_option(
 
 
 @pytest.mark.parametrize("provider", ["sprinto", "vanta", "drata", "secureframe"])
-def test_a_fault_that_there_is_not_is_told(provider: str) -> None:
+def test_an_unknown_fault_is_refused_and_the_near_one_named(provider: str) -> None:
     result = run("sandbox", provider, "--fault", "slience=0.1")
     assert result.exit_code == 2
     assert "silence" in result.stderr
@@ -470,7 +470,7 @@ def test_two_files_that_would_be_one_evidence_are_refused(
     assert not sandbox.received
 
 
-def test_another_document_under_a_known_id_is_told_and_is_no_success(tenants: Path) -> None:
+def test_another_document_under_a_known_id_is_named_and_is_no_success(tenants: Path) -> None:
     document = a_document(tenants.parent)
     submit(tenants, *SAID, document)
     document.write_bytes(b"%PDF-1.7 another")

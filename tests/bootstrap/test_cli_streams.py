@@ -96,7 +96,7 @@ def test_a_letter_that_an_encoding_lacks_is_an_escape(seen: Path, encoding: str)
             assert value["evidence_id"] == "Łódź-0"
 
 
-def test_an_output_that_is_full_is_told_with_exit_code_4(seen: Path) -> None:
+def test_a_full_output_is_reported_with_exit_code_4(seen: Path) -> None:
     for command in ["--help"], ["--version"], *_commands(seen):
         with Path("/dev/full").open("wb") as full:
             ended = _run([*CALL, *command], stdout=full)

@@ -287,7 +287,7 @@ def test_nothing_is_copied_if_a_document_is_gone(house: House, target: str) -> N
     assert copied(house, target).exit_code == 0
 
 
-def test_a_kept_document_that_was_cleaned_up_is_not_missed(house: House, target: str) -> None:
+def test_a_stored_document_that_was_cleaned_up_is_not_missed(house: House, target: str) -> None:
     async def deliver() -> None:
         async with house.courier(keep_documents=True) as courier:
             await courier.submit(evidence("kept", content=LARGE)).settled()

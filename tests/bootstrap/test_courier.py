@@ -269,7 +269,7 @@ def test_two_couriers_on_one_database_send_an_evidence_once(house: House) -> Non
     asyncio.run(story())
 
 
-def test_known_evidence_is_not_sent_again_and_another_document_is_told(
+def test_known_evidence_is_not_sent_again_and_another_document_is_logged(
     house: House,
 ) -> None:
     """That is another document under the same evidence id."""
@@ -591,7 +591,7 @@ def test_a_list_is_filtered_and_paged(house: House) -> None:
     asyncio.run(story())
 
 
-def test_misuse_is_told_in_words(house: House, tmp_path: Path) -> None:
+def test_misuse_raises_an_error_that_says_what_is_wrong(house: House, tmp_path: Path) -> None:
     async def story() -> None:
         courier = house.courier()
         with pytest.raises(MisuseError, match="not been started"):

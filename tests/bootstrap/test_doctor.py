@@ -119,14 +119,14 @@ def test_what_is_not_ready_ends_with_exit_code_1_and_says_who_must_do_what(
     assert "a-wrong-key-in-words" not in result.output and KEY not in result.output
 
 
-def test_a_server_that_is_not_there_is_told(tenants: Path) -> None:
+def test_an_unreachable_server_is_reported(tenants: Path) -> None:
     sprinto(tenants, "acme", "http://127.0.0.1:9/graphql")
     result = doctor(tenants, "--json")
     [row] = json.loads(result.stdout)
     assert (result.exit_code, row["kind"]) == (1, "no_connection")
 
 
-def test_an_invalid_tenant_is_told_and_the_others_are_asked_all_the_same(
+def test_an_invalid_tenant_is_reported_and_the_others_are_still_asked(
     tenants: Path, sandbox: SprintoSandbox
 ) -> None:
     sprinto(tenants, "acme", sandbox.url)
@@ -168,7 +168,7 @@ def test_a_plug_in_that_raises_is_broken_and_no_secret_is_shown(
     assert KEY not in result.output
 
 
-def test_with_a_database_its_pace_is_kept_and_a_distant_turn_is_told(
+def test_with_a_database_its_pace_holds_and_a_distant_turn_is_reported(
     tenants: Path, tmp_path: Path, sandbox: SprintoSandbox
 ) -> None:
     database = tmp_path / "courier.db"
@@ -228,7 +228,7 @@ def test_a_target_that_takes_nothing_now_is_parked_as_the_database_knows(
     assert "; but blocked since 2" in blocked["message"]
 
 
-def test_a_database_that_is_not_there_is_not_made(
+def test_a_missing_database_is_not_made(
     tenants: Path, tmp_path: Path, sandbox: SprintoSandbox
 ) -> None:
     sprinto(tenants, "acme", sandbox.url)
@@ -247,7 +247,7 @@ def test_it_says_that_records_cannot_be_rendered_here(
     assert "note: training records cannot be rendered here: Typst is not installed" in result.stderr
 
 
-def test_a_database_that_is_set_for_all_commands_need_not_be_there_yet(
+def test_a_database_that_is_set_for_all_commands_need_not_exist_yet(
     tenants: Path, tmp_path: Path, sandbox: SprintoSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sprinto(tenants, "acme", sandbox.url)

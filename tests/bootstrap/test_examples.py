@@ -88,7 +88,7 @@ def test_a_record_is_rendered_as_it_would_be_sent(tmp_path: Path) -> None:
         ("broken.json", "broken.json"),
     ],
 )
-def test_what_cannot_be_rendered_is_said(tmp_path: Path, given: str, says: str) -> None:
+def test_what_cannot_be_rendered_is_reported(tmp_path: Path, given: str, says: str) -> None:
     (tmp_path / "broken.json").write_text('{"tenant_id": 7}')
     result = run("render", tmp_path / given)
     assert (result.exit_code, says in result.stderr) == (2, True)

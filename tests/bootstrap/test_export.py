@@ -88,7 +88,7 @@ def test_a_period_is_of_what_was_recorded_in_it(database: Path) -> None:
     assert "no uploads match" in nothing.stderr
 
 
-def test_what_cannot_be_exported_is_said(database: Path) -> None:
+def test_what_cannot_be_exported_is_reported(database: Path) -> None:
     unknown = exported(database, "--tenant", "acm")
     assert (unknown.exit_code, "did you mean 'acme'?" in unknown.stderr) == (2, True)
     chain = exported(database, "--head", "--since", "2026-01-01")

@@ -176,7 +176,7 @@ def test_blocks_say_that_what_is_parked_waits_for_a_pause_too(database: str) -> 
     assert f"resume --db {database} --provider sprinto --by NAME --reason TEXT`" in paused
 
 
-def test_blocks_say_that_there_are_none(tmp_path: Path) -> None:
+def test_blocks_says_that_nothing_is_blocked(tmp_path: Path) -> None:
     path = str(tmp_path / "courier.db")
     SqliteStore(path).close()
     assert "nothing is blocked" in run("blocks", "--db", path).stderr

@@ -92,7 +92,7 @@ def test_a_monotonic_time_that_is_no_number_is_counted_once(gives: object) -> No
     assert notifier.failures == 1
 
 
-def test_time_goes_on_after_the_last_moment_that_there_is() -> None:
+def test_time_goes_on_after_the_last_possible_moment() -> None:
     last = datetime.max.replace(tzinfo=UTC)
     own, notifier = OwnClock("now", last), Notifier(RecordingLogger())
     clock = HostClock(own, notifier)

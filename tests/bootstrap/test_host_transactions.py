@@ -142,7 +142,7 @@ def test_a_training_and_its_record_are_committed_together(shared: Shared, name: 
 
 
 @pytest.mark.parametrize(("kind", "name"), cases(BLOCKING))
-def test_neither_is_there_if_the_host_gives_up(shared: Shared, name: str) -> None:
+def test_neither_is_committed_if_the_host_gives_up(shared: Shared, name: str) -> None:
     with shared.blocking() as courier:
         with pytest.raises(NotPassedError):
             BLOCKING[name].complete(shared.where, "t-1", submits(courier, evidence()), gives_up)

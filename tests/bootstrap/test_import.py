@@ -238,7 +238,7 @@ def test_nothing_goes_in_if_a_line_is_bad_unless_it_is_skipped(
     assert found.stdout == "handed in: 1 succeeded\n1 problem in what was skipped\n"
 
 
-def test_all_that_is_wrong_with_a_line_is_said_at_once(tenants: Path, tmp_path: Path) -> None:
+def test_all_problems_of_a_line_are_reported_at_once(tenants: Path, tmp_path: Path) -> None:
     (row,) = rows(tmp_path, 1)
     bad = {"tenant_id": "acne", "outcome": "done", "recorded_at": "x", "document": "none.pdf"}
     file = write(tmp_path / "old.csv", [{**row, **bad}])

@@ -122,7 +122,7 @@ def test_of_two_couriers_one_tells(house: House) -> None:
     assert [one.number for one in told] == [5]
 
 
-def test_what_was_not_told_is_told_by_the_next_courier(house: House) -> None:
+def test_a_notice_that_was_not_taken_is_sent_by_the_next_courier(house: House) -> None:
     told: list[Notice] = []
 
     def down(notice: Notice) -> None:
@@ -141,7 +141,7 @@ def test_what_was_not_told_is_told_by_the_next_courier(house: House) -> None:
     assert [one.number for one in told] == [2]
 
 
-def test_a_block_is_told_and_that_it_is_over_and_an_unknown_tenant(house: House) -> None:
+def test_a_block_and_its_end_and_an_unknown_tenant_make_notices(house: House) -> None:
     told: list[Notice] = []
 
     async def story() -> None:
@@ -162,7 +162,7 @@ def test_a_block_is_told_and_that_it_is_over_and_an_unknown_tenant(house: House)
     assert all(house.keys.values[name] not in one.to_json() for name in ("KEY",) for one in told)
 
 
-def test_a_sink_that_takes_again_is_told_at_once_what_it_refused(house: House) -> None:
+def test_a_sink_that_takes_again_gets_at_once_what_it_refused(house: House) -> None:
     refused, told, down = list[str](), list[str](), [True]
 
     def down_at_first(notice: Notice) -> None:
@@ -185,7 +185,7 @@ def test_a_sink_that_takes_again_is_told_at_once_what_it_refused(house: House) -
     assert [kind for kind in told if kind != "failed"] == ["blocked", "open_again"]
 
 
-def test_what_was_delivered_after_it_failed_is_told_so(house: House) -> None:
+def test_a_late_notice_of_failures_says_how_many_are_still_failed(house: House) -> None:
     told, down = list[Notice](), [True]
 
     def down_at_first(notice: Notice) -> None:
@@ -283,7 +283,7 @@ def test_a_courier_that_is_closed_waits_for_a_slow_sink(
     assert told == ["p0"]
 
 
-def test_a_sink_that_hangs_for_ever_is_told_by_the_same_courier_again(house: House) -> None:
+def test_a_sink_that_hung_gets_its_notices_from_the_same_courier_again(house: House) -> None:
     going_on, told = threading.Event(), list[str]()
 
     def hangs_once(notice: Notice) -> None:

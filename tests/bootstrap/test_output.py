@@ -175,7 +175,7 @@ def standard_error(
     return capsys
 
 
-def test_what_is_said_on_a_terminal_ends_its_lines_between_words(
+def test_a_message_on_a_terminal_ends_its_lines_between_words(
     standard_error: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
@@ -195,7 +195,7 @@ def test_no_letter_of_what_fits_steers_the_terminal(
     assert standard_error.readouterr().err == "a [2Jb: c \nd\n"
 
 
-def test_what_fits_or_goes_to_a_file_is_said_as_it_is(
+def test_a_message_that_fits_or_goes_to_a_file_is_written_as_it_is(
     standard_error: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say("this  fits well")

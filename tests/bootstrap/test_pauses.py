@@ -206,7 +206,7 @@ def test_two_pauses_hold_until_both_are_over(house: House) -> None:
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
-def test_who_names_nothing_or_no_reason_is_told(house: House, verb: str) -> None:
+def test_a_call_that_names_no_target_or_no_reason_is_refused(house: House, verb: str) -> None:
     SqliteStore(str(house.database)).close()
     with Records.open(house.database) as records:
         with pytest.raises(MisuseError, match="name a tenant, a provider or both"):

@@ -207,7 +207,7 @@ def test_a_running_courier_soon_notices_what_the_command_line_has_done(
     assert [(one.status.evidence_id, one.status.status) for one in told] == [("ev-9", "failed")]
 
 
-def test_the_command_line_lists_asks_and_does_what_it_is_told(house: House) -> None:
+def test_the_command_line_lists_asks_and_then_acts(house: House) -> None:
     said = ("--db", str(house.database), "--by", "asha", "--reason", "seen to")
     refused = command("retry", "--tenant", "acme", *said)
     assert (refused.exit_code, "--dry-run" in refused.output) == (2, True)

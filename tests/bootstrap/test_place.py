@@ -124,7 +124,7 @@ def test_the_environment_says_it_and_what_is_typed_counts_more(shop: Path) -> No
         ),
     ],
 )
-def test_what_cannot_be_right_is_said(
+def test_options_that_cannot_be_right_are_reported(
     shop: Path, arguments: tuple[str, ...], env: dict[str, str], said: str
 ) -> None:
     done = run("status", *arguments, env=env)
@@ -166,7 +166,7 @@ import json
         ),
     ],
 )
-def test_what_the_hosts_own_code_raises_is_said_with_its_line(
+def test_what_the_hosts_own_code_raises_is_reported_with_its_line(
     shop: Path, code: str, attribute: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("shop.py").write_text(code)

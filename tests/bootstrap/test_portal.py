@@ -97,7 +97,7 @@ def test_what_fails_on_the_loop_is_raised_where_it_was_called_from() -> None:
 
 
 @pytest.mark.parametrize("kind", [TypeError, MisuseError, KeyError, GeneratorExit, BaseException])
-def test_what_fails_before_there_is_a_task_is_raised_too(kind: type[BaseException]) -> None:
+def test_what_fails_before_its_task_exists_is_raised_too(kind: type[BaseException]) -> None:
     def verb() -> Any:
         raise kind("wrong")
 
@@ -114,7 +114,7 @@ def test_what_fails_at_the_door_is_raised_and_leaves_no_thread() -> None:
     assert NAME not in threads()
 
 
-def test_what_fails_on_the_way_out_is_raised_to_whoever_leaves() -> None:
+def test_what_fails_on_the_way_out_is_raised_by_leave() -> None:
     portal = Portal(Room(trouble_leaving=OSError("no way out")).stay(), NAME)
     portal.enter()
     for _ in range(2):
@@ -175,7 +175,7 @@ def test_a_ctrl_c_while_entering_leaves_nothing_running() -> None:
     assert NAME not in threads()
 
 
-def test_whoever_calls_from_the_loops_own_thread_is_refused() -> None:
+def test_a_call_from_the_loops_own_thread_is_refused() -> None:
     with opened(Room()) as portal:
 
         async def call_in() -> None:
@@ -190,14 +190,14 @@ def test_whoever_calls_from_the_loops_own_thread_is_refused() -> None:
         portal.call(lambda: asyncio.sleep(0))
 
 
-def test_whoever_calls_too_late_is_refused() -> None:
+def test_a_call_after_the_close_is_refused() -> None:
     with opened(Room()) as portal:
         pass
     with pytest.raises(MisuseError, match="closed"):
         portal.call(for_ever)
 
 
-def test_whoever_waits_while_it_is_left_hears_of_that() -> None:
+def test_a_call_that_waits_while_the_portal_is_left_raises() -> None:
     waiting = threading.Event()
 
     async def wait() -> None:

@@ -87,7 +87,7 @@ def test_it_goes_when_it_is_due_and_its_ticket_hears_of_it(house: House) -> None
     tell(house, story)
 
 
-def test_a_ticket_that_the_host_has_dropped_is_not_kept(house: House) -> None:
+def test_a_ticket_that_the_host_has_dropped_is_freed(house: House) -> None:
     async def story(courier: AsyncCourier) -> None:
         kept, dropped = courier.submit(evidence()), courier.submit(evidence("ev-2"))
         again = courier.submit(evidence())
@@ -229,7 +229,7 @@ def test_a_store_that_cannot_be_read_is_in_trouble_and_loses_no_result(
     asyncio.run(story())
 
 
-def test_what_is_due_together_is_read_by_the_page_as_there_is_room(
+def test_what_is_due_together_is_read_page_by_page_as_room_allows(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "POSTPONED_AT_ONCE", 10)
@@ -268,7 +268,7 @@ def test_a_clock_that_is_set_back_makes_nothing_wait_longer(house: House) -> Non
     tell(house, story)
 
 
-def test_a_record_that_is_gone_is_said_to_be(house: House) -> None:
+def test_a_record_that_is_gone_is_reported_as_gone(house: House) -> None:
     async def story(courier: AsyncCourier) -> None:
         ticket = courier.submit(evidence())
         await courier.quiet()

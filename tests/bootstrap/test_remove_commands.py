@@ -59,7 +59,7 @@ def test_prune_counts_first_what_would_go(database: str) -> None:
         assert records.removals() == []
 
 
-def test_prune_removes_with_yes_and_then_there_is_nothing(database: str) -> None:
+def test_prune_removes_with_yes_and_then_finds_nothing(database: str) -> None:
     result = prune(database, "--yes", "--json", more=", attempts: 1d")
     assert json.loads(result.stdout) == [
         {"tenant_id": "acme", "attempts": 1, "personal": 1, "documents": 0}
@@ -257,7 +257,7 @@ def test_each_command_suggests_a_tenant_in_another_case(
     assert "did you mean 'acme'?" in result.stderr
 
 
-def test_nothing_that_was_removed_is_said_in_words(database: str) -> None:
+def test_removals_says_in_words_that_nothing_was_removed(database: str) -> None:
     result = run("removals", "--db", database)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "nothing was removed\n")
     assert run("removals", "--db", database, "--json").stdout == "[]\n"

@@ -93,7 +93,7 @@ def test_by_default_nothing_is_ever_removed(house: House) -> None:
     asyncio.run(story())
 
 
-def test_what_is_open_is_kept_however_old_it_is(house: House) -> None:
+def test_what_is_open_stays_however_old_it_is(house: House) -> None:
     store = MemoryStore()
 
     async def story() -> None:
@@ -130,7 +130,7 @@ def test_a_tenants_own_rules_win(house: House) -> None:
 
 
 @pytest.mark.parametrize("without", [{"integrations": {}}, {"integrations": {"compliance": None}}])
-def test_a_tenant_without_an_integration_is_kept_as_the_courier_says(
+def test_a_tenant_without_an_integration_follows_the_couriers_rules(
     house: House, without: dict[str, Any]
 ) -> None:
     """Its file says nothing: not even if its block said `never` before."""
@@ -169,7 +169,7 @@ INVALID: Any = {"integrations": {"compliance": {"provider": "paper", "key": "${M
 
 
 @pytest.mark.parametrize("later_tenants", [{"acme": INVALID}, {}], ids=["invalid", "not named"])
-def test_of_a_tenant_whose_rules_are_not_known_all_is_kept(
+def test_a_tenant_whose_rules_are_not_known_loses_nothing(
     house: House, later_tenants: dict[str, Any]
 ) -> None:
     store = MemoryStore()
@@ -341,7 +341,7 @@ class Full(MemoryStore):
         return super().remove(removal)
 
 
-def test_what_a_full_disk_kept_is_removed_soon_after_it_has_room(house: House) -> None:
+def test_what_a_full_disk_held_back_is_removed_soon_after_it_has_room(house: House) -> None:
     store = Full()
 
     async def story() -> None:

@@ -365,7 +365,7 @@ def test_probes_are_answered_on_loopback(run: Callable[..., Run]) -> None:
     assert worker.ended() == 0
 
 
-def test_an_address_that_is_taken_is_said_before_anything_is_opened(
+def test_an_address_in_use_is_reported_before_anything_is_opened(
     run: Callable[..., Run],
 ) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:

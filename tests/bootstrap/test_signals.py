@@ -109,7 +109,7 @@ def test_a_command_that_looks_on_ends_in_order(
     assert told(number, "watch", "--every", "0.1", imported=True) == (128 + number, "")
 
 
-def test_systemd_is_told_when_it_has_started_and_that_it_stops(tmp_path: Path) -> None:
+def test_systemd_is_notified_of_the_start_and_of_the_stop(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(APP)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(str(tmp_path / "notify"))

@@ -72,7 +72,7 @@ def test_records_of_many_files_and_tenants_are_sorted_each_tenants_by_age(tmp_pa
     assert len(records.of("nowhere")) == 0
 
 
-def test_what_is_kept_of_a_record_in_memory_does_not_grow(tmp_path: Path) -> None:
+def test_a_record_takes_less_than_a_hundred_bytes_of_memory(tmp_path: Path) -> None:
     def kept(number: int) -> int:
         file = as_lines(tmp_path / f"{number}.jsonl", number)
         tracemalloc.start()
@@ -86,7 +86,7 @@ def test_what_is_kept_of_a_record_in_memory_does_not_grow(tmp_path: Path) -> Non
     assert kept(2_000) - kept(500) < 100 * 1_500
 
 
-def test_a_full_disk_for_temporary_files_is_said(
+def test_a_full_disk_for_temporary_files_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = sorted_records._MADE.replace("BEGIN;", "PRAGMA max_page_count = 4; BEGIN;")

@@ -135,7 +135,7 @@ def test_a_check_in_review_parks_all_and_one_asks_again_for_them(tmp_path: Path)
     asyncio.run(story())
 
 
-def test_a_worker_is_told_when_to_come_again_for_what_is_parked(tmp_path: Path) -> None:
+def test_a_delivery_to_a_parked_target_says_when_to_come_again(tmp_path: Path) -> None:
     house = house_of(tmp_path)
     server = Sprinto(house.clock, lambda: REVIEW)
     courier = BlockingCourier.from_mapping(
@@ -186,7 +186,7 @@ def test_an_unknown_status_blocks_and_one_decision_is_for_all(tmp_path: Path) ->
     asyncio.run(story())
 
 
-def test_other_settings_do_not_send_again_what_may_be_there(tmp_path: Path) -> None:
+def test_other_settings_do_not_send_again_what_may_have_arrived(tmp_path: Path) -> None:
     house = house_of(tmp_path, pace="1/min")
     server = Sprinto(house.clock, lambda: said("ACCEPTED"))
 
@@ -330,7 +330,7 @@ def alarms(house: House) -> list[LogEvent]:
 @pytest.mark.parametrize(
     ("answer", "event"), [(WRONG_KEY, IntegrationBlocked), (REVIEW, TargetParked)]
 )
-def test_the_log_is_told_once_of_a_block_or_a_park(
+def test_a_block_or_a_park_is_logged_once(
     tmp_path: Path, answer: object, event: type[LogEvent]
 ) -> None:
     house = house_of(tmp_path, pace="6000/min")

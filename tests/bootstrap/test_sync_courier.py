@@ -198,7 +198,7 @@ def test_tenants_are_read_anew_and_a_broken_reload_is_raised_here(house: House) 
         assert courier.enabled("initech")
 
 
-def test_settled_waits_no_longer_than_it_is_told_and_leaves_nothing_behind(house: House) -> None:
+def test_settled_waits_no_longer_than_asked_and_leaves_nothing_behind(house: House) -> None:
     house.server.answer = lambda _id, _nth: None
     courier = house.sync_courier()
     courier.start()
@@ -423,7 +423,7 @@ def test_a_ticket_keeps_its_answer_when_the_courier_is_closed(house: House) -> N
         cut_off.settled()
 
 
-def test_many_may_close_at_once_and_whoever_waits_hears_of_it(house: House) -> None:
+def test_many_threads_may_close_at_once_and_calls_that_wait_raise(house: House) -> None:
     house.server.answer = lambda _id, _nth: 503
     courier = house.sync_courier()
     courier.start()
@@ -694,7 +694,7 @@ def test_a_source_that_hangs_does_not_keep_a_program_from_ending(house: House) -
     assert status_in(house.database) == "retrying"
 
 
-def test_a_courier_that_was_never_started_keeps_nobody(house: House) -> None:
+def test_a_courier_that_was_never_started_lets_the_program_end(house: House) -> None:
     with program("courier = house.sync_courier()", str(house.database)) as host:
         assert host.end() == (0, "", "")
 

@@ -546,7 +546,7 @@ def test_what_is_half_done_goes_on_alone_from_its_bookmark(tmp_path: Path) -> No
     assert [step for name, step in provider.steps if name == "ev-0"] == ["first", "second"]
 
 
-def test_a_clock_that_is_set_back_keeps_nobody_waiting_for_company(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back_leaves_no_upload_waiting_for_company(tmp_path: Path) -> None:
     house = house_of(tmp_path)
     server = RestServer(house.clock)
 
@@ -700,7 +700,7 @@ def test_what_a_worker_took_apart_goes_alone_at_its_next_call(tmp_path: Path) ->
     assert server.requests == [["ev-0", "ev-1", "ev-2"], ["ev-0"], ["ev-1"], ["ev-2"]]
 
 
-def test_a_worker_whose_pace_is_used_up_is_told_when_to_come_again(tmp_path: Path) -> None:
+def test_a_delivery_beyond_the_pace_says_when_to_come_again(tmp_path: Path) -> None:
     house = house_of(tmp_path, pace="1/min")
     server = RestServer(house.clock)
     with worker(house, server) as courier:

@@ -375,7 +375,7 @@ def test_what_a_thread_has_submitted_before_closing_is_recorded(house: House) ->
     asyncio.run(story())
 
 
-def test_what_is_submitted_too_late_is_told_and_logged(house: House) -> None:
+def test_a_submit_after_the_close_raises_and_is_logged(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             pass
@@ -388,7 +388,7 @@ def test_what_is_submitted_too_late_is_told_and_logged(house: House) -> None:
     asyncio.run(story())
 
 
-def test_whoever_waits_hears_of_the_close(house: House) -> None:
+def test_calls_that_wait_raise_at_the_close(house: House) -> None:
     house.server.answer = lambda _id, _nth: 503
 
     async def story() -> None:
@@ -407,7 +407,7 @@ def test_whoever_waits_hears_of_the_close(house: House) -> None:
     asyncio.run(story())
 
 
-def test_a_close_that_nobody_waits_for_is_finished_by_the_next(house: House) -> None:
+def test_a_cancelled_close_is_finished_by_the_next(house: House) -> None:
     before = {*threading.enumerate()}
     house.server.answer = lambda _id, _nth: None
 
@@ -468,7 +468,9 @@ def test_a_hook_that_never_ends_holds_up_no_drain(house: House) -> None:
     asyncio.run(story())
 
 
-def test_a_logger_that_raises_hurts_nobody(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_logger_that_raises_disturbs_no_delivery(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     class Raising:
         def log(self, event: object) -> None:
             raise RuntimeError("the host's logger")

@@ -114,7 +114,7 @@ def face(request: pytest.FixtureRequest, tmp_path: Path) -> Face:
     return made
 
 
-def test_an_unknown_tenant_is_told_once_for_each_id(face: Face) -> None:
+def test_an_unknown_tenant_is_logged_once_for_each_id(face: Face) -> None:
     given = [evidence(f"ev-{n}", tenant_id=one) for n, one in enumerate(["x", "y", "x", "initech"])]
     assert face.deliver(*given) == [None] * 4
     unknown = face.told(TenantUnknown)
@@ -144,14 +144,14 @@ def test_an_unknown_tenant_is_ignored_or_raised_as_the_host_wishes(face: Face) -
         face.seen(lambda courier: courier, on_unknown_tenant="shout")
 
 
-def test_what_was_told_is_a_bounded_set(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_set_of_logged_tenants_is_bounded(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap_tenants, "MAX_LOGGED", 2)
     given = [evidence(tenant_id=one) for one in ("a", "b", "c", "c", "b", "a")]
     face.deliver(*given)
     assert [one.tenant_id for one in face.told(TenantUnknown)] == ["a", "b", "c", "a"]
 
 
-def test_a_ticket_says_that_there_is_no_integration(tmp_path: Path) -> None:
+def test_a_ticket_says_that_its_tenant_has_no_integration(tmp_path: Path) -> None:
     house = House(tmp_path / "courier.db")
 
     async def story() -> None:
@@ -390,7 +390,7 @@ def test_what_was_open_before_the_file_broke_says_what_it_waits_for(tmp_path: Pa
     asyncio.run(story())
 
 
-def test_a_task_queue_is_told_too_what_waits_for_a_valid_file(tmp_path: Path) -> None:
+def test_a_task_queue_sees_too_what_waits_for_a_valid_file(tmp_path: Path) -> None:
     house = House(tmp_path / "courier.db")
     with closing(SqliteStore(str(house.database))) as store:
         store.add([entry(provider="paper")])
@@ -471,7 +471,7 @@ def test_an_emptied_folder_is_refused_at_a_reload_and_named(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("opened", [House.sync_courier, House.blocking_courier])
-def test_a_tenant_that_a_reload_does_not_find_is_told(
+def test_a_tenant_that_a_reload_does_not_find_is_logged(
     tmp_path: Path, opened: Callable[..., Any]
 ) -> None:
     """At the reload, and at each time that it is unknown anew."""
@@ -586,7 +586,7 @@ def test_the_first_load_does_not_speak_of_an_old_configuration(face: Face) -> No
     assert face.told(ConfigurationDoubtful) == []
 
 
-def test_a_host_without_typst_is_told_at_the_start(
+def test_a_missing_typst_is_logged_at_the_start(
     face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evidence_courier.bootstrap.wiring.find_spec", lambda name: None)

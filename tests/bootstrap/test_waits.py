@@ -32,7 +32,7 @@ def waits_told(house: House) -> list[str]:
     return [event.waits_for for event in house.logger.events if isinstance(event, UploadsWait)]
 
 
-def test_the_pace_is_said_by_each_status_and_once_by_the_log(house: House) -> None:
+def test_the_pace_is_shown_by_each_status_and_logged_once(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             for name in NAMES:
@@ -55,7 +55,7 @@ def test_the_pace_is_said_by_each_status_and_once_by_the_log(house: House) -> No
     assert waits_told(house) == ["pace of paper, 2/min; next request about 10:01:00Z"]
 
 
-def test_a_lane_that_waits_again_much_later_is_said_again(house: House) -> None:
+def test_a_lane_that_waits_again_much_later_is_logged_again(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             for batch in ("a", "b"):
@@ -72,7 +72,7 @@ def test_a_lane_that_waits_again_much_later_is_said_again(house: House) -> None:
     ]
 
 
-def test_a_back_off_a_pause_a_block_and_a_doubt_are_said(house: House) -> None:
+def test_a_status_shows_a_back_off_a_pause_a_block_and_a_doubt(house: House) -> None:
     house.server.answer = lambda name, nth: (
         (429, 90) if name == "paused" else 401 if name == "blocked" else 503
     )

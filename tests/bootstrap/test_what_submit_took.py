@@ -98,7 +98,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("renderer", "words"), BROKEN)
-def test_a_record_that_was_not_rendered_is_kept_and_a_retry_renders_it(
+def test_a_record_that_was_not_rendered_is_stored_and_rendered_at_a_retry(
     house: House, deliver: Deliver, renderer: Renderer, words: str
 ) -> None:
     given = Evidence.from_record(RECORD)
@@ -122,7 +122,7 @@ def test_a_thread_that_a_renderer_would_end_records_its_failure(house: House) ->
     assert (status.status, kind_of(status)) == ("failed", "unfit_render")
 
 
-def test_a_file_that_was_not_there_is_read_at_the_retry(
+def test_a_file_that_was_missing_is_read_at_the_retry(
     house: House, deliver: Deliver, tmp_path: Path
 ) -> None:
     file = tmp_path / "bés é%20.pdf"
@@ -212,7 +212,7 @@ def test_bytes_that_were_too_large_are_sent_once_max_bytes_is_raised(
     assert deliver(house, evidence(), retry=True).status == "succeeded"
 
 
-def test_of_bytes_that_are_too_large_only_so_many_are_kept(
+def test_bytes_beyond_what_the_database_takes_are_not_stored(
     house: House, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (destinations, preparing):

@@ -31,7 +31,7 @@ def test_an_idle_thread_is_used_before_another_is_begun() -> None:
     assert threads() == 0
 
 
-def test_there_are_as_many_as_are_needed_at_once_and_no_more_than_allowed() -> None:
+def test_threads_start_as_they_are_needed_and_never_beyond_the_limit() -> None:
     workers = Workers(3, NAME)
     together = threading.Barrier(4)
     jobs = [workers.submit(together.wait, 30) for _ in range(3)]

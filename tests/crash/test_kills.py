@@ -83,7 +83,7 @@ def test_nothing_is_lost_whenever_a_host_is_killed_from_outside(
     assert told.kills == {"from outside": 4}
 
 
-def test_what_was_taken_without_a_word_is_there_twice_and_says_so(
+def test_what_was_taken_without_a_word_arrives_twice_and_says_so(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     with story(hosts, tmp_path) as told:

@@ -137,7 +137,7 @@ def trouble_at_the_first_answer(
 
 
 @pytest.mark.parametrize("kind", ["full", "locked", "read-only"])
-def test_recorded_uploads_outlive_the_trouble_and_the_others_are_told(
+def test_recorded_uploads_outlive_the_trouble_and_the_others_raise(
     house: House, lame: LameStore, kind: str
 ) -> None:
     troubles = {
@@ -233,7 +233,7 @@ def test_a_host_closed_in_trouble_leaves_recorded_uploads_to_the_next(
     assert inspect(str(house.database)).breaches == ()
 
 
-def test_on_a_full_disk_a_host_says_so_and_goes_on_when_there_is_room(
+def test_on_a_full_disk_a_host_logs_it_and_goes_on_once_it_has_room(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     database = tmp_path / "courier.db"
@@ -272,9 +272,7 @@ def folder_for_all() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights are another matter there")
-def test_a_host_without_the_right_to_write_is_told_which_right_it_needs(
-    hosts: Hosts, folder_for_all: Path
-) -> None:
+def test_a_missing_right_to_write_is_named_in_the_error(hosts: Hosts, folder_for_all: Path) -> None:
     database = folder_for_all / "courier.db"
     with sandbox_in_thread(SprintoSandbox()) as sandbox:
         first = hosts.start(

@@ -37,7 +37,7 @@ class Told:
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_what_ends_as_its_origin_answers_again_is_told_of_at_once(gone: bool) -> None:
+def test_an_end_as_the_origin_answers_again_is_reported_at_once(gone: bool) -> None:
     clock = FakeClock(NOW)
     active = in_hand(clock)
     for name in map(str, range(SILENT_AFTER)):
@@ -76,7 +76,7 @@ class Heard(Listener):
 
 
 @pytest.mark.parametrize("way", ["own turn", "lost turn", "own action", "read"])
-def test_an_end_is_told_with_whether_another_has_brought_it(way: str) -> None:
+def test_an_end_is_reported_with_whether_another_has_brought_it(way: str) -> None:
     heard, told = Heard(), Told()
     active = ActiveUploads(FakeClock(NOW), heard, 1_000, 10_000_000)
     one = active.add(waiting("ev-1", home(), NOW))

@@ -36,7 +36,7 @@ def test_more_of_a_line_is_wanted_when_half_of_its_share_is_gone() -> None:
     assert backlog.next_lines() == ["a"]
 
 
-def test_a_line_of_which_nothing_more_is_there_is_not_asked_for_more() -> None:
+def test_a_line_that_has_no_more_is_not_asked_for_more() -> None:
     backlog = Backlog()
     backlog.found(["a"])
     backlog.next_lines()
@@ -55,7 +55,7 @@ def test_a_line_whose_share_is_in_hand_keeps_no_other_from_being_looked_at() -> 
 
 
 @given(st.integers(1, 3_000))
-def test_what_is_in_hand_is_bounded_however_many_lines_there_are(number: int) -> None:
+def test_what_is_in_hand_is_bounded_whatever_the_number_of_lines(number: int) -> None:
     backlog = Backlog()
     lines = [f"{number}" for number in range(number)]
     backlog.found(lines)

@@ -62,7 +62,7 @@ def test_requests_of_one_leave_at_once() -> None:
     assert Batching[str]().add("a", "way", 1, Bundle(1), NOW) == [["a"]]
 
 
-def test_a_clock_that_was_set_back_keeps_nobody() -> None:
+def test_a_clock_that_was_set_back_makes_a_batch_ripe() -> None:
     gathering = Batching[str]()
     gathering.add("a", "way", 1, THREE, NOW)
     assert gathering.ripe(NOW - MOMENT) == [["a"]]

@@ -86,7 +86,7 @@ def test_what_has_more_to_do_goes_on_at_the_next_maintenance() -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_what_fails_is_told_and_counted_and_the_others_go_on(wrapped: bool) -> None:
+def test_a_duty_that_fails_is_logged_and_counted_and_the_others_go_on(wrapped: bool) -> None:
     clock = FakeClock(NOW)
     error: BaseException = KeyError("odd")
     broken = Work(raises=Interrupted(error, "the worker was interrupted") if wrapped else error)

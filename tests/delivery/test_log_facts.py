@@ -354,7 +354,7 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
         ),
     ],
 )
-def test_what_is_of_no_one_upload_is_said_in_a_sentence_too(event: LogEvent, says: str) -> None:
+def test_an_event_of_no_single_upload_has_a_sentence_too(event: LogEvent, says: str) -> None:
     assert account_of(event).sentence == says
 
 
@@ -398,7 +398,7 @@ def test_an_upload_that_has_settled_has_what_the_lists_show() -> None:
     }
 
 
-def test_a_moment_of_any_zone_is_told_in_utc() -> None:
+def test_a_moment_of_any_zone_is_shown_in_utc() -> None:
     in_pune = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
     account = account_of(IntegrationCoolsDown("acme", "sprinto", in_pune))
     assert account.facts["until"] == "2026-02-21T10:00:00.250000Z"

@@ -108,7 +108,7 @@ def test_a_clock_set_back_has_each_read_once_and_postponed_again(world: World) -
     assert Counter(soon) == dict.fromkeys(store.uploads, 1)
 
 
-def test_others_go_on_between_pages_for_which_there_is_no_room(world: World) -> None:
+def test_others_go_on_between_pages_that_find_no_room(world: World) -> None:
     clock, store, active, maintenance = world
     for _ in range(active.backlog.share):
         active.backlog.add(HOME.quota.credential)

@@ -119,7 +119,7 @@ BLOCKED_AGAIN = [("turns", 0), ("goes round", 0)] * 3
 
 @given(STEPS, MOODS)
 @example(BLOCKED_AGAIN, [])  # within a second
-def test_one_transition_is_one_notice_whoever_dies(
+def test_one_transition_is_one_notice_whichever_courier_dies(
     steps: list[tuple[str, int]], moods: list[str]
 ) -> None:
     world, now, taken = World(), START, list[tuple[str, str]]()

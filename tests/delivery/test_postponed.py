@@ -148,7 +148,7 @@ def test_of_a_destination_no_other_tenant_is_looked_through() -> None:
     assert {*looked_at} == {"tenant-7"}
 
 
-def test_what_is_postponed_again_and_again_is_kept_once() -> None:
+def test_what_is_postponed_again_and_again_takes_the_memory_of_one() -> None:
     postponed, to = Postponed(), home()
     put(postponed, (1, 1), to)
 

@@ -92,7 +92,7 @@ def test_a_lane_alone_leaves_room_for_the_next() -> None:
     assert taken(one) == ["free"]
 
 
-def test_no_more_are_under_way_than_there_is_room_for() -> None:
+def test_no_more_are_under_way_than_the_capacity() -> None:
     one = schedule(capacity=3)
     for number in range(9):
         one.plan(f"{number}", (f"lane-{number}",), NOW, 1)
@@ -380,7 +380,7 @@ def test_thousands_of_paused_lanes_are_not_asked_again_and_again() -> None:
     assert asked.times <= 20
 
 
-def test_a_pause_of_a_lane_with_nothing_in_it_wakes_nobody() -> None:
+def test_a_pause_of_an_empty_lane_makes_nothing_due() -> None:
     schedule: Schedule[str] = Schedule(10, 100)
     schedule.wait(("one",), NOW + MINUTE)
     assert schedule.next_due() is None

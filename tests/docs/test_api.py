@@ -80,7 +80,7 @@ def rows(title: str) -> list[str]:
 
 
 @pytest.mark.parametrize("title", FIELDS)
-def test_every_field_is_told_once_and_no_other(title: str) -> None:
+def test_every_field_is_listed_once_and_no_other(title: str) -> None:
     assert sorted(rows(title)) == sorted(FIELDS[title])
 
 
@@ -93,7 +93,7 @@ def test_every_field_is_told_once_and_no_other(title: str) -> None:
         ("`Ticket` and `SyncTicket`", SyncTicket),
     ],
 )
-def test_every_verb_is_told_with_its_arguments_and_no_other(title: str, face: type) -> None:
+def test_every_verb_is_listed_with_its_arguments_and_no_other(title: str, face: type) -> None:
     told = {one.partition("(")[0]: one for one in rows(title)}
     there = {
         name: called(name, getattr(face, name)) for name in dir(face) if not name.startswith("_")
@@ -136,13 +136,13 @@ def test_a_ticket_that_is_awaited_has_what_one_that_blocks_has() -> None:
     }
 
 
-def test_the_options_of_the_blocking_courier_are_told() -> None:
+def test_the_options_of_the_blocking_courier_are_listed() -> None:
     [told] = re.findall(r"^Its options are (.*?)$", SECTIONS["`BlockingCourier`"], re.MULTILINE)
     named = set(re.findall(r"`([a-z_]+)`", told))
     assert named == set(get_type_hints(BlockingOptions))
 
 
-def test_every_name_of_the_package_is_told() -> None:
+def test_every_name_of_the_package_is_listed() -> None:
     opening = PROSE.partition("\n## ")[0]
     [told] = re.findall(
         r"What is imported from `evidence_courier` is (.*?)\.\sAll", opening, re.DOTALL
@@ -150,7 +150,7 @@ def test_every_name_of_the_package_is_told() -> None:
     assert sorted(re.findall(r"`(\w+)`", told)) == sorted(evidence_courier.__all__)
 
 
-def test_the_values_inside_of_values_are_told() -> None:
+def test_the_fields_of_values_inside_of_values_are_named() -> None:
     acted = SECTIONS["ActionResult"]
     for text, value in (
         (acted, Skipped),

@@ -16,7 +16,7 @@ def files() -> list[str]:
     return ["/" + file.relative_to(HOUSE).as_posix() for file in found]
 
 
-def test_every_file_and_folder_that_is_named_is_there() -> None:
+def test_every_file_and_folder_that_is_named_exists() -> None:
     named = set(re.findall(r"`([\w/]+\.(?:py|md|cfg))`", PAGE))
     named |= set(re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w/]*)`", PAGE))
     assert len(named) > 100

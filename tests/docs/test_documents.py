@@ -60,7 +60,7 @@ def test_a_training_record_that_is_shown_holds(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_what_a_document_links_to_is_there(document: Path) -> None:
+def test_what_a_document_links_to_exists(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
     for target in targets:
         assert "://" in target or (document.parent / target).exists(), (

@@ -39,7 +39,7 @@ def evidence_with(document: Document) -> Evidence:
 
 
 @pytest.mark.parametrize(("file", "code"), QUOTATIONS)
-def test_what_is_quoted_from_an_example_stands_there(file: str, code: str) -> None:
+def test_what_is_quoted_from_an_example_is_in_that_example(file: str, code: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     assert any(indent(code, " " * depth) in text for depth in (0, 4, 8)), (
         f"{file} has no longer:\n{code}"

@@ -20,7 +20,7 @@ def rows(cells: int) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in found if len(row) == cells]
 
 
-def test_every_kind_of_failure_is_told_once_with_what_the_code_does() -> None:
+def test_every_kind_of_failure_is_listed_once_with_what_the_code_does() -> None:
     told = {}
     for kind, meaning, again, blocks, who in rows(5):
         assert kind.strip("`") not in told, f"{kind} is told twice"
@@ -35,7 +35,7 @@ def test_every_kind_of_failure_is_told_once_with_what_the_code_does() -> None:
     }
 
 
-def test_every_exception_is_told_and_importable() -> None:
+def test_every_exception_is_listed_and_importable() -> None:
     def below(error: type[CourierError]) -> set[str]:
         own = {error.__name__} if error.__module__.startswith("evidence_courier.domain") else set()
         return own.union(*map(below, error.__subclasses__()))

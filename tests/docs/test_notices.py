@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "notices.md").read_text(encoding="u
 SECRET = "a long random text"
 
 
-def test_the_page_tells_every_kind_that_there_is() -> None:
+def test_the_page_lists_every_kind_of_notice() -> None:
     told = re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.MULTILINE)
     assert Notice.__doc__ is not None
     kinds = re.search(r"`kind` is ([^.]*)", Notice.__doc__)

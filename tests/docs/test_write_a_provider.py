@@ -348,7 +348,7 @@ def test_a_request_is_signed_when_it_leaves(
     assert {"api-date", "api-signature"} <= set(names)
 
 
-def test_settings_that_look_wrong_are_told(page: dict[str, Any]) -> None:
+def test_settings_that_look_wrong_are_advised_against(page: dict[str, Any]) -> None:
     provider = page["AdvisingShelf"]()
     assert isinstance(provider, Advising)
     settings = page["ShelfSettings"](Secret(KEY), "https://shelf.example/documents")
@@ -378,7 +378,7 @@ def test_what_has_no_person_is_refused_before_anything_is_sent(
     assert with_one.status == "succeeded"
 
 
-def test_a_target_that_is_not_there_speaks_of_the_integration(
+def test_a_missing_target_is_a_failure_of_the_integration(
     page: dict[str, Any], url: str, tmp_path: Path
 ) -> None:
     status = deliver(
@@ -446,7 +446,7 @@ def test_an_upload_with_a_token_is_delivered(
     assert shelf.requests == ["POST /token", "POST /documents"]
 
 
-def test_what_there_is_no_token_for_was_not_sent(page: dict[str, Any], url: str) -> None:
+def test_what_gets_no_token_was_not_sent(page: dict[str, Any], url: str) -> None:
     settings = page["ClientSettings"]("client", Secret("s"), f"{url}/nowhere")
     came = talk(page["TokenShelf"]().upload(a_parcel(b"one"), settings, None))
     assert isinstance(came, Rejected)
@@ -518,7 +518,7 @@ def test_the_package_that_is_shown_is_one(page: dict[str, Any]) -> None:
     assert page["ShelfProvider"].name == "shelf"
 
 
-def test_what_each_takes_is_told_in_order() -> None:
+def test_the_arguments_of_each_are_listed_in_order() -> None:
     [shown] = re.findall(
         r"^```text\n(HttpRequest\(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S
     )
@@ -540,7 +540,7 @@ def _takes_something(thing: object) -> bool:
     return inspect.isfunction(thing) or attrs.has(thing)  # type: ignore[arg-type]
 
 
-def test_every_field_of_a_parcel_is_told() -> None:
+def test_every_field_of_a_parcel_is_named() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for told in attrs.fields(Parcel):
         assert f"`{told.name}`" in text, told.name

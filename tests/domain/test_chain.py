@@ -264,7 +264,7 @@ def test_a_chain_that_lost_its_end_does_not_fit_to_its_head(dropped: int) -> Non
     ]
 
 
-def test_a_chain_that_was_written_anew_shows_in_a_head_that_was_kept() -> None:
+def test_a_chain_that_was_written_anew_shows_in_an_earlier_head() -> None:
     """And in nothing else."""
     _, kept = chain_of([{"by": "dana"}] * 3)
     anew = chain_of([{"by": "dana"}, {"by": "eve"}, {"by": "dana"}, {"by": "dana"}])
@@ -279,7 +279,7 @@ def test_a_chain_that_was_written_anew_shows_in_a_head_that_was_kept() -> None:
     ]
 
 
-def test_each_head_that_was_kept_counts_also_those_of_one_length() -> None:
+def test_each_earlier_head_counts_also_those_of_one_length() -> None:
     """The one of the day before does not hide behind today's."""
     _, kept = chain_of([{"by": "dana"}] * 3)
     links, today = chain_of([{"by": "eve"}] * 3)

@@ -61,7 +61,7 @@ class Watched:
         return list(news.notices)
 
 
-def test_a_block_is_told_once_and_again_when_it_is_over() -> None:
+def test_a_block_makes_one_notice_and_another_when_it_is_over() -> None:
     watched = Watched()
     (told,) = watched.look(stops=(BLOCKED,))
     assert (told.kind, told.tenant_id, told.reason, told.number) == (
@@ -78,7 +78,7 @@ def test_a_block_is_told_once_and_again_when_it_is_over() -> None:
     assert watched.look() == []
 
 
-def test_what_a_person_has_paused_is_told_by_no_notice() -> None:
+def test_what_a_person_has_paused_makes_no_notice() -> None:
     watched = Watched()
     assert watched.look(stops=(evolve(BLOCKED, state="paused"),)) == []
     assert watched.look(failed(9, Status.HELD, "paused")) == []
@@ -98,7 +98,7 @@ def test_a_burst_of_one_cause_is_one_notice_with_a_count() -> None:
     assert watched.look(failed(1_000)) == []
 
 
-def test_a_burst_that_does_not_end_is_told_after_a_minute() -> None:
+def test_a_burst_that_does_not_end_makes_a_notice_after_a_minute() -> None:
     watched, told = Watched(), list[Notice]()
     watched.look()
     for number in range(1, 40):
@@ -107,21 +107,21 @@ def test_a_burst_that_does_not_end_is_told_after_a_minute() -> None:
     assert sum(notice.number for notice in told) <= 39
 
 
-def test_what_had_failed_before_the_first_look_is_not_told() -> None:
+def test_what_had_failed_before_the_first_look_makes_no_notice() -> None:
     watched = Watched()
     assert watched.look(failed(70)) == watched.look(failed(70)) == []
     assert watched.look(failed(71)) == []
     assert [notice.number for notice in watched.look(failed(71))] == [1]
 
 
-def test_what_was_retried_and_failed_again_is_told_again() -> None:
+def test_what_was_retried_and_failed_again_makes_another_notice() -> None:
     watched = Watched()
     watched.look()
     for number, told in ((2, []), (2, [2]), (0, []), (1, []), (1, [1])):
         assert [notice.number for notice in watched.look(failed(number))] == told
 
 
-def test_a_held_upload_is_told_unless_its_integration_is() -> None:
+def test_a_held_upload_makes_a_notice_unless_its_integration_does() -> None:
     watched = Watched()
     watched.look()
     doubtful, of_block = failed(1, Status.HELD, "timeout"), failed(5, Status.HELD, "unauthorized")
@@ -130,7 +130,7 @@ def test_a_held_upload_is_told_unless_its_integration_is() -> None:
     assert (told.kind, told.reason, told.number) == ("held", "timeout", 1)
 
 
-def test_evidence_that_stops_arriving_is_told_and_when_it_arrives_again() -> None:
+def test_evidence_makes_a_notice_when_it_stops_and_when_it_arrives_again() -> None:
     watched = Watched()
     assert watched.look(oldest=NOW - timedelta(minutes=59)) == []
     (late,) = watched.look(oldest=NOW - timedelta(minutes=61))
@@ -140,7 +140,7 @@ def test_evidence_that_stops_arriving_is_told_and_when_it_arrives_again() -> Non
     assert [notice.kind for notice in watched.look()] == ["arriving_again"]
 
 
-def test_an_unknown_tenant_is_told_once() -> None:
+def test_an_unknown_tenant_makes_one_notice() -> None:
     watched = Watched()
     (told,) = watched.look(unknown=("acne", "acne"))
     assert (told.kind, told.tenant_id) == ("tenant_unknown", "acne")
@@ -202,7 +202,7 @@ def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
     ]
 
 
-def test_what_is_told_late_says_when_it_was_so() -> None:
+def test_a_late_notice_says_when_it_was_so() -> None:
     one = notice_of("blocked", NOW, "it is blocked")
     assert one.as_of(NOW + LATE_BY, None) == one
     late = one.as_of(NOW + timedelta(hours=1), None)
@@ -214,7 +214,7 @@ def test_what_is_told_late_says_when_it_was_so() -> None:
     assert "present" not in json.loads(one.to_json())
 
 
-def test_no_notice_has_what_a_provider_said() -> None:
+def test_no_notice_quotes_a_provider() -> None:
     watched = Watched()
     told = watched.look(stops=(evolve(BLOCKED, message="emp-7 is unknown"),)) + watched.look()
     assert [notice for notice in told if "emp-7" in notice.to_json()] == []

@@ -68,7 +68,7 @@ def test_rules_that_cannot_be_read_are_refused(given: object, words: str) -> Non
         (400, False, {Part.DOCUMENT, Part.ATTEMPTS}),
     ],
 )
-def test_a_part_is_kept_for_its_own_time(days: int, succeeded: bool, parts: set[Part]) -> None:
+def test_a_part_stays_for_its_own_time(days: int, succeeded: bool, parts: set[Part]) -> None:
     assert RULES.over_by(NOW - timedelta(days=days), NOW, succeeded=succeeded) == parts
 
 

@@ -207,7 +207,7 @@ def test_no_id_gets_out_of_its_place_in_the_request_or_on_the_disk(tmp_path: Pat
     assert {file.name for file in tmp_path.iterdir()} == {"courier.db"}
 
 
-def test_what_sprinto_is_not_told_is_not_in_the_request(tmp_path: Path) -> None:
+def test_what_sprinto_does_not_ask_for_is_not_in_the_request(tmp_path: Path) -> None:
     mark = "x\u202e../\"; filename='private-mark"
     evidence = named(
         session_id=mark, subject=mark, subject_email=mark, filename=mark + "\r\n\0" * 4_000

@@ -42,7 +42,7 @@ def test_seven_characters_are_not_a_run(start: int) -> None:
 
 
 @given(st.text(), st.binary())
-def test_there_is_nothing_where_nothing_is(text: str, data: bytes) -> None:
+def test_the_oracle_finds_nothing_where_nothing_is(text: str, data: bytes) -> None:
     assert leaks(text, SECRET) == leaks(data, SECRET) == []
     assert leaks("*** 0123456789abcdef YWJjZGVmZ2hpamtsbW5vcA== %20\\u0041", SECRET) == []
 

@@ -134,7 +134,7 @@ def test_thousands_of_mistakes_are_one_problem(tmp_path: Path, wrong: str) -> No
     assert problems[0].startswith(f"acme.yaml:2: {IN}: holds more than 1,000 values")
 
 
-def test_hundreds_of_mistakes_are_all_told(tmp_path: Path) -> None:
+def test_hundreds_of_mistakes_are_all_reported(tmp_path: Path) -> None:
     wrong = "".join(f"    shelff{n}: 1\n" for n in range(300))
     problems = told(load(tmp_path, {"acme.yaml": block() + wrong}), tmp_path)
     assert [problem.split(": ")[0] for problem in problems] == [

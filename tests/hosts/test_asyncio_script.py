@@ -38,7 +38,7 @@ def test_what_the_list_names_is_pending_then_succeeded_and_not_sent_again(home: 
     assert two == three == [line.replace("pending", "succeeded") for line in one]
 
 
-def test_told_to_end_it_leaves_nothing_in_flight_and_the_next_run_goes_on(home: Home) -> None:
+def test_a_stopped_script_leaves_nothing_in_flight_and_the_next_goes_on(home: Home) -> None:
     home.sandbox.use_faults(["slow:0.004=1"])
     write_completions(home, 10)
     command = ("python", "deliver.py", home.folder / "completions.csv")

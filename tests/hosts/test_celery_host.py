@@ -60,7 +60,7 @@ def test_what_two_workers_deliver_arrives_once_each(home: Home) -> None:
     home.check_left_in_order()
 
 
-def test_a_worker_that_is_told_to_end_finishes_and_another_does_the_rest(home: Home) -> None:
+def test_a_stopped_worker_finishes_and_another_does_the_rest(home: Home) -> None:
     home.sandbox.use_faults(["slow:0.004=1"])
     service(home, "complete", "acme", *[f"s-{number}" for number in range(6)])
     with worker(home, "one") as process:

@@ -61,7 +61,7 @@ def test_no_address_of_the_project_is_one_that_a_stranger_can_have() -> None:
     assert all(url.startswith("https://evidence-courier.example") for url in urls().values())
 
 
-def test_the_readme_does_not_promise_a_release_that_is_not_there() -> None:
+def test_the_readme_does_not_promise_a_release_that_does_not_exist() -> None:
     readme = (HOUSE / "README.md").read_text("utf-8")
     assert "Nothing is released to a package index yet" in readme
     assert not re.search(r"pip install \"?'?evidence-courier", readme)

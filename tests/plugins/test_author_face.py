@@ -28,7 +28,7 @@ def test_what_is_offered_is_what_the_documents_call_stable() -> None:
     assert sorted(providers.__all__) == sorted(named)
 
 
-def test_every_name_is_there_and_in_order() -> None:
+def test_every_name_exists_and_is_in_order() -> None:
     assert [name for name in providers.__all__ if not hasattr(providers, name)] == []
     assert list(providers.__all__) == sorted(providers.__all__)
 
@@ -74,7 +74,7 @@ print(sorted(heavy & set(sys.modules)))
     assert (child.returncode, child.stdout) == (0, "[]\n"), child.stderr
 
 
-def test_the_example_imports_from_there_only() -> None:
+def test_the_example_imports_from_the_face_for_authors_only() -> None:
     imported = re.findall(
         r"^from (evidence_courier\S*) import", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE
     )

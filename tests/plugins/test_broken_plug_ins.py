@@ -172,7 +172,7 @@ ANOTHER_NAME = shelf("even")
         ),
     ],
 )
-def test_an_unusable_plug_in_is_told_by_name_and_the_others_deliver(
+def test_an_unusable_plug_in_is_reported_and_the_others_deliver(
     site: Site, code: str, says: str
 ) -> None:
     site.install("odd", code)

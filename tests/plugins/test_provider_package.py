@@ -260,7 +260,7 @@ def test_check_and_doctor_know_it(
     assert (checked.returncode, asked.returncode, ledgerly.states()) == (0, 0, [])
 
 
-def test_a_wrong_key_is_told_with_file_line_and_suggestion(
+def test_a_wrong_key_is_reported_with_file_line_and_suggestion(
     environment: Environment, tenants: Path, ledgerly: Served
 ) -> None:
     (tenants / "acme.yaml").write_text(block(ledgerly.url, leger="security-training"))

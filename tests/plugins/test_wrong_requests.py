@@ -111,7 +111,7 @@ def test_secrets_that_cannot_be_asked_are_refused_with_words() -> None:
         AsyncCourier.from_mapping({"acme": tenant()}, "courier.db", secrets=secrets)
 
 
-def test_a_detail_of_the_reply_is_there_for_the_administrator(tmp_path: Path) -> None:
+def test_a_detail_of_the_reply_is_shown_to_the_administrator(tmp_path: Path) -> None:
     house = House(tmp_path / "courier.db")
     house.server.answer = lambda _evidence, _nth: 400
 

@@ -266,7 +266,9 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
          "that variable or file; a secret is never written here itself"),
     ],
 )  # fmt: skip
-def test_what_does_not_hold_is_told_in_a_sentence(tmp_path: Path, line: str, problem: str) -> None:
+def test_an_invalid_value_is_reported_in_a_sentence(
+    tmp_path: Path, line: str, problem: str
+) -> None:
     [message] = told(load(tmp_path, {"acme.yaml": block(line)}), tmp_path)
     place = "" if problem.startswith("can merge") else "."
     assert message == f"acme.yaml:6: {IN}{place if place else ': '}{problem}"
@@ -296,7 +298,7 @@ def test_lines_are_known_in_json_too(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_missing_is_told_at_the_line_of_the_block(tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_at_the_line_of_its_block(tmp_path: Path) -> None:
     text = "x: 1\nintegrations:\n  compliance:\n    wing: east\n    provider: archive\n"
     assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:3: {IN}.key: is missing",
@@ -339,14 +341,14 @@ def test_a_provider_that_is_not_known_is_refused_with_the_closest_one(
     ]
 
 
-def test_a_key_that_is_there_twice_is_refused_in_the_block(tmp_path: Path) -> None:
+def test_a_key_that_is_written_twice_is_refused_in_the_block(tmp_path: Path) -> None:
     text = block("extra:", "  a: b", "  a: c")
     assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:8: {IN}.extra.a: the key is written twice, first on line 7: keep one of them"
     ]
 
 
-def test_json_keys_that_are_there_twice_are_refused_too(tmp_path: Path) -> None:
+def test_json_keys_that_are_written_twice_are_refused_too(tmp_path: Path) -> None:
     text = '{"integrations": {"compliance": {"provider": "archive",\n"provider": "archive"}}}'
     assert (
         f"a.json:2: {IN}.provider: the key is written twice, first on line 1: keep one of them"

@@ -111,5 +111,5 @@ def test_anything_but_a_mapping_is_a_configuration_error(tenants: object) -> Non
         load(tenants)
 
 
-def test_an_id_that_is_no_text_is_told() -> None:
+def test_an_id_that_is_not_text_is_reported() -> None:
     assert told(load({1: with_block(), "a": {}})) == ["a tenant id among the keys is not text"]

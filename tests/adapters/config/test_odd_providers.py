@@ -114,7 +114,7 @@ def test_the_rules_of_cerberus_are_put_into_sentences(
     assert message == f"a.yaml:6: more: {words}"
 
 
-def test_a_check_of_the_provider_that_fails_is_told_without_its_words(tmp_path: Path) -> None:
+def test_a_provider_check_that_fails_is_reported_without_its_message(tmp_path: Path) -> None:
     odd = provider({**KEY_AND_SHELF, "more": {"check_with": raising(RuntimeError(f"no {KEY}"))}})
     assert problems(tmp_path, odd, "more: x") == [
         f"a.yaml:2: {IN}: the provider archive failed to check its settings (RuntimeError)"

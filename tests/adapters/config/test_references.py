@@ -86,7 +86,7 @@ def test_half_a_reference_is_refused(tmp_path: Path, written: str) -> None:
     ]
 
 
-def test_a_secret_that_is_nearly_a_reference_is_told_how_to_write_one(tmp_path: Path) -> None:
+def test_a_near_reference_is_reported_with_how_to_write_one(tmp_path: Path) -> None:
     [message] = told(load(tmp_path, {"a.yaml": block("second_key: $ACME_KEY")}), tmp_path)
     assert message.startswith(
         f"a.yaml:6: {IN}.second_key: is not quite a reference: write ${{NAME}}"
@@ -125,7 +125,7 @@ def test_each_variable_is_asked_for_once_and_only_those_in_use(tmp_path: Path) -
     assert asked == ["ACME_KEY"]
 
 
-def test_a_vault_that_fails_is_told_without_its_words(tmp_path: Path) -> None:
+def test_a_vault_that_fails_is_reported_without_its_message(tmp_path: Path) -> None:
     class Vault:
         def resolve(self, name: str) -> Secret | None:
             raise ConnectionError(f"the token {LITERAL} has expired")
@@ -319,7 +319,7 @@ def test_a_file_is_not_asked_for_what_is_no_secret(tmp_path: Path) -> None:
     assert [problem.line for problem in loaded.problems] == [6, 3]
 
 
-def test_what_is_wrong_with_a_file_is_told_with_its_tenant(tmp_path: Path) -> None:
+def test_a_missing_secret_file_is_reported_with_its_tenant(tmp_path: Path) -> None:
     text = block().replace("${ACME_KEY}", in_file("gone", tmp_path))
     [problem] = load_with_files(tmp_path, text).problems
     assert problem.message == (
@@ -390,7 +390,7 @@ class PickyProvider(ArchiveProvider):
         ("attic\n    pace: ${PACE}\n    wing: ${WING}", ("must not be the attic, which leaks",)),
     ],
 )
-def test_without_secrets_nothing_is_said_of_what_they_are(
+def test_without_secrets_no_rule_for_a_secret_is_checked(
     tmp_path: Path, shelf: str, said: tuple[str, ...]
 ) -> None:
     (tmp_path / "acme.yaml").write_text(block().replace("s-1", shelf))

@@ -158,7 +158,7 @@ def test_both_parsers_of_yaml_agree(value: object) -> None:
         ("]", 1),
     ],
 )
-def test_what_is_no_json_is_told_with_its_line(text: str, line: int) -> None:
+def test_invalid_json_is_reported_with_its_line(text: str, line: int) -> None:
     with pytest.raises(Unreadable, match="is not valid JSON") as caught:
         read_json(text)
     assert caught.value.line == line

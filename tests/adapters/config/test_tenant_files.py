@@ -304,7 +304,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     assert (list(loaded.integrations), loaded.without, loaded.problems) == (["a"], ("b",), ())
 
 
-def test_a_link_to_nowhere_and_a_pipe_are_told_and_never_waited_for(tmp_path: Path) -> None:
+def test_a_broken_link_and_a_pipe_are_reported_and_never_waited_for(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to(tmp_path / "gone")
     os.mkfifo(tmp_path / "b.yaml")
     (tmp_path / "c.yaml").symlink_to(tmp_path / "c.yaml")
@@ -331,7 +331,7 @@ def test_a_file_that_cannot_be_read_never_breaks_a_tenant_of_another_file(tmp_pa
     )
 
 
-def test_all_problems_of_all_files_are_told_at_once_and_the_rest_loads(
+def test_all_problems_of_all_files_are_reported_and_the_rest_loads(
     tmp_path: Path,
 ) -> None:
     files = {
@@ -351,7 +351,7 @@ def test_all_problems_of_all_files_are_told_at_once_and_the_rest_loads(
     assert sum(loaded.broken.values(), ()) == loaded.problems
 
 
-def test_a_folder_that_is_not_there_or_no_folder_is_a_configuration_error(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path, words in (
         (tmp_path / "gone", "no such folder"),

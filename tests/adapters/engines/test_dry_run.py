@@ -91,7 +91,7 @@ def test_one_that_does_not_work_says_why_without_the_secret(paper: Paper) -> Non
     )
 
 
-def test_there_is_no_answer_where_there_is_nothing_to_ask(paper: Paper) -> None:
+def test_a_dry_run_that_has_nothing_to_ask_returns_none(paper: Paper) -> None:
     assert paper.ask("initech") is None
     assert paper.ask("nobody") is None
     paper.provider = PaperProvider()
@@ -136,7 +136,7 @@ def yielding(*steps: object, result: object = None) -> Any:
         (lambda: yielding(Bookmark("half"), result=Ready("x"), ), None),
     ],
 )  # fmt: skip
-def test_a_dry_run_with_a_bug_is_told_as_one(
+def test_a_dry_run_with_a_bug_is_reported_as_a_bug(
     paper: Paper, check: Callable[[], Any], says: str | None
 ) -> None:
     paper.provider = Garbled(check)
@@ -167,7 +167,7 @@ def test_it_waits_for_its_turn_at_the_gate(paper: Paper) -> None:
     paper.during(story)
 
 
-def test_it_says_so_where_there_is_no_turn_for_minutes(paper: Paper) -> None:
+def test_a_dry_run_without_a_turn_for_minutes_says_when_to_ask_again(paper: Paper) -> None:
     house = paper.house
     house.server.answer = lambda evidence_id, nth: (429, 600)
 

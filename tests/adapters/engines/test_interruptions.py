@@ -281,7 +281,7 @@ def test_one_that_does_not_let_itself_be_cancelled_is_not_waited_for_long(
     assert house.logger.of(HookFailed) == []
 
 
-def test_a_hook_that_hangs_is_ended_and_only_so_many_are_called(
+def test_a_hook_that_hangs_is_ended_and_the_calls_at_once_are_bounded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify, "HOOK_TIMEOUT", 0.05)

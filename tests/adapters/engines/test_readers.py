@@ -90,7 +90,7 @@ def test_a_tenant_has_few_readers_and_keeps_no_other_waiting() -> None:
         asyncio.run(scenario(Readers(threads, events.append, source)))
 
 
-def test_there_are_never_more_readers_than_the_bound_and_all_come_back(
+def test_readers_never_exceed_their_bound_and_all_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(readers_module, "SLOW_READERS", 8)

@@ -63,7 +63,7 @@ def test_what_begins_and_ends_together_is_one_request_to_the_writer(
     assert all(len(sizes) <= 10 for sizes in asked.values()), asked
 
 
-def test_as_many_tasks_send_as_there_are_connections(house: House) -> None:
+def test_no_more_tasks_send_than_connections_are_allowed(house: House) -> None:
     house.server.answer = lambda _evidence, _nth: None
 
     async def story() -> None:

@@ -92,7 +92,7 @@ def test_when_some_are_taken_all_others_are_tried_at_once() -> None:
     on_a_loop(story)
 
 
-def test_what_is_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_exceeds_a_bound_is_not_queued(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unwritten, "MOST", 3)
     monkeypatch.setattr(unwritten, "MOST_BYTES", 10)
 
@@ -123,7 +123,7 @@ def test_closing_tries_once_more_at_once_and_keeps_nothing_then() -> None:
 
 
 @pytest.mark.parametrize("passing", [True, False])
-def test_only_what_the_database_may_take_later_is_kept(passing: bool) -> None:
+def test_only_what_the_database_may_take_later_is_tried_again(passing: bool) -> None:
     class Refusing(MemoryStore):
         def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
             raise StoreError("not now" if passing else "never", passing=passing)
@@ -165,7 +165,7 @@ def test_what_the_database_has_not_answered_is_shown_as_submitted() -> None:
     asyncio.run(story())
 
 
-def test_what_follows_a_refusal_is_kept_without_a_wait_of_its_own() -> None:
+def test_what_follows_a_refusal_is_queued_without_a_wait_of_its_own() -> None:
     """A locked database is waited for once, not once for each batch."""
     asked: set[str] = set()
 

@@ -208,7 +208,7 @@ def test_what_runs_around_something_else_is_named_for_its_own_time_alone() -> No
     assert len(named) == 1
 
 
-def test_what_a_machine_that_stood_still_has_kept_is_not_named() -> None:
+def test_a_dialogue_that_the_machine_itself_interrupted_is_not_named() -> None:
     """It goes on when the machine does, and so does the one who looks."""
     clock, named = FakeClock(), list[LogEvent]()
     watchdog = Watchdog(clock.monotonic)

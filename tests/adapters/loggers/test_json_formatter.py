@@ -92,7 +92,7 @@ def test_an_exception_stands_in_the_line_with_its_traceback() -> None:
     assert exception.startswith("Traceback") and exception.endswith("ValueError: two\nlines")
 
 
-def test_an_exception_that_another_process_has_formatted_is_kept() -> None:
+def test_an_exception_that_another_process_formatted_is_in_the_line() -> None:
     made = record()
     made.exc_text = "Traceback ..."
     assert read(made)["exception"] == "Traceback ..."
@@ -177,7 +177,7 @@ def test_an_integer_too_long_for_python_to_write_is_written_in_hexadecimal() -> 
         "no text",
     ],
 )
-def test_a_message_that_cannot_be_made_costs_nobody_the_line(
+def test_a_message_that_cannot_be_made_does_not_lose_the_line(
     made: logging.LogRecord, says: str
 ) -> None:
     assert read(made)["message"] == says
@@ -194,7 +194,7 @@ class BrokenError(Exception):
         raise RuntimeError("no")
 
 
-def test_an_exception_that_cannot_be_shown_costs_nobody_the_line() -> None:
+def test_an_exception_that_cannot_be_shown_does_not_lose_the_line() -> None:
     made = record()
     try:
         raise BrokenError
@@ -204,7 +204,7 @@ def test_an_exception_that_cannot_be_shown_costs_nobody_the_line() -> None:
 
 
 @pytest.mark.parametrize("created", [float("nan"), 1e300])
-def test_a_time_that_is_none_costs_nobody_the_line(created: float) -> None:
+def test_an_impossible_time_does_not_lose_the_line(created: float) -> None:
     made = record()
     made.created = created
     assert read(made)["message"] == "a message"

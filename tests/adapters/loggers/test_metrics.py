@@ -283,14 +283,14 @@ class Raising:
         raise RuntimeError("the exporter is down")
 
 
-def test_a_logger_that_fails_keeps_no_other_from_being_told() -> None:
+def test_a_logger_that_fails_does_not_silence_the_others() -> None:
     before, after = RecordingLogger(), RecordingLogger()
     with pytest.raises(RuntimeError, match="the exporter is down"):
         FanOut(before, Raising(), after).log(ENDED)
     assert (before.events, after.events) == ([ENDED], [ENDED])
 
 
-def test_an_interruption_of_one_logger_is_raised_once_all_are_told() -> None:
+def test_an_interruption_of_one_logger_is_raised_after_all_have_logged() -> None:
     class Interrupted:
         def log(self, event: LogEvent) -> None:
             raise KeyboardInterrupt
@@ -315,7 +315,7 @@ def test_what_one_logger_does_not_want_another_one_gets(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_logger_that_cannot_choose_keeps_no_other_from_being_told(first: bool) -> None:
+def test_a_logger_that_cannot_choose_does_not_silence_the_others(first: bool) -> None:
     class Undecided(RecordingLogger):
         def wants(self, event: LogEvent) -> bool:
             raise SystemExit("the exporter is down")

@@ -74,7 +74,7 @@ def test_a_logger_of_the_hosts_is_used_with_what_is_bound_to_it() -> None:
     assert capture.entries[0]["service"] == "training"
 
 
-def test_the_level_that_the_host_asks_for_is_kept() -> None:
+def test_the_level_that_the_host_asks_for_is_respected() -> None:
     said = StringIO()
     structlog.configure(
         processors=[structlog.processors.JSONRenderer()],
@@ -127,7 +127,7 @@ def test_the_sentence_stays_where_the_host_renames_the_event_to_message() -> Non
     )
 
 
-def test_without_structlog_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_structlog_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     # Python says then that there is no such module
     monkeypatch.setitem(sys.modules, "structlog", None)
     with pytest.raises(MisuseError) as raised:
@@ -135,7 +135,7 @@ def test_without_structlog_one_is_told_what_to_install(monkeypatch: pytest.Monke
     assert 'pip install "evidence-courier[structlog]"' in str(raised.value)
 
 
-def test_a_structlog_that_is_there_but_broken_says_so_itself(
+def test_an_installed_but_broken_structlog_raises_its_own_error(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "structlog.py").write_text("import no_such_module_anywhere")

@@ -129,7 +129,7 @@ def test_starttls_comes_before_the_login_and_the_mail(serving: Serving, box: Box
     assert f"Message-ID: <{NOTICE.id}@evidence-courier.invalid>".encode() in content
 
 
-def test_tls_comes_first_at_465_and_where_that_is_said(serving: Serving, box: Box) -> None:
+def test_tls_comes_first_at_465_and_on_request(serving: Serving, box: Box) -> None:
     tls = serving(server_tls())
     assert refusal(mail(tls, implicit_tls=True)) is None
     assert [encrypted for encrypted, *_ in box.mails] == [True]

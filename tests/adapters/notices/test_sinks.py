@@ -75,7 +75,7 @@ def test_no_tenant_calls_everybody_in_a_channel_of_slack(hook: str) -> None:
     assert json.loads(body)["tenant_id"] == "<!channel> & co"
 
 
-def test_a_webhook_that_is_not_there_is_said_without_its_url() -> None:
+def test_an_unreachable_webhook_is_reported_without_its_url() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         url = f"http://127.0.0.1:{gone.getsockname()[1]}/secret-path"
     with pytest.raises(RuntimeError, match=r"^no connection, or it was lost: ConnectionRefused"):
@@ -83,7 +83,7 @@ def test_a_webhook_that_is_not_there_is_said_without_its_url() -> None:
 
 
 @pytest.mark.parametrize("kind", ["webhook", "mail"])
-def test_a_server_that_says_nothing_is_told_of_with_the_time(
+def test_a_server_that_does_not_answer_is_reported_with_the_time(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (webhook, mail):
@@ -95,7 +95,7 @@ def test_a_server_that_says_nothing_is_told_of_with_the_time(
             (sink if kind == "mail" else Webhook(f"http://127.0.0.1:{port}/x")).take(NOTICE)
 
 
-def test_a_webhook_that_hangs_up_is_told_of_in_words(
+def test_a_webhook_that_hangs_up_is_reported_in_words(
     hook: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Hook, "do_POST", lambda self: None)
@@ -254,7 +254,7 @@ def test_a_teller_stops_at_the_first_that_is_not_taken_and_says_no_secret() -> N
     assert len(got) == 2
 
 
-def test_a_sink_that_hangs_is_waited_for_no_longer_than_is_said() -> None:
+def test_a_sink_that_hangs_is_waited_for_no_longer_than_asked() -> None:
     going_on = threading.Event()
     teller = SinkTeller(OnNotice(lambda notice: going_on.wait(30)))
     teller.tell([WaitingNotice(1, NOTICE, 0)], 0.01)

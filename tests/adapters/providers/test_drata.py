@@ -45,7 +45,7 @@ JANE = evolve(PARCEL, subject_email="jane+test@acme.example")
 CREATED = told(201, {"id": 41, "userId": 7, "name": PARCEL.file_name, "type": "SEC_TRAINING"})
 
 
-def test_a_person_is_named_by_number_unless_told_otherwise() -> None:
+def test_a_person_is_named_by_number_by_default() -> None:
     assert DrataSettings(api_key=Secret("drata-key-0123456789")).user_by == "number"
 
 
@@ -106,7 +106,7 @@ def test_a_persons_document_is_posted_under_their_address_as_documented() -> Non
     assert dict(talk.requests[0].headers)["Authorization"] == "Bearer drata-key-0123456789"
 
 
-def test_the_moment_of_completion_is_told_in_utc() -> None:
+def test_the_moment_of_completion_is_sent_in_utc() -> None:
     there = datetime(2026, 2, 22, 4, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     _, talk = upload(parcel=evolve(JANE, recorded_at=there))
     assert (b"completionDate", b"2026-02-21T23:00:00.000Z") in parts_of(talk)
@@ -144,7 +144,7 @@ def test_a_person_known_by_address_may_be_named_by_dratas_number() -> None:
         (evolve(LIBRARY, user_by="number"), JANE),
     ],
 )
-def test_nobody_is_looked_up_whose_number_is_known_or_not_needed(
+def test_no_person_is_looked_up_if_the_number_is_known_or_not_needed(
     settings: DrataSettings, parcel: Parcel
 ) -> None:
     assert len(upload(settings, parcel)[1].requests) == 1

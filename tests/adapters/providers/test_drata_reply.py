@@ -77,7 +77,7 @@ def test_in_a_library_a_404_is_of_the_integration_and_not_of_one_person() -> Non
     assert "correct workspace, owner" in came_to.failure.message
 
 
-def test_several_complaints_are_all_told() -> None:
+def test_several_complaints_are_all_quoted() -> None:
     came_to = verdict_on(told(400, {"message": ["type is wrong", 7, "file is missing"]}))
     assert isinstance(came_to, Rejected)
     assert 'saying "type is wrong; file is missing"' in came_to.failure.message
@@ -136,7 +136,7 @@ def test_a_2xx_that_is_no_json_is_unclear(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT_SHORT, Ending.TOO_LONG])
-def test_even_a_success_is_unclear_if_its_end_never_came(ending: Ending) -> None:
+def test_even_a_success_is_unclear_if_its_end_never_arrived(ending: Ending) -> None:
     assert isinstance(verdict_on(reply(201, json.dumps(SUCCESS).encode(), ending=ending)), Unclear)
 
 

@@ -512,7 +512,7 @@ def test_what_cannot_be_read_is_never_called_absent(
     assert isinstance(guarded, Unreadable if isinstance(answer, TransportFailure) else Partly)
 
 
-def test_a_tests_evidence_is_told_from_a_persons_and_from_another_days() -> None:
+def test_a_tests_evidence_is_not_mistaken_for_a_persons_or_another_days() -> None:
     company = like(evidenceable_type="Company", evidenceable_id="acme", evidence_type="custom")
     assert look_up(listed(company), settings=AT_TEST, progress=KEPT)[0] == Partly(KEPT)
     assert look_up(listed(like()), settings=AT_TEST)[0] == Absent()
@@ -574,7 +574,7 @@ def test_an_address_cannot_leave_its_quotes() -> None:
         ([told(200, {"data": 7})], K.REFUSED, "otherwise than documented"),
     ],
 )
-def test_a_person_who_cannot_be_told_gets_nothing(
+def test_a_person_who_cannot_be_identified_gets_nothing(
     answers: list[HttpResponse], kind: FailureKind, words: str
 ) -> None:
     verdict, talk = upload(*answers, settings=BY_EMAIL)
@@ -659,7 +659,7 @@ def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
         (evolve(AT_TEST, endpoint="http://127.0.0.1:1/"), f"test {TEST} at 127.0.0.1:1"),
     ],
 )
-def test_the_target_is_said_in_words(settings: SecureframeSettings, target: str) -> None:
+def test_the_target_is_named_in_words(settings: SecureframeSettings, target: str) -> None:
     assert SecureframeProvider().target(settings) == target
 
 

@@ -99,7 +99,7 @@ def test_a_person_may_be_named_by_secureframes_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("on_unclear", ["retry", "hold"])
 @pytest.mark.parametrize("lists_evidence", [True, False])
 @pytest.mark.parametrize("loss", ["reset-after", "status-after:504", "cut", "huge"])
-def test_a_staged_upload_whose_reply_was_lost_is_there_once(
+def test_a_staged_upload_whose_reply_was_lost_makes_no_silent_copy(
     tmp_path: Path, loss: str, lists_evidence: bool, on_unclear: str
 ) -> None:
     async def tell(house: CourierHouse) -> None:
@@ -218,7 +218,7 @@ def test_sent_directly_what_is_not_listed_is_sent_again(tmp_path: Path) -> None:
         ({"subject_email": "john@acme.example"}, "not_found"),
     ],
 )
-def test_a_person_who_cannot_be_told_fails_alone(
+def test_an_upload_whose_person_cannot_be_identified_fails_alone(
     tmp_path: Path, said: dict[str, Any], kind: str
 ) -> None:
     async def tell(house: CourierHouse) -> None:

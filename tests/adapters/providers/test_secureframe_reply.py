@@ -75,7 +75,7 @@ def test_each_status_has_its_verdict_and_its_words(
     assert words in came_to.failure.message
 
 
-def test_a_test_that_is_not_there_is_of_the_integration() -> None:
+def test_a_missing_test_is_a_failure_of_the_integration() -> None:
     came_to = verdict_on(told(404, {"message": "Resource not found"}), AT_TEST)
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.TARGET_NOT_FOUND
@@ -117,7 +117,7 @@ def test_a_2xx_that_is_no_json_is_unclear(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT_SHORT, Ending.TOO_LONG])
-def test_even_a_success_is_unclear_if_its_end_never_came(ending: Ending) -> None:
+def test_even_a_success_is_unclear_if_its_end_never_arrived(ending: Ending) -> None:
     assert isinstance(verdict_on(reply(200, json.dumps(SUCCESS).encode(), ending=ending)), Unclear)
 
 

@@ -165,7 +165,7 @@ def test_a_2xx_that_is_no_json_is_unclear(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT_SHORT, Ending.TOO_LONG])
-def test_even_a_success_is_unclear_if_its_end_never_came(ending: Ending) -> None:
+def test_even_a_success_is_unclear_if_its_end_never_arrived(ending: Ending) -> None:
     told = reply(200, json.dumps(SUCCESS).encode(), ending=ending)
     assert isinstance(judge(told, CHECK, ("UPLOAD_COMPLETE",)), Unclear)
 
@@ -399,14 +399,14 @@ def test_a_refusal_says_who_must_do_what(body: object, status: int, who_does_wha
         (with_status("x" * 10_000), "then retry this upload"),
     ],
 )
-def test_however_much_is_said_the_advice_is_not_cut_off(body: object, end: str) -> None:
+def test_a_long_reply_does_not_cut_off_the_advice(body: object, end: str) -> None:
     verdict = verdict_on(body)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.message.endswith(end)
     assert len(verdict.failure.message) <= MESSAGE_LIMIT
 
 
-def test_of_many_errors_the_first_are_told_and_the_others_counted() -> None:
+def test_of_many_errors_the_first_are_quoted_and_the_others_counted() -> None:
     verdict = verdict_on(errors("one", "two", "three", "four", "five"))
     assert isinstance(verdict, Rejected)
     assert 'saying "one; two; three; and 2 more"' in verdict.failure.message

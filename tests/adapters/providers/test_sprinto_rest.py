@@ -125,7 +125,7 @@ def test_ten_files_go_together_over_rest_and_none_over_graphql() -> None:
     assert provider.bundle(evolve(SETTINGS, api="graphql")) is None
 
 
-def test_one_is_told_that_the_date_is_not_carried() -> None:
+def test_the_advice_says_that_the_date_is_not_carried() -> None:
     (advice,) = SprintoProvider().advice(SETTINGS)
     assert "no field for the evidence's date" in advice
     assert SprintoProvider().advice(evolve(SETTINGS, api="graphql")) == ()

@@ -205,7 +205,7 @@ def test_a_token_is_asked_for_in_json_with_all_scopes() -> None:
     assert SECRET.reveal() not in repr(request)
 
 
-def test_who_shares_an_application_shares_its_token_and_nobody_else_does() -> None:
+def test_only_integrations_of_one_application_share_its_token() -> None:
     def key(settings: VantaSettings) -> str:
         talk = Talk(UPLOADED, SUBMITTED)
         deliver(talk, settings=settings)
@@ -511,7 +511,7 @@ def test_any_other_refusal_of_a_submission_is_final_without_a_look(status: int) 
     ],
     ids=["by its name", "by its description", "by a description that was added to"],
 )
-def test_a_listed_upload_is_partly_there_as_it_may_not_be_submitted(
+def test_a_listed_upload_is_partly_done_as_it_may_not_be_submitted(
     shown: object,
 ) -> None:
     talk = Talk(page(listed("another"), shown))
@@ -652,7 +652,7 @@ MASKS = Redactor([OLD.value])
 
 @pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 403, 404, 409, 429, 500, 503])
 @pytest.mark.parametrize("echo", ECHOES)
-def test_a_token_that_is_said_back_is_masked_everywhere(echo: str, status: int) -> None:
+def test_a_token_that_a_reply_repeats_is_masked_everywhere(echo: str, status: int) -> None:
     said = ECHOES[echo](OLD.value.reveal())
     bodies = (
         {"message": said},

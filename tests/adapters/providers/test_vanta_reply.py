@@ -88,7 +88,7 @@ def test_a_2xx_that_is_no_json_is_unclear(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT_SHORT, Ending.TOO_LONG])
-def test_even_an_id_is_unclear_if_the_end_never_came(ending: Ending) -> None:
+def test_even_an_id_is_unclear_if_the_end_never_arrived(ending: Ending) -> None:
     verdict = judge_upload(
         reply(201, json.dumps({"id": UPLOAD_ID}).encode(), ending=ending), DOCUMENT
     )
@@ -378,7 +378,7 @@ def test_a_refusal_without_words_has_none(body: object) -> None:
     assert quote_of(told(400, body)) is None
 
 
-def test_however_much_is_said_the_advice_is_not_cut_off() -> None:
+def test_a_long_reply_does_not_cut_off_the_advice() -> None:
     long = {"message": "x" * 10_000, "error": "invalid_client"}
     for status in (400, 401, 403, 404, 413, 422):
         refused = judge_upload(told(status, long), DOCUMENT)

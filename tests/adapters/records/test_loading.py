@@ -175,7 +175,7 @@ def test_every_problem_is_named_with_its_path() -> None:
     ]
 
 
-def test_a_problem_alone_is_told_as_well() -> None:
+def test_a_single_problem_is_reported_as_well() -> None:
     assert problems(record_as_json(training__attempt=4)) == [
         "record: training.attempt: is 4, but max_attempts is 3"
     ]

@@ -38,7 +38,7 @@ def test_every_field_is_described() -> None:
     assert all(field["description"] for each in objects for field in each["properties"].values())
 
 
-def test_there_are_examples_enough() -> None:
+def test_the_examples_are_numerous_enough() -> None:
     tenants = [json.loads(path.read_bytes())["tenant_id"] for path in EXAMPLES]
     assert tenants.count("acme") + tenants.count("globex") >= 12
     assert tenants.count("initech") >= 2

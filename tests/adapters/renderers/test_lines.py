@@ -52,7 +52,7 @@ def test_an_endless_word_of_joined_letters_breaks_between_its_syllables() -> Non
     assert laid == GAP.join(["क्ष"] * 40)
 
 
-def test_a_text_that_nobody_copies_breaks_at_plain_zero_width_spaces() -> None:
+def test_a_text_too_long_to_copy_breaks_at_plain_zero_width_spaces() -> None:
     laid = breakable("x" * 5000)
     assert GAP not in laid
     assert laid == ZERO_WIDTH_SPACE.join("x" * 5000)

@@ -803,7 +803,7 @@ def test_of_two_folders_the_first_given_decides(tmp_path: Path) -> None:
         assert len(made.families) == 2
 
 
-def test_fonts_that_are_not_there_are_told_at_once(tmp_path: Path) -> None:
+def test_missing_fonts_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(MisuseError, match=f"{tmp_path / 'none'} is not a folder"):
         TypstRenderer(fonts=[tmp_path / "none"])
     with pytest.raises(MisuseError, match=f"no font is in {tmp_path}"):

@@ -48,7 +48,7 @@ async def bounded(places: int) -> AsyncIterator[Send]:
         yield send
 
 
-def test_an_idle_connection_is_not_kept_for_long(serving: Any) -> None:
+def test_an_idle_connection_is_closed_soon(serving: Any) -> None:
     async def story() -> None:
         hung_up = asyncio.Event()
 
@@ -68,7 +68,7 @@ def test_an_idle_connection_is_not_kept_for_long(serving: Any) -> None:
     run(story())
 
 
-def test_no_more_requests_are_under_way_than_there_are_places(serving: Any) -> None:
+def test_no_more_requests_are_under_way_than_the_bound_allows(serving: Any) -> None:
     async def story() -> None:
         under_way, most = 0, 0
         all_in = asyncio.Event()

@@ -299,7 +299,7 @@ def test_a_refusal_decides_by_its_status(
     run(story())
 
 
-def test_a_refusal_keeps_the_headers_that_came(transport: Any, serving: Any) -> None:
+def test_a_refusal_keeps_the_headers_that_arrived(transport: Any, serving: Any) -> None:
     async def story() -> None:
         said = b"HTTP/1.1 429 Slow down\r\nRetry-After: 7\r\nContent-Length: many\r\n\r\n"
         answer = await answer_to(said, transport, serving)

@@ -494,7 +494,7 @@ def test_a_reply_whose_head_is_cut_is_none(transport: Any, serving: Any, heard: 
         st.binary(max_size=40),
     ).map(lambda parts: b"".join((*parts[:3], b"\r\n", parts[3])))
 )
-def test_whatever_a_server_says_there_is_an_answer(
+def test_whatever_a_server_sends_becomes_a_response_or_a_failure(
     transport: Any, serving: Any, said: bytes
 ) -> None:
     async def story() -> None:

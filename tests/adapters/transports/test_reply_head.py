@@ -37,7 +37,9 @@ replies = st.lists(lines, max_size=8).map(b"\r\n".join) | st.binary(max_size=60)
 
 
 @given(replies, st.lists(st.integers(0, 60)))
-def test_a_reply_in_pieces_is_read_as_one_that_came_at_once(said: bytes, cuts: list[int]) -> None:
+def test_a_reply_in_pieces_is_read_as_one_that_arrived_at_once(
+    said: bytes, cuts: list[int]
+) -> None:
     whole, pieces = ReplyHead(), ReplyHead()
     at_once = whole.feed(said)
     edges = [0, *sorted(cut for cut in cuts if cut < len(said)), len(said)]
@@ -106,7 +108,7 @@ def test_a_head_that_is_too_large_is_unreadable_in_whatever_pieces(piece: int) -
 
 @pytest.mark.parametrize("framing", [b"content-length: 3", b"Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("around", [b"", b"X-Odd: \xe9\t:\r\n"])
-def test_a_head_that_every_parser_reads_is_handed_on_as_it_came(
+def test_a_head_that_every_parser_reads_is_handed_on_as_it_arrived(
     framing: bytes, around: bytes
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\n" + around + framing + b"\r\n" + around + b"\r\n"
@@ -124,7 +126,7 @@ texts = st.text("ab:,=\t ~\xe9", max_size=8)
     st.binary(max_size=9),
 )
 @example(200, b"OK", [("Connection", " Keep-Alive ")], b"{}")
-def test_a_reply_that_came_at_once_is_read_as_the_parser_reads_it(
+def test_a_reply_that_arrived_at_once_is_read_as_the_parser_reads_it(
     status: int, phrase: bytes, headers: list[tuple[str, str]], body: bytes
 ) -> None:
     lines = [f"{name}:{text}" for name, text in headers if name != "content-length"]

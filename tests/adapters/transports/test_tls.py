@@ -30,7 +30,7 @@ async def sent(transport: Opening, serving: Any, certificate: str, route: Route)
         return await courier.send(HttpRequest("POST", server.url, body=(b"x" * 2_000_000,)), route)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_no_connection(
+def test_an_untrusted_certificate_is_no_connection(
     transport: Opening, serving: Any, certificate: str
 ) -> None:
     failure = asyncio.run(sent(transport, serving, certificate, Route()))

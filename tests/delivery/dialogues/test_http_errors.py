@@ -121,7 +121,7 @@ def test_without_a_reply_it_counts_how_far_the_request_got(
         (401, "120", None),
     ],
 )
-def test_retry_after_is_kept_where_a_later_attempt_follows(
+def test_retry_after_is_recorded_where_a_later_attempt_follows(
     status: int, header: str, seconds: float | None
 ) -> None:
     at = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -164,13 +164,13 @@ def test_a_redirect_says_where_to_but_only_the_host(location: str | None, words:
     assert "pass@" not in verdict.failure.message
 
 
-def test_what_the_api_said_is_quoted() -> None:
+def test_the_message_of_the_api_is_quoted() -> None:
     verdict = classify(reply(400, b""), HINTS, quote="no such field")
     assert isinstance(verdict, Rejected)
     assert 'saying "no such field"' in verdict.failure.message
 
 
-def test_of_a_long_reply_a_piece_is_kept() -> None:
+def test_of_a_long_reply_the_beginning_is_recorded() -> None:
     verdict = classify(reply(500, b"\xff" + b"x" * 1_000_000), HINTS)
     assert isinstance(verdict, Unclear)
     assert verdict.failure.detail == "\ufffd" + "x" * (DETAIL_BYTES - 1)

@@ -163,7 +163,7 @@ def test_a_moment_without_a_time_zone_is_refused(name: str) -> None:
         record(**{name: "2026-02-21T10:00:00Z"})
 
 
-def test_a_moment_is_kept_in_utc() -> None:
+def test_a_moment_is_stored_in_utc() -> None:
     india = timezone(timedelta(hours=5, minutes=30))
     kept = record(generated_at=datetime(2026, 2, 22, 3, 0, tzinfo=india)).generated_at
     assert (kept.isoformat(), kept.tzinfo) == ("2026-02-21T21:30:00+00:00", UTC)

@@ -38,7 +38,7 @@ def ago(seconds: float) -> datetime:
         (4, [END, ago(20), ago(50)], 100),
     ],
 )
-def test_who_waits_is_told_when_the_turn_comes(
+def test_the_estimate_is_the_moment_at_which_the_turn_comes(
     place: int, used: list[datetime], expected: float
 ) -> None:
     due = ago(5)
@@ -47,7 +47,7 @@ def test_who_waits_is_told_when_the_turn_comes(
     assert expected_at(Line(THREE, used=used, cooldown=None), due, place, NOW) == wanted
 
 
-def test_who_is_due_later_is_told_that_and_a_pause_is_waited_for() -> None:
+def test_the_estimate_is_not_before_the_due_time_or_the_end_of_a_pause() -> None:
     later = NOW + timedelta(minutes=3)
     assert expected_at(Line(THREE, used=[], cooldown=None), later, 0, NOW) == later
     assert expected_at(Line(THREE, used=[], cooldown=None), later, 3, NOW) == later

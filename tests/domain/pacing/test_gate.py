@@ -74,7 +74,7 @@ def test_a_request_under_way_counts_as_now_as_does_one_from_the_future() -> None
     st.lists(st.floats(0, 600), min_size=1, max_size=60),
     st.integers(1, 5),
 )
-def test_whoever_goes_when_told_never_makes_too_many_in_any_stretch(
+def test_requests_made_when_free_never_exceed_the_pace_in_any_stretch(
     gaps: list[float], limit: int
 ) -> None:
     pace = Pace(limit, MINUTE)
@@ -124,7 +124,9 @@ def test_a_periods_worth_of_uploads_may_overtake(quota: Quota, most: int | None)
         (Quota("c", "a", Pace(1, MINUTE), cost=6), 420),
     ],
 )
-def test_the_patience_of_who_cannot_wait_is_told_in_periods(quota: Quota, seconds: int) -> None:
+def test_the_patience_of_a_caller_that_cannot_wait_counts_in_periods(
+    quota: Quota, seconds: int
+) -> None:
     assert patience_of(quota) == timedelta(seconds=seconds)
 
 
@@ -422,7 +424,7 @@ def test_without_a_pace_nothing_is_taken_and_a_block_holds() -> None:
     assert go_on(PaperGate(stop=REFUSED), unpaced, NOW, 7, None) == Blocked(REFUSED)
 
 
-def test_a_pause_that_began_is_kept_and_one_from_the_future_begins_now() -> None:
+def test_a_begun_pause_is_unchanged_and_one_from_the_future_begins_now() -> None:
     cooldown = Cooldown(ago(60), LATER)
     assert cooldown.as_of(NOW) is cooldown
     cooldown = Cooldown(NOW, LATER)

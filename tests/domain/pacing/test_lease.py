@@ -44,7 +44,7 @@ def theirs(age: timedelta) -> Lease:
     return Lease(THEM, NOW - age)
 
 
-def test_what_nobody_has_is_there_for_whoever_asks() -> None:
+def test_a_free_lease_goes_to_the_caller() -> None:
     holding = PaperHolding()
     assert asked(holding, begins=True) == Lease(US, NOW)
     assert holding.written == []
@@ -61,7 +61,7 @@ def test_nothing_is_taken_over_while_a_turn_is_open() -> None:
     assert asked(PaperHolding(theirs(10 * MIN_LEASE), used=True), begins=True) is None
 
 
-def test_a_holder_goes_on_for_as_long_as_nobody_else_wants_it() -> None:
+def test_a_holder_goes_on_for_as_long_as_no_one_else_wants_it() -> None:
     lease = ours(10 * MIN_LEASE)
     assert asked(PaperHolding(lease), begins=True) is lease
 

@@ -307,7 +307,7 @@ def test_the_words_about_what_is_decided_later_are_redacted() -> None:
     assert redactor.finding(Processing(after, "m" * 600)) == Processing(after, cut)
 
 
-def test_the_receipt_of_what_was_found_is_redacted_and_a_bookmark_is_kept() -> None:
+def test_the_receipt_of_a_finding_is_redacted_and_a_bookmark_unchanged() -> None:
     redactor = Redactor([Secret(KEY)])
     assert redactor.finding(Found(Receipt(f"id-{KEY}"))) == Found(Receipt("id-***"))
     for kept in (Partly(f"draft of {KEY}"), Absent()):

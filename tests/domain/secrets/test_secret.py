@@ -18,7 +18,7 @@ TEXT = "sk-very-secret-7f3a"
 SECRET = Secret(TEXT)
 
 
-def test_a_secret_reveals_itself_to_whoever_sends_it() -> None:
+def test_reveal_returns_the_text_of_a_secret() -> None:
     assert SECRET.reveal() == TEXT
 
 

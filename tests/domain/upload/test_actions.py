@@ -94,7 +94,7 @@ def test_each_action_is_for_some_states_and_done_twice_changes_nothing(
     assert isinstance(again, Inapplicable)
 
 
-def test_an_attempt_in_flight_is_said_to_be() -> None:
+def test_an_action_during_an_attempt_is_refused_with_that_reason() -> None:
     begun = advance(NEW, Started(AT), Rules())
     for action in Action:
         refused = act(begun, action, ASHA, AT, Rules())
@@ -160,7 +160,7 @@ def test_nothing_else_unblocks_an_integration(state: State) -> None:
         ("asha", "a" * (MAX_REASON_LENGTH + 1), "^reason has 2,001 characters"),
     ],
 )
-def test_who_and_why_must_be_said(by: str, reason: str, said: str) -> None:
+def test_a_person_needs_a_name_and_a_reason(by: str, reason: str, said: str) -> None:
     with pytest.raises(MisuseError, match=said):
         Person(by, reason)
     assert Person("a" * MAX_REASON_LENGTH, "because").reason == "because"

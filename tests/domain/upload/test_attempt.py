@@ -53,7 +53,7 @@ def ended(verdict: AttemptVerdict) -> AttemptEnded:
 
 
 @pytest.mark.parametrize(("verdict", "row"), WORDS.items())
-def test_an_event_that_ends_an_attempt_is_kept(
+def test_an_event_that_ends_an_attempt_is_recorded(
     verdict: AttemptVerdict, row: tuple[str, Receipt | Failure]
 ) -> None:
     word, result = row
@@ -127,7 +127,7 @@ def test_no_verdict_or_word_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", [Deferred, Unclear, Recovered])
-def test_a_retry_after_beyond_the_limit_is_kept_with_a_note_of_the_bound(
+def test_a_retry_after_beyond_the_limit_is_recorded_with_the_bound(
     kind: type[Deferred | Unclear | Recovered],
 ) -> None:
     kept = attempt_of(

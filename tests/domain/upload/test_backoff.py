@@ -157,7 +157,9 @@ def test_a_retry_after_that_is_no_time_counts_as_none(seconds: float, floor: int
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0, 3600.0, float("nan")])
-def test_a_failure_whose_retry_after_is_kept_is_recorded_as_it_is(seconds: float | None) -> None:
+def test_a_failure_whose_retry_after_is_not_bounded_is_recorded_as_it_is(
+    seconds: float | None,
+) -> None:
     failure = told_to_wait(seconds)
     assert bounded(RetryPolicy(), failure) is failure
 
@@ -192,7 +194,7 @@ def test_later_is_never_earlier_however_long_the_wait(at: datetime, wait: timede
     assert at <= later(at, wait) <= datetime.max.replace(tzinfo=UTC)
 
 
-def test_earlier_takes_away_and_stops_at_the_first_moment_there_is() -> None:
+def test_earlier_subtracts_and_stops_at_the_first_possible_moment() -> None:
     at = datetime(2026, 2, 21, tzinfo=UTC)
     assert earlier(at, timedelta(days=1)) == datetime(2026, 2, 20, tzinfo=UTC)
     assert earlier(at, timedelta.max) == datetime.min.replace(tzinfo=UTC)

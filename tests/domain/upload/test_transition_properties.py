@@ -287,7 +287,7 @@ def test_no_attempt_is_due_before_the_retry_after_of_the_one_before(
 
 
 @given(uploads(moments), events(moments, numbers, numbers), all_rules)
-def test_a_wait_that_nobody_asked_for_is_no_longer_than_the_longest_delay(
+def test_a_wait_that_no_reply_asked_for_is_at_most_the_longest_delay(
     upload: Upload, event: Event, rules: Rules
 ) -> None:
     after = advance(upload, event, rules)

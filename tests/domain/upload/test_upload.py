@@ -80,7 +80,7 @@ def test_what_is_neither_pending_nor_retrying_is_at_rest(word: str, at_rest: boo
     assert Status(word).at_rest is at_rest
 
 
-def test_there_are_six_words_and_three_reasons() -> None:
+def test_a_status_has_six_words_and_a_failure_three_reasons() -> None:
     assert [status.value for status in Status] == [
         "pending",
         "retrying",

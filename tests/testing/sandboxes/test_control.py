@@ -135,7 +135,7 @@ def test_a_body_without_sense_is_explained_and_changes_nothing(
     asyncio.run(scene())
 
 
-def test_an_unknown_control_is_said_to_be_one_and_is_not_counted() -> None:
+def test_an_unknown_control_is_answered_as_unknown_and_not_counted() -> None:
     async def scene() -> None:
         async with SprintoSandbox() as sandbox:
             status, answer = await post(sandbox.control_url + "/explode", b"{}")

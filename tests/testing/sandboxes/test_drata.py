@@ -57,7 +57,7 @@ ITEM = (
 )
 
 
-def test_a_document_is_taken_listed_and_kept_without_the_key() -> None:
+def test_a_document_is_taken_listed_and_recorded_without_the_key() -> None:
     async def tell(sandbox: DrataSandbox, ask: Ask) -> None:
         status, created = await ask("POST", JANE, data=form(*TRAINING))
         assert (status, created["id"], created["name"], created["userId"]) == (

@@ -149,7 +149,7 @@ def test_a_broken_rule_is_refused_by_name(
     asyncio.run(scene())
 
 
-def test_parts_that_nobody_mapped_are_passed_over(send_parts: Send) -> None:
+def test_parts_that_the_map_does_not_name_are_passed_over(send_parts: Send) -> None:
     async def scene() -> None:
         extra: Part = ("9", b"x" * 100_000, "other.pdf", "application/pdf")
         async with SprintoSandbox() as sandbox:

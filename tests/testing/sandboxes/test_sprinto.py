@@ -35,7 +35,7 @@ def errors(answer: Answer) -> list[str]:
     return [error["message"] for error in json.loads(answer[2]).get("errors", [])]
 
 
-def test_an_upload_is_taken_answered_and_kept(upload: Send) -> None:
+def test_an_upload_is_taken_answered_and_recorded(upload: Send) -> None:
     async def scene() -> None:
         async with SprintoSandbox(now=lambda: NOON) as sandbox:
             content = b"%PDF-1.7 some evidence"
@@ -68,7 +68,7 @@ def test_an_upload_is_taken_answered_and_kept(upload: Send) -> None:
     asyncio.run(scene())
 
 
-def test_content_is_kept_on_request(upload: Send) -> None:
+def test_content_is_recorded_on_request(upload: Send) -> None:
     async def scene() -> None:
         async with SprintoSandbox(keep_content=True) as sandbox:
             await upload(sandbox.url, content=b"%PDF")
@@ -128,7 +128,7 @@ def test_no_answer_comes_before_the_whole_request() -> None:
     asyncio.run(scene())
 
 
-def test_the_key_is_in_nothing_that_is_kept(upload: Send) -> None:
+def test_the_key_is_in_nothing_that_is_recorded(upload: Send) -> None:
     async def scene() -> None:
         key = "sk-very-secret"
         headers = {
@@ -172,7 +172,7 @@ def test_a_check_in_review_takes_nothing(upload: Send) -> None:
     asyncio.run(scene())
 
 
-def test_a_check_in_review_is_there_without_being_named_twice(upload: Send) -> None:
+def test_a_check_in_review_exists_without_being_named_twice(upload: Send) -> None:
     async def scene() -> None:
         async with SprintoSandbox(checks={"a": "A"}, in_review=["c"]) as sandbox:
             assert errors(await upload(sandbox.url, pk="c")) == ["Check in review"]

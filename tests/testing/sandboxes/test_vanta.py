@@ -250,7 +250,7 @@ def test_each_request_needs_its_scopes(scope: str, allowed: dict[str, int]) -> N
 # -- uploads and submissions
 
 
-def test_an_upload_is_kept_and_answered_in_the_documented_shape() -> None:
+def test_an_upload_is_recorded_and_answered_in_the_documented_shape() -> None:
     async def tell(client: Client) -> None:
         status, said = await client.upload(
             b"%PDF evidence", "Prüfung 1.pdf", effectiveAtDate="2026-02-21", description="words"
@@ -317,7 +317,7 @@ def test_a_document_that_is_deactivated_says_so() -> None:
     scene(tell, deactivated=[DOCUMENT])
 
 
-def test_only_a_document_that_is_there_can_be_deactivated() -> None:
+def test_only_an_existing_document_can_be_deactivated() -> None:
     with pytest.raises(
         ValueError, match="'old' is said to be deactivated, but is not among the documents"
     ):
@@ -474,7 +474,9 @@ def test_whether_drafts_are_listed_can_be_chosen(lists_drafts: bool) -> None:
         ("PUT", f"/v1/documents/{DOCUMENT}/uploads", 405),
     ],
 )
-def test_what_it_does_not_stand_in_for_is_not_there(method: str, path: str, status: int) -> None:
+def test_what_the_sandbox_does_not_stand_in_for_is_refused(
+    method: str, path: str, status: int
+) -> None:
     async def tell(client: Client) -> None:
         assert (await client.send(method, path))[0] == status
 

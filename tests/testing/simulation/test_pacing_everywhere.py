@@ -313,7 +313,7 @@ def test_a_clock_that_is_set_costs_couriers_a_period_once(
     assert watch.wrong == []
 
 
-def test_nothing_leaves_once_a_courier_was_told_of_a_wrong_key(
+def test_nothing_leaves_once_a_courier_knows_of_a_wrong_key(
     couriers: Any, watch: GateWatch
 ) -> None:
     plan = Plan(50, 60.0, 3, 10, couriers=2)
@@ -502,9 +502,7 @@ def test_a_clock_that_is_set_costs_workers_a_period_once(
     assert watch.wrong == []
 
 
-def test_nothing_leaves_once_a_worker_was_told_of_a_wrong_key(
-    workers: Any, watch: GateWatch
-) -> None:
+def test_nothing_leaves_once_a_worker_knows_of_a_wrong_key(workers: Any, watch: GateWatch) -> None:
     found = workers(Plan(50, 60.0, 3, 5, couriers=2))
     found.desk.at[5] = lambda: setattr(found.desk, "wrong_key", True)
     found.deliver_all()

@@ -222,7 +222,7 @@ def test_a_changed_key_frees_what_a_block_held() -> None:
         assert tally(simulation) == {"succeeded": 10}
 
 
-def test_an_upload_that_is_abandoned_while_it_waits_stops_nobody() -> None:
+def test_an_upload_that_is_abandoned_while_it_waits_stops_no_other() -> None:
     with Simulation(faults=Faults(outages=(Outage(0, 1, "503"),))) as simulation:
         (key,) = simulation.submit()
         simulation.pass_time(2)

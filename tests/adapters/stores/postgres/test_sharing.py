@@ -125,7 +125,7 @@ def test_they_keep_one_pace_together(stores: list[PostgresStore]) -> None:
     assert sum(at_once(stores, begin)) == 7
 
 
-def test_a_pace_is_kept_whatever_isolation_the_server_has(dsn: str) -> None:
+def test_a_pace_holds_whatever_isolation_the_server_has(dsn: str) -> None:
     """What a courier has begun is seen by one whose transaction is older."""
     pace = evolve(UNPACED, pace=Pace(1, timedelta(minutes=1)))
     odd = make_conninfo(dsn, options=r"-c default_transaction_isolation=repeatable\ read")

@@ -130,7 +130,7 @@ class ToldClock(DatabaseClock):
         self.told.append(given)
 
 
-def test_a_couriers_clock_is_told_the_databases_time(dsn: str) -> None:
+def test_a_couriers_clock_receives_the_databases_time(dsn: str) -> None:
     clock = ToldClock()
     with closing(PostgresStore(dsn, clock=clock)) as store:
         assert len(clock.told) == 1

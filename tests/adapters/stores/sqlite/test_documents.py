@@ -297,7 +297,7 @@ def test_with_a_link_at_its_place_documents_stay_in_the_database(house: House) -
     assert list((folder.parent / "elsewhere").iterdir()) == []
 
 
-def test_on_a_full_disk_nothing_is_acknowledged_until_there_is_room(
+def test_on_a_full_disk_nothing_is_acknowledged_until_it_has_room(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:

@@ -76,7 +76,7 @@ def test_a_database_that_its_owner_opened_to_a_group_stays_so(database: str) -> 
 
 
 @on_posix
-def test_a_link_to_a_file_not_yet_there_makes_that_file_private_too(tmp_path: Path) -> None:
+def test_a_link_to_a_file_not_yet_made_makes_that_file_private_too(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "courier.db").symlink_to(tmp_path / "disk" / "real.db")
     SqliteStore(str(tmp_path / "courier.db")).close()
@@ -90,7 +90,7 @@ def test_a_closed_store_leaves_one_file(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["courier.db"]
 
 
-def test_the_records_are_there_again_at_the_next_start(database: str) -> None:
+def test_the_records_are_found_again_at_the_next_start(database: str) -> None:
     new = entry()
     with closing(SqliteStore(database)) as store:
         store.add([new])
@@ -145,7 +145,7 @@ def test_records_that_no_file_would_keep_are_refused(path: str) -> None:
         SqliteStore(path)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"the folder .*/nowhere does not exist; make it"):
         SqliteStore(str(tmp_path / "nowhere" / "courier.db"))
     assert not list(tmp_path.iterdir())
@@ -280,7 +280,7 @@ def test_processes_may_make_the_same_database_at_once(database: str) -> None:
     assert [process.communicate(timeout=60)[0] for process in processes] == ["0\n", "0\n"]
 
 
-def test_whoever_only_looks_changes_nothing(database: str) -> None:
+def test_a_store_opened_for_reading_changes_nothing(database: str) -> None:
     with closing(SqliteStore(database)) as store:
         store.add([entry()])
         with open_for_reading(database) as reader:
@@ -290,7 +290,7 @@ def test_whoever_only_looks_changes_nothing(database: str) -> None:
         assert reader.counts([Status.PENDING]) == {Status.PENDING: 1}
 
 
-def test_looking_at_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:
+def test_reading_a_missing_database_makes_none(tmp_path: Path) -> None:
     with (
         pytest.raises(StoreError, match="there is no such database"),
         open_for_reading(str(tmp_path / "courier.db")),

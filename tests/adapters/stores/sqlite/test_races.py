@@ -22,7 +22,7 @@ from evidence_courier.testing.contracts.stored import AT, entry, started
 MANY = 64
 
 
-def test_of_many_tasks_that_add_one_key_one_is_told_added(sqlite: SqliteStore) -> None:
+def test_of_many_tasks_that_add_one_key_only_one_adds_it(sqlite: SqliteStore) -> None:
     async def race() -> Counter[type]:
         writer = WriterThread(sqlite)
         try:
@@ -34,7 +34,7 @@ def test_of_many_tasks_that_add_one_key_one_is_told_added(sqlite: SqliteStore) -
     assert asyncio.run(race()) == {Added: 1, Known: MANY - 1}
 
 
-def test_of_many_threads_that_add_one_key_to_one_store_one_is_told_added(
+def test_of_many_threads_on_one_store_only_one_adds_a_key(
     sqlite: SqliteStore,
 ) -> None:
     start = Barrier(MANY)
@@ -47,7 +47,7 @@ def test_of_many_threads_that_add_one_key_to_one_store_one_is_told_added(
         assert Counter(threads.map(add, range(MANY))) == {Added: 1, Known: MANY - 1}
 
 
-def test_of_many_stores_on_one_file_that_add_one_key_one_is_told_added(database: str) -> None:
+def test_of_many_stores_on_one_file_only_one_adds_a_key(database: str) -> None:
     with ExitStack() as stack:
         stores = [stack.enter_context(closing(SqliteStore(database))) for _ in range(8)]
         start = Barrier(8)

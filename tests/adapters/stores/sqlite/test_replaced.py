@@ -99,7 +99,7 @@ def test_nothing_is_acknowledged_once_file_and_path_have_come_apart(
 
 
 @on_posix
-def test_a_file_that_is_removed_during_a_commit_has_not_kept_it(path: Path) -> None:
+def test_a_commit_to_a_file_that_is_removed_meanwhile_fails(path: Path) -> None:
     with closing(SqliteStore(str(path))) as store:
 
         def lost() -> None:
@@ -276,7 +276,9 @@ class Line:
 
 @on_posix
 @every_way
-def test_a_worker_is_told_and_sends_nothing(path: Path, way: Callable[[Path], None]) -> None:
+def test_a_worker_on_a_replaced_file_raises_and_sends_nothing(
+    path: Path, way: Callable[[Path], None]
+) -> None:
     line = Line()
     around = {"transport": line, "sleep": lambda seconds: None}
     with House(path).blocking_courier(**around) as courier:

@@ -68,7 +68,7 @@ class LameStore(ReachableStore):
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["alone", "in a larger transaction"])
-def test_when_there_is_no_room_the_log_gives_its_own_back(database: str, within: bool) -> None:
+def test_without_room_the_log_gives_its_own_back(database: str, within: bool) -> None:
     with closing(LameStore(database)) as store:
         store.add([entry("ev-1", content=LARGE)])
         store.leave_room(2)

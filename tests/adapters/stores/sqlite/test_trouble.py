@@ -111,7 +111,7 @@ def test_whether_another_process_has_ended_its_write_is_looked_at_often(
         assert store.connection.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
 
 
-def test_a_value_that_cannot_be_kept_fails_its_call_without_a_trace(
+def test_a_value_that_cannot_be_stored_fails_its_call_without_a_trace(
     sqlite: SqliteStore,
 ) -> None:
     with pytest.raises(
