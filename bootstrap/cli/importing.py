@@ -7,35 +7,25 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
-from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeAlias
 
 import click
-from attrs import define, evolve, field
+from attrs import evolve
 
-from ...adapters.engines.tickets import Ticket
-from ...delivery.backfill import time_for
 from ...delivery.destinations import Destination
 from ...domain.errors import (
     ConfigError,
-    CourierError,
     MisuseError,
     Problem,
-    RecordError,
     StoreError,
 )
-from ...domain.evidence.evidence import Evidence
-from ...domain.upload.failure import Concern, FailureKind, sentence
-from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import StatusWord
 from ..courier import AsyncCourier
 from ..wiring import CourierOptions
 from .exits import STORE, UNDELIVERED, USAGE, end
+from .handing_in import Import
 from .old_records import OldRecord
 from .output import number_of, print_json
 from .place import Place
@@ -44,34 +34,11 @@ from .signals import SIGNALLED
 from .sorted_records import OldRecords, read_all
 from .submit import Conflicts, Interruption, destination_of
 
-KNOWN_AT_ONCE = 500
-"""How many records are looked for in the database at once, before they are handed in."""
-
-OPEN_AT_ONCE = 32
-"""The most records of a tenant that are handed in and not at rest."""
-
-LOOK_AGAIN = 1.0
 _GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
-_UNTRIED: Sequence[StatusWord] = ("pending", "skipped")
 _SAY_AGAIN = 60
 
-
-COUNTED, MOST_FRESH = 100, 1_000
-"""Of how many credentials what is fresh is counted, and up to which number."""
-
-
-def _lists() -> defaultdict[str, list[UploadStatus]]:
-    return defaultdict(list)
-
-
-class Deliverer(Protocol):
-    """What an import needs of a courier."""
-
-    def submit(self, evidence: Evidence) -> Ticket: ...
-
-    async def statuses(
-        self, tenant_id: str, evidence_ids: Sequence[str]
-    ) -> Mapping[str, UploadStatus]: ...
+MOST_FRESH = 1_000
+"""Up to which number what is fresh of a credential is counted."""
 
 
 def run(
@@ -101,7 +68,12 @@ def run(
         end(f"{number}: nothing was handed in; mend them, or give --skip-invalid", USAGE)
     if not lanes:
         end("there is nothing to hand in", USAGE)
-    work, interruption = Import(courier, lanes), Interruption()
+
+    def seconds() -> float:
+        return courier._clock.monotonic()  # it is guarded once the courier has started
+
+    work = Import(courier, lanes, seconds, _say_between)
+    interruption = Interruption()
     asyncio.run(_all_handed_in(courier, work, interruption))
     if work.under_way:
         with place.records() as stored:
@@ -178,200 +150,6 @@ def _lanes(
     return lanes
 
 
-_Going: TypeAlias = "dict[str, asyncio.Future[UploadStatus | None]]"
-"""What is handed in and waited for, by its evidence's id."""
-
-_TO_DO: Mapping[Concern, str] = {
-    Concern.INTEGRATION: "mend that",
-    Concern.TARGET: "open it at the provider",
-}
-
-
-@define
-class Import:
-    """Hands in the records of each tenant, its oldest first, and a few at a time: what is recorded
-    goes behind what is fresh, and what is tried again keeps others from being tried in vain."""
-
-    courier: Deliverer
-    lanes: Mapping[str, tuple[Destination, Sequence[OldRecord]]]
-    known: int = field(default=0, init=False)
-    by_status: Counter[str] = field(factory=Counter, init=False)
-    stopped: dict[str, str] = field(factory=dict, init=False)
-    to_do: dict[str, str] = field(factory=dict, init=False)
-    fresh: Mapping[str, int] = field(factory=dict, init=False)
-    errors: list[Exception] = field(factory=list, init=False)
-    under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
-    _left: Counter[str] = field(factory=Counter, init=False)
-    _going: dict[str, _Going] = field(factory=dict, init=False)
-    _held: defaultdict[str, list[UploadStatus]] = field(factory=_lists, init=False)
-    _busy: set[str] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._busy = {*self.lanes}
-        self._left.update({one: len(records) for one, (_, records) in self.lanes.items()})
-
-    @property
-    def total(self) -> int:
-        """How many records there are."""
-        return sum(len(records) for _, records in self.lanes.values())
-
-    @property
-    def left(self) -> int:
-        """How many are not handed in yet."""
-        return self._left.total()
-
-    def time_left(self) -> timedelta | None:
-        """How long the rest takes at the providers' paces, with what is handed in and waits, and
-        behind what is fresh."""
-        waiting = {
-            one: number + len(self._going.get(one, ())) for one, number in self._left.items()
-        }
-        uploads = ((self.lanes[one][0].quota, number) for one, number in waiting.items())
-        return time_for(uploads, self.fresh)
-
-    @property
-    def longest(self) -> Sequence[str]:
-        """The credentials with the most that is left."""
-        lanes = (self.lanes[one][0].quota.credential for one, _ in self._left.most_common())
-        return [*islice(dict.fromkeys(lanes), COUNTED)]
-
-    async def hand_in(self, tenant_id: str) -> None:
-        """All of one tenant's records."""
-        _, records = self.lanes[tenant_id]
-        going: _Going = {}
-        self._going[tenant_id] = going
-        try:
-            for start in range(0, len(records), KNOWN_AT_ONCE):
-                if await self._ends(tenant_id):
-                    break
-                await self._hand_in(tenant_id, records[start : start + KNOWN_AT_ONCE], going)
-            while going or (tenant_id in self.stopped and not await self._ends(tenant_id)):
-                await self._wait(tenant_id, going, until_tried=True)
-        finally:
-            self._busy.discard(tenant_id)
-            for task in going.values():
-                task.cancel()
-            if going:
-                self.under_way[tenant_id] = [*going]
-
-    @property
-    def _is_refused(self) -> bool:
-        """Whether the database refuses. What is wrong with one record ends no other."""
-        return any(isinstance(error, StoreError) for error in self.errors)
-
-    async def _ends(self, tenant_id: str) -> bool:
-        """Whether no more of a tenant is handed in. What has stopped it is looked at again as long
-        as other tenants go on: a person may have resumed or mended it."""
-        while tenant_id in self.stopped and self._busy - self.stopped.keys():
-            await asyncio.sleep(LOOK_AGAIN)
-            held = [one.evidence_id for one in self._held[tenant_id]]
-            found = await self.courier.statuses(tenant_id, held)
-            if not any(one.stopped for one in found.values()):
-                self._go_on(tenant_id)
-        return self._is_refused or tenant_id in self.stopped
-
-    def _go_on(self, tenant_id: str) -> None:
-        """It is stopped no more: what is held for it goes on by itself, and is waited for."""
-        del self.stopped[tenant_id]
-        for status in self._held.pop(tenant_id):
-            self.by_status[status.status] -= 1
-            again = asyncio.get_running_loop().create_future()
-            self._going[tenant_id][status.evidence_id] = again
-
-    async def _hand_in(
-        self,
-        tenant_id: str,
-        some: Sequence[OldRecord],
-        going: _Going,
-    ) -> None:
-        found = await self.courier.statuses(tenant_id, [one.evidence_id for one in some])
-        # What an earlier run has recorded and not tried is waited for, as if it were new: also what
-        # was held, as by a pause that is over. What the settings excluded is handed in again:
-        # perhaps they include it now.
-        known = {one for one, status in found.items() if _was_tried(status)}
-        self.known += len(known)
-        self._left[tenant_id] -= len(known)
-        for one in some:
-            if one.evidence_id in known:
-                continue
-            while len(going) >= OPEN_AT_ONCE and not await self._ends(tenant_id):
-                await self._wait(tenant_id, going)
-            if await self._ends(tenant_id):
-                return
-            self._submit(tenant_id, one, going)
-
-    def note_rest(
-        self, statuses: Callable[[str, Sequence[str]], Mapping[str, UploadStatus]]
-    ) -> None:
-        """Note what became of those that were under way when a signal ended it."""
-        for tenant_id, ids in self.under_way.items():
-            found = statuses(tenant_id, ids)
-            self._left[tenant_id] += len(ids) - len(found)
-            for status in found.values():
-                self._note(tenant_id, status)
-
-    def _submit(
-        self,
-        tenant_id: str,
-        record: OldRecord,
-        going: _Going,
-    ) -> None:
-        self._left[tenant_id] -= 1
-        try:
-            evidence = record.read()
-        except (RecordError, OSError) as error:
-            self.errors.append(error)
-            return
-        settled = self.courier.submit(evidence).settled()
-        going[record.evidence_id] = asyncio.ensure_future(settled)
-
-    async def _wait(
-        self,
-        tenant_id: str,
-        going: _Going,
-        *,
-        until_tried: bool = False,
-    ) -> None:
-        """Wait until one is settled, or for a moment; forget what is at rest, or `until_tried`
-        also what is tried again later."""
-        await asyncio.wait(going.values(), timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
-        done = {one: task for one, task in going.items() if task.done()}
-        for evidence_id, task in done.items():
-            del going[evidence_id]
-            try:
-                status = task.result()
-            except CourierError as error:
-                self.errors.append(error)
-            else:
-                self._note(tenant_id, status)
-        if going and not done:
-            found = await self.courier.statuses(tenant_id, [*going])
-            for evidence_id, status in found.items():
-                # What was held before it was handed in again may be so still: its ticket tells.
-                has_ticket = isinstance(going[evidence_id], asyncio.Task)
-                tried = _was_tried(status) or (status.status == "held" and not has_ticket)
-                if tried and (until_tried or status.at_rest):
-                    going.pop(evidence_id).cancel()
-                    self._note(tenant_id, status)
-
-    def _note(self, tenant_id: str, status: UploadStatus | None) -> None:
-        if status is None:
-            return
-        self.by_status[status.status] += 1
-        error = status.error
-        if error is not None and status.stopped:
-            kind = FailureKind(error.kind)
-            if (to_do := _TO_DO.get(kind.concern)) is not None:
-                self.to_do[tenant_id] = "resume it" if kind is FailureKind.PAUSED else to_do
-                self.stopped[tenant_id] = sentence(error.kind, error.message, None)
-                self._held[tenant_id].append(status)
-
-
-def _was_tried(status: UploadStatus) -> bool:
-    is_held = status.status == "held" and not status.attempts
-    return status.status not in _UNTRIED and not is_held
-
-
 async def _all_handed_in(courier: AsyncCourier, work: Import, interruption: Interruption) -> None:
     interruption.watch(courier)
     async with courier:
@@ -410,6 +188,13 @@ def _say(text: str, *, again: bool = False) -> None:
     click.echo(f"\r\x1b[K{text}" if again else text, err=True, nl=not again)
 
 
+def _say_between(text: str) -> None:
+    """Say it in a line of its own, also while the progress stands in one."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", err=True, nl=False)
+    say(f"evidence-courier: {text}")
+
+
 async def _about(courier: AsyncCourier, work: Import) -> str:
     """How long the rest takes, as far as it is known."""
     now = courier._clock.now()
@@ -417,9 +202,10 @@ async def _about(courier: AsyncCourier, work: Import) -> str:
     due = await courier._read(lambda store: store.due(now, MOST_FRESH, lines=lines))
     work.fresh = {line: len(keys) for line, keys in due.items() if line is not None}
     left, fresh = work.time_left(), sum(work.fresh.values())
+    paused = f"; {number_of(len(work.outages), 'tenant')} paused" if work.outages else ""
     if left is None:
-        return ""
-    minutes = left.total_seconds() / 60
+        return paused
+    minutes = left.time.total_seconds() / 60
     if minutes < 1:
         time = "less than a minute"
     elif minutes < 90:
@@ -427,7 +213,8 @@ async def _about(courier: AsyncCourier, work: Import) -> str:
     else:
         time = f"about {minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
     behind = f", behind {number_of(fresh, 'fresh upload')}" if fresh else ""
-    return f"; {time} at the providers' pace{behind}"
+    how = "at the rate of the latest" if left.observed else "at the providers' pace"
+    return f"; {time} {how}{behind}{paused}"
 
 
 def _print(work: Import, invalid: int, as_json: bool) -> None:

@@ -26,8 +26,8 @@ from store_fixtures import House, PaperProvider, PaperSettings, evidence, tenant
 
 from evidence_courier import BlockingCourier, Evidence, Records
 from evidence_courier.adapters.stores.databases import inspect, open_for_reading
-from evidence_courier.bootstrap.cli import importing
-from evidence_courier.bootstrap.cli.importing import Import
+from evidence_courier.bootstrap.cli import handing_in
+from evidence_courier.bootstrap.cli.handing_in import Import
 from evidence_courier.bootstrap.cli.old_records import OldRecord
 from evidence_courier.delivery.chain import faults_of
 from evidence_courier.domain.integration import Route
@@ -190,7 +190,7 @@ class Crossings(RuleBasedStateMachine):
     def begin(self, give_up: str | None, parks: str, mode: str) -> None:
         self.open = ExitStack()
         patch = self.open.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(importing, "LOOK_AGAIN", 0.05)
+        patch.setattr(handing_in, "LOOK_AGAIN", 0.05)
         folder = self.open.enter_context(TemporaryDirectory())
         self.house = House(self.database(folder))
         self.number, self.names = 0, list[tuple[str, str]]()
@@ -265,8 +265,9 @@ class Crossings(RuleBasedStateMachine):
         async def story() -> None:
             transport = OnALoop(self.platform)
             async with self.house.courier(transport=transport, **self.around) as courier:
+                work = Import(courier, lanes, self.house.clock.monotonic, print)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(Import(courier, lanes).hand_in(tenant_id), 2)
+                    await asyncio.wait_for(work.hand_in(tenant_id), 2)
 
         asyncio.run(story())
 

@@ -17,6 +17,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,18 @@ from postgres_server import server
 from evidence_courier import AsyncCourier, Records
 from evidence_courier.adapters.secrets.environ import EnvironSecrets
 from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.bootstrap.cli import importing
+from evidence_courier.bootstrap.cli import handing_in, importing, outage
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.bootstrap.cli.importing import OPEN_AT_ONCE, Import
+from evidence_courier.bootstrap.cli.handing_in import OPEN_AT_ONCE, Import
 from evidence_courier.bootstrap.cli.old_records import OldRecord
+from evidence_courier.bootstrap.cli.outage import MOST_TRIED
 from evidence_courier.bootstrap.cli.sorted_records import read_all
 from evidence_courier.domain.errors import Problem, StoreError
 from evidence_courier.domain.evidence.evidence import Document, Evidence
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import Quota
 from evidence_courier.domain.upload.status import StatusError, UploadStatus
+from evidence_courier.testing import FakeClock
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 RECORD = {
@@ -457,7 +460,8 @@ class Slip:
 @define
 class Desk:
     """A courier that tries one upload after the other, in the order in which they came, and each
-    comes to what `ends` says. What is tried again succeeds after so many looks at it."""
+    comes to what `ends` says, and until it is `back` at that second all come to `while_out`. What
+    is tried again succeeds after so many looks at it. A look at its clock takes `step` seconds."""
 
     ends: dict[str, UploadStatus | Exception] = field(factory=dict)
     line: list[str] = field(factory=list)
@@ -467,11 +471,22 @@ class Desk:
     open_at_submit: list[int] = field(factory=list)
     looks: int = 0
     up_after: int | None = None
+    back: float = 0.0
+    while_out: UploadStatus | None = None
+    step: float = 0.0
+    clock: FakeClock = field(factory=FakeClock)
+    submitted_at: list[float] = field(factory=list)
+    told: list[str] = field(factory=list)
+
+    def seconds(self) -> float:
+        self.clock.advance(self.step)
+        return self.clock.monotonic()
 
     def submit(self, evidence: Evidence) -> Any:
         again = sum(one.status == "retrying" for one in self.seen.values())
         self.open_at_submit.append(len(self.line) + again)
         self.line.append(evidence.evidence_id)
+        self.submitted_at.append(self.clock.monotonic())
         self.slips[evidence.evidence_id] = slip = Slip()
         return slip
 
@@ -492,6 +507,8 @@ class Desk:
     def _try(self, one: str) -> None:
         self.tried.append(one)
         end = self.ends.get(one, evolve(PENDING, evidence_id=one, status="succeeded"))
+        if self.while_out is not None and self.clock.monotonic() < self.back:
+            end = evolve(self.while_out, evidence_id=one)
         if isinstance(end, Exception):
             self.slips[one].end.set_exception(end)
             return
@@ -525,7 +542,7 @@ def handed_in(desk: Desk, number: int, first: OldRecord | None = None) -> Import
     quota = Quota("credential", "address", Pace(10, timedelta(minutes=1)))
     lanes: Any = {"acme": (Home(quota), [first or old(0), *(old(one) for one in range(1, number))])}
     courier: Any = desk
-    work = Import(courier, lanes)
+    work = Import(courier, lanes, desk.seconds, desk.told.append)
 
     async def story() -> None:
         working = asyncio.create_task(desk.work())
@@ -538,7 +555,7 @@ def handed_in(desk: Desk, number: int, first: OldRecord | None = None) -> Import
 
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "LOOK_AGAIN", 0.001)
+    monkeypatch.setattr(handing_in, "LOOK_AGAIN", 0.001)
 
 
 def test_all_go_in_oldest_first_and_a_few_at_a_time() -> None:
@@ -566,6 +583,50 @@ def test_no_more_is_handed_in_while_much_is_tried_again() -> None:
     assert max(desk.open_at_submit) < OPEN_AT_ONCE
 
 
+OUT = StatusError("no_connection", "Sprinto cannot be reached", None)
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("status", ["failed", "held"])
+def test_one_at_a_time_is_handed_in_while_a_platform_is_out(status: str) -> None:
+    """Until one is delivered, after waits that double up to a quarter of an hour."""
+    desk = Desk(back=HOUR, while_out=evolve(PENDING, status=status, error=OUT), step=5.0)
+    work = handed_in(desk, 200)
+    outage_ends = next(n for n, at in enumerate(desk.submitted_at) if at >= HOUR)
+    before = desk.submitted_at[: outage_ends + 1]
+    first, *waits = [later - earlier for earlier, later in pairwise(before[OPEN_AT_ONCE - 1 :])]
+    assert first >= 60
+    assert [wait // 60 for wait in waits] == [2, 4, 8, 15, 15, 15]
+    failed = OPEN_AT_ONCE + len(waits)
+    assert (work.left, work.by_status) == (0, {"succeeded": 200 - failed, status: failed})
+    assert max(desk.open_at_submit) == OPEN_AT_ONCE - 1
+    assert (work.outages, work.stopped) == ({}, {})
+    assert desk.told == [
+        "the import of tenant 'acme' pauses, as what was handed in has failed: no_connection: "
+        "Sprinto cannot be reached; one record at a time is tried until one is delivered",
+        "the import of tenant 'acme' goes on: one is delivered",
+    ]
+
+
+def test_no_more_is_handed_in_once_a_platform_is_out_for_hours() -> None:
+    """It is a bounded number that is tried in vain."""
+    desk = Desk(back=48 * HOUR, while_out=evolve(PENDING, status="failed", error=OUT), step=30.0)
+    work = handed_in(desk, 200)
+    failed = OPEN_AT_ONCE + MOST_TRIED
+    assert (work.left, work.by_status) == (200 - failed, {"failed": failed})
+    assert 5 * HOUR < desk.submitted_at[-1] < 7 * HOUR
+    assert work.stopped == {"acme": "no_connection: Sprinto cannot be reached"}
+    assert work.to_do == {"acme": "see that the provider answers"}
+    assert len(desk.told) == 1
+
+
+def test_one_that_fails_while_others_are_delivered_pauses_nothing() -> None:
+    failed = evolve(PENDING, evidence_id="old-1", status="failed", error=OUT)
+    work = handed_in(desk := Desk(ends={"old-1": failed}), 200)
+    assert work.by_status == {"succeeded": 199, "failed": 1}
+    assert desk.told == []
+
+
 def test_no_more_is_handed_in_once_the_integration_does_not_work() -> None:
     held = evolve(PENDING, evidence_id="old-1", status="held", error=UNAUTHORIZED)
     desk = Desk(ends={"old-1": held})
@@ -578,7 +639,8 @@ def test_no_more_is_handed_in_once_the_integration_does_not_work() -> None:
 def test_what_is_under_way_when_it_ends_is_counted_too() -> None:
     desk: Any = Desk()
     home: Any = Home(Quota("credential", "address", Pace(90, timedelta(minutes=1))))
-    work = Import(desk, {"acme": (home, [old(one) for one in range(3)])})
+    lanes: Any = {"acme": (home, [old(one) for one in range(3)])}
+    work = Import(desk, lanes, desk.seconds, desk.told.append)
 
     async def story() -> None:
         working = asyncio.create_task(work.hand_in("acme"))
@@ -635,9 +697,8 @@ def test_a_tenant_goes_on_that_is_resumed_while_others_go_on(
     held = evolve(PENDING, evidence_id="old-0", status="held", error=error)
     desk: Any = Desk(ends={"old-0": held}, up_after=3)
     of_acme = [old(one) for one in range(number)]
-    work = Import(
-        desk, {"acme": (home, of_acme), "globex": (home, [of_globex(n) for n in range(90)])}
-    )
+    lanes: Any = {"acme": (home, of_acme), "globex": (home, [of_globex(n) for n in range(90)])}
+    work = Import(desk, lanes, desk.seconds, desk.told.append)
 
     async def story() -> None:
         working = asyncio.create_task(desk.work())
@@ -668,6 +729,40 @@ def test_what_is_paused_is_to_be_resumed_and_not_mended(
     assert "no more of tenant" not in again.stderr
 
 
+def test_the_estimate_follows_from_what_was_settled_in_this_run() -> None:
+    """In virtual time; the pace would take a tenth of a minute for each."""
+    held = evolve(PENDING, evidence_id="old-100", status="held", error=UNAUTHORIZED)
+    desk = Desk(ends={"old-100": held}, step=30.0)
+    work = handed_in(desk, 200)
+    took = desk.clock.monotonic() / (200 - work.left)
+    estimate = work.time_left()
+    assert estimate is not None
+    assert estimate.observed
+    assert estimate.time.total_seconds() == pytest.approx(work.left * took, rel=0.05)
+
+
+def test_a_pause_and_its_end_are_said_once(
+    tenants: Path, sandbox: SprintoSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A courier delivers, and each upload has one attempt."""
+    monkeypatch.setattr(outage, "FIRST_WAIT", 0.01)
+    with (tenants / "acme.yaml").open("a") as file:
+        file.write("    retry: {max_attempts: 1}\n")
+    sandbox.use_faults(["status:503=x40"])
+    files = rows(tmp_path, 28) + [
+        {**one, "session_id": f"{one['session_id']}-again"} for one in rows(tmp_path, 28)
+    ]
+    found = imported(tenants, str(tmp_path / "courier.db"), write(tmp_path / "old.csv", files))
+    assert (found.exit_code, found.stdout) == (1, "handed in: 40 failed, 16 succeeded\n")
+    said = [line for line in found.stderr.splitlines() if "the import of" in line]
+    assert len(said) == 2, found.stderr
+    assert said[0].startswith(
+        "evidence-courier: the import of tenant 'acme' pauses, as what was handed in has failed: "
+        "server_error: "
+    )
+    assert said[1].endswith("the import of tenant 'acme' goes on: one is delivered")
+
+
 def test_the_estimate_counts_what_is_fresh_before_old_records(
     tenants: Path, tmp_path: Path
 ) -> None:
@@ -686,7 +781,8 @@ def test_the_estimate_counts_what_is_fresh_before_old_records(
         async with told:
             home = told._tenants.submitted("acme")
             assert home is not None
-            import_ = Import(told, {"acme": (home.for_backfill(True), [work] * 3)})
+            lanes: Any = {"acme": (home.for_backfill(True), [work] * 3)}
+            import_ = Import(told, lanes, told._clock.monotonic, print)
             about = await importing._about(told, import_)
             assert about == "; about 6 min at the providers' pace, behind 7 fresh uploads"
 
