@@ -17,6 +17,7 @@ from attrs import field, frozen
 from ..delivery.destinations import offers
 from ..domain.evidence.evidence import Outcome
 from ..domain.integration import Pace
+from ..domain.secrets.redaction import words_of
 from ..ports.provider import Limits, Provider, Selecting
 
 GROUP = "evidence_courier.providers"
@@ -79,7 +80,7 @@ def _provider(name: str, points: list[metadata.EntryPoint]) -> Provider | Broken
         if fault is None:
             return provider
     except Exception as error:  # a plug-in may fail in any way, which concerns its own tenants
-        fault = f"could not be loaded ({type(error).__name__}: {error})"
+        fault = f"could not be loaded ({words_of(error)})"
     return BrokenProvider(name, f"{place} {fault}; ask its authors for a version that works here")
 
 

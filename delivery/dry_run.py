@@ -16,7 +16,7 @@ from attrs import evolve
 
 from ..domain.errors import CourierError
 from ..domain.pacing.gate import NotBefore, change_of
-from ..domain.secrets.redaction import MESSAGE_LIMIT
+from ..domain.secrets.redaction import MESSAGE_LIMIT, without_passwords
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.verdict import DryRun, NotReady, Ready
 from ..ports.provider import Checkable
@@ -109,7 +109,7 @@ def _not_ready(provider: str, error: BaseException) -> NotReady:
         )
         return NotReady(Failure(FailureKind.RATE_LIMITED, message))
     message = (
-        f"the adapter for {provider} raised {type(error).__name__} in its dry run: {error}; this "
-        "is a bug in it: report it to its authors"
+        f"the adapter for {provider} raised {type(error).__name__} in its dry run: "
+        f"{without_passwords(str(error))}; this is a bug in it: report it to its authors"
     )
     return NotReady(Failure(FailureKind.PROVIDER_BROKEN, message))

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from ..domain.evidence.evidence import sha256_of
 from ..domain.evidence.file_name import file_name_for
+from ..domain.secrets.redaction import words_of
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.upload import Upload
 from ..domain.upload.verdict import (
@@ -183,8 +184,8 @@ def broken(destination: Destination, error: BaseException, sent: bool) -> Reject
     return Rejected(
         Failure(
             kind,
-            f"the adapter for {destination.integration.provider} raised {type(error).__name__}: "
-            f"{error}; this is a bug in it: report it to its authors, then retry the upload",
+            f"the adapter for {destination.integration.provider} raised {words_of(error)}; this is "
+            "a bug in it: report it to its authors, then retry the upload",
         )
     )
 

@@ -33,6 +33,7 @@ from cerberus.schema import DefinitionSchema
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import OnUnclear, Pace
 from ...domain.retention import KeepPeriod, parse_of_failed
+from ...domain.secrets.redaction import words_of
 from ...domain.written import Size, parse_duration, parse_pace, parse_size, shown_duration
 from . import urls
 from .quick import Accept, accepting
@@ -198,7 +199,7 @@ def schema_with(fragment: object) -> BlockSchema:
         DefinitionSchema(_BlockValidator(), {key: rules[key] for key in fragment})
         return BlockSchema(rules, strict=True, written=written)
     except Exception as error:  # Cerberus has no one error for a schema that it cannot read
-        why = f"{type(error).__name__}: {error}"
+        why = words_of(error)
         raise FragmentError(f"its schema is not one that Cerberus takes ({why})") from None
 
 

@@ -15,6 +15,7 @@ from ...delivery.recording import given_up_error, uncertain_error, unwritten_err
 from ...delivery.resubmission import adopt
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Evidence
+from ...domain.secrets.redaction import words_of
 from ...domain.upload.upload import UploadKey
 from ...ports.logger import RecordingFailed, UploadRecorded, WriteDelayed
 from ...ports.records import AddAnswer, Added, Entry
@@ -212,7 +213,7 @@ class Adding:
         """The work on a batch has raised what no one foresaw: each ticket says so. Raises it if it
         is the host's own."""
         _report(error)
-        what = f"{type(error).__name__}: {error}"
+        what = words_of(error)
         for one in batch:
             stage = self._stages.pop(one, None)
             if stage in (_Stage.ASKED, _Stage.ADOPTED):

@@ -12,6 +12,7 @@ from functools import partial
 
 from attrs import define, field
 
+from ...domain.secrets.redaction import words_of
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import UploadKey
 from ...ports.logger import (
@@ -207,7 +208,7 @@ class HookNotifier(Notifier):
     def _hook_raised(self, key: UploadKey, error: BaseException) -> None:
         if self.goes_on(error):
             raise error
-        self._hook_failed(key, f"{type(error).__name__}: {error}")
+        self._hook_failed(key, words_of(error))
 
     def _hook_failed(self, key: UploadKey, reason: str) -> None:
         self.failures += 1

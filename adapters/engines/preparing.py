@@ -28,6 +28,7 @@ from ...domain.errors import CourierError, StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.record_json import record_json
 from ...domain.evidence.training import TrainingRecord
+from ...domain.secrets.redaction import words_of
 from ...domain.upload.failure import Failure, FailureKind
 from ...ports.documents import LARGE, Documents
 from ...ports.records import Entry, MadeDocument, StoredDocument
@@ -210,7 +211,7 @@ class Preparer:
             if self.interrupts(error):
                 raise
             own = isinstance(error, CourierError)
-            why = str(error) if own else f"{type(error).__name__}: {error}"
+            why = str(error) if own else words_of(error)
             if isinstance(error, OSError) and error.strerror:
                 why = error.strerror  # the path is named already
             return Failure(kind, f"{which}: {why}; mend that, then retry the upload")
@@ -218,7 +219,7 @@ class Preparer:
 
 def _unprepared(evidence: Evidence, error: BaseException) -> _Prepared:
     """What is recorded where no one foresaw what went wrong, with what a retry needs."""
-    document, why = evidence.document, f"{type(error).__name__}: {error}"
+    document, why = evidence.document, words_of(error)
     which = f"the document of {evidence.tenant_id}/{evidence.evidence_id} could not be prepared"
     message = f"{which}: {why}; mend that, then retry the upload"
     if isinstance(document, TrainingRecord):

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 from attrs import Factory, define, frozen
 
 from ...domain.errors import CourierError, StoreError
+from ...domain.secrets.redaction import words_of
 from ...ports.gates import Acquire, AcquireAnswer
 from ...ports.records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start
 from ...ports.store import UploadStore
@@ -310,7 +311,7 @@ def _refusal(error: BaseException) -> CourierError:
 def unexpected(error: BaseException) -> StoreError:
     """What a store raised that is no error of ours."""
     unexpected = StoreError(
-        f"not written: the store failed in an unexpected way: {type(error).__name__}: {error}"
+        f"not written: the store failed in an unexpected way: {words_of(error)}"
     )
     unexpected.__cause__ = error
     return unexpected

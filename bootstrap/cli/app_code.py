@@ -16,7 +16,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from ...domain.errors import CourierError, MisuseError
-from ...domain.secrets.redaction import without_passwords
+from ...domain.secrets.redaction import words_of
 from .signals import Signalled
 
 if TYPE_CHECKING:
@@ -97,10 +97,9 @@ def _blamed(app: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exception(error)
-        what = without_passwords(f"{type(error).__name__}: {error}".removesuffix(": "))
         raise MisuseError(
-            f"--app {app}: its own code raised {what}{_line_of(error)}; mend that, or set "
-            f"{TRACEBACK}=1 to see where it came from"
+            f"--app {app}: its own code raised {words_of(error)}{_line_of(error)}; mend that, or "
+            f"set {TRACEBACK}=1 to see where it came from"
         ) from error
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from ...adapters.loggers.standard import NAME, JsonFormatter
 from ...domain.errors import ConfigError, CourierError, MisuseError
+from ...domain.secrets.redaction import words_of
 from ...domain.upload.failure import FailureKind
 from ...ports.logger import AttemptEnded, LogEvent, UploadSettled
 from ..courier import AsyncCourier
@@ -230,8 +231,7 @@ class Worker:
                 pass  # it is logged with every problem, and that the old one stays in force
             except Exception as error:
                 _log.error(
-                    "the tenants were not read, and what was in force stays: %s: %s",
-                    *(type(error).__name__, error),
+                    "the tenants were not read, and what was in force stays: %s", words_of(error)
                 )
 
     async def watch(self, changes: Changes) -> None:

@@ -56,8 +56,10 @@ _INVISIBLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]+"
 )
+_HOST = r"(?:[\w-]+(?:\.[\w-]+)+|localhost|\[[\da-fA-F:.]+\])(?::\d+)?[/?#]"
+"""A host in a URL with a path or a query. A name without a dot may be a user's, and so is none."""
 _PASSWORD = re.compile(
-    r"(?<=://)\S+(?=@)|"
+    rf"(?<=://)(?!{_HOST})(?:\S+?(?=@{_HOST})|\S+(?=@))|"
     r"(?<=Bearer )\S+|(?<=Basic )\S+|"
     r"(?i:(?<=password)|(?<=passwd)|(?<=pwd)|(?<=secret)|(?<=token)|(?<=key))"
     r"(?P<sign>\s*=\s*|[\"']\s*[:=]\s*)"
@@ -94,6 +96,13 @@ def without_passwords(text: str) -> str:
     and password in a URL, and the value of what is called a password, a secret, a token or a key.
     """
     return _PASSWORD.sub(lambda found: f"{found['sign'] or ''}{MASK}", tame(text))
+
+
+def words_of(error: BaseException) -> str:
+    """What code of others raised, its kind and its words, as one line `without_passwords` that a
+    person reads."""
+    line = without_passwords(f"{type(error).__name__}: {error}"[:_SEARCHED]).removesuffix(":")
+    return line if len(line) <= MESSAGE_LIMIT else f"{line[: MESSAGE_LIMIT - 1]}…"
 
 
 class Redactor:

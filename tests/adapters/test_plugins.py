@@ -28,6 +28,13 @@ class Closed(ArchiveProvider):
         raise RuntimeError("closed on Sundays")
 
 
+class Offline:
+    """Needs a server of its own."""
+
+    def __init__(self) -> None:
+        raise OSError("no answer from postgresql://app:hunter2@db/licences")
+
+
 class Bare:
     """No provider at all."""
 
@@ -93,6 +100,9 @@ def test_one_that_is_broken_takes_no_other_with_it() -> None:
         (point("closed", "Closed"),
         f"{HERE}:Closed of an unknown package could not be loaded (RuntimeError: closed on "
          "Sundays)"),
+        (point("offline", "Offline"),
+        f"{HERE}:Offline of an unknown package could not be loaded (OSError: no answer from "
+         "postgresql://***@db/licences)"),
         (point("bare", "Bare"),
         f"{HERE}:Bare of an unknown package is not a provider: it has no settings_class, no "
          "limits, no pace,"),

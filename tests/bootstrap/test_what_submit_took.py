@@ -266,3 +266,12 @@ def test_what_no_one_foresaw_is_recorded_and_a_retry_delivers_it(
     )
     mended = deliver(house, given, retry=True, renderer=PAGE)
     assert (mended.status, mended.attempts) == ("succeeded", 1)
+
+
+def test_no_password_is_recorded_that_a_hosts_renderer_tells(
+    house: House, deliver: Deliver
+) -> None:
+    fails = Renderer(OSError("no font at https://app:hunter2@fonts/x"))
+    error = deliver(house, Evidence.from_record(RECORD), renderer=fails).error
+    assert error is not None
+    assert ": OSError: no font at https://***@fonts/x; mend that" in error.message

@@ -52,6 +52,11 @@ KEY_AND_SHELF: Mapping[str, object] = {"key": {"type": "secret"}, "shelf": {"typ
             "its schema is not one that Cerberus takes (SchemaError: ",
         ),
         (
+            {**KEY_AND_SHELF, "x": {"type": "postgresql://app:hunter2@db/x"}},
+            "its schema is not one that Cerberus takes (SchemaError: {'x': [{'type': "
+            "['Unsupported types: postgresql://***@db/x']}]})",
+        ),
+        (
             {**KEY_AND_SHELF, "x": {"nonsense": 1}},
             "its schema is not one that Cerberus takes (SchemaError: ",
         ),

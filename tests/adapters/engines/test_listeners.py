@@ -608,6 +608,19 @@ def test_what_a_slow_hook_misses_is_counted(
     assert len(raised) == len(told) >= 2
 
 
+def test_no_password_is_logged_that_on_settled_tells(house: House) -> None:
+    def hook(status: UploadStatus) -> None:
+        raise OSError("no queue at amqp://app:hunter2@mq/")
+
+    async def story() -> None:
+        async with house.courier(on_settled=hook) as courier:
+            await goes_on(courier, "ev-1")
+
+    asyncio.run(story())
+    [failed] = house.logger.of(HookFailed)
+    assert failed.reason == "OSError: no queue at amqp://***@mq/"
+
+
 def test_a_plain_function_hears_of_all_that_ends_at_once(house: House) -> None:
     names, told = [f"ev-{number}" for number in range(1_000)], list[str]()
 

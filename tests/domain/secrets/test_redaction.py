@@ -22,6 +22,7 @@ from evidence_courier.domain.secrets.redaction import (
     Redactor,
     tame,
     without_passwords,
+    words_of,
 )
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -407,6 +408,13 @@ def test_an_escape_that_breaks_off_is_taken_for_its_letter() -> None:
         ),
         ("amqp://a:p/w@1@mq, redis://:two@r/0", "amqp://***@mq, redis://***@r/0"),
         ("https://the-token@host/", "https://***@host/"),
+        ("https://vault.test/teams/a@b", "https://vault.test/teams/a@b"),
+        ("http://localhost:8200?to=a@b", "http://localhost:8200?to=a@b"),
+        ("https://[::1]:8/a@b", "https://[::1]:8/a@b"),
+        ("https://u:p/q@vault.test:8/a@b?c=d@e", "https://***@vault.test:8/a@b?c=d@e"),
+        ("https://first.last:pw@vault.test/a@b", "https://***@vault.test/a@b"),
+        # What may be a user and the beginning of a password is masked with what follows.
+        ("amqp://app:1234/5@mq/a@b", "amqp://***@b"),
         ("host=db password = 'it\\'s' user=app", "host=db password = *** user=app"),
         ("password=hunter2&user=app", "password=***&user=app"),
         ("{'api_key': 'sk-live', \"PWD\": \"a b\"}", "{'api_key': ***, \"PWD\": ***}"),
@@ -421,3 +429,10 @@ def test_an_escape_that_breaks_off_is_taken_for_its_letter() -> None:
 )
 def test_what_looks_like_a_password_is_masked_without_knowing_it(text: str, shown: str) -> None:
     assert without_passwords(text) == shown
+
+
+def test_what_code_of_others_raised_is_one_short_line_without_passwords() -> None:
+    error = OSError("no answer\nfrom redis://:hunter2@cache")
+    assert words_of(error) == "OSError: no answer from redis://***@cache"
+    assert words_of(KeyError()) == "KeyError"
+    assert len(words_of(ValueError("x" * 100_000))) == MESSAGE_LIMIT
