@@ -741,7 +741,7 @@ def test_the_estimate_follows_from_what_was_settled_in_this_run() -> None:
     assert estimate.time.total_seconds() == pytest.approx(work.left * took, rel=0.05)
 
 
-def test_a_pause_and_its_end_are_said_once(
+def test_a_pause_and_its_end_are_reported_once(
     tenants: Path, sandbox: SprintoSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A courier delivers, and each upload has one attempt."""
