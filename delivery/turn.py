@@ -27,6 +27,7 @@ from ..domain.pacing.gate import (
     patience_of,
 )
 from ..domain.pacing.gate import Blocked as GateBlocked
+from ..domain.pacing.paused import pause_of
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.backoff import seconds_between
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
@@ -67,6 +68,7 @@ from .effects import (
     Begin,
     Interrupted,
     Notify,
+    Read,
     ReadDocument,
     ReadDocuments,
     Turn,
@@ -421,7 +423,9 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     state, destination, key = active.upload.state, active.destination, active.upload.key
     assert isinstance(state, LookingUp | Undecided)
     slots, began = slots_of(context, destination, key), context.clock.now()
-    refused = yield from slots.reserve()
+    refused: Refusal | None = yield from _pause_of(key)
+    if refused is None:
+        refused = yield from slots.reserve()
     if isinstance(refused, NotBefore):
         return refused
     sender = context.wait_log.sender(destination, slots)
@@ -444,6 +448,14 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     yield from context.wait_log.tell_of_gate(key, result.gate, due, began)
     block = result.gate.block
     return None if block is None else GateBlocked(block)
+
+
+def _pause_of(key: UploadKey) -> Turn[GateBlocked | None]:
+    """What a person has paused that an upload belongs to. The gate asks for it when an attempt
+    begins, and cannot tell the request of a look-up from an attempt's second one."""
+    pauses = yield from perform(Read(lambda store: store.paused()))
+    paused = pause_of(pauses, key.tenant_id, key.provider)
+    return None if paused is None else GateBlocked(paused.failure)
 
 
 def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn[Finding]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import pytest
-from attrs import define
+from attrs import define, field
 from click.testing import CliRunner, Result
 from store_fixtures import Desk, House, PaperProvider, PaperSettings, evidence
 
@@ -20,7 +22,14 @@ from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
-from evidence_courier.domain.upload.verdict import Rejected, Verdict
+from evidence_courier.domain.upload.verdict import (
+    Absent,
+    Finding,
+    Found,
+    Receipt,
+    Rejected,
+    Verdict,
+)
 from evidence_courier.ports.dialogue import (
     Access,
     Dialogue,
@@ -42,6 +51,7 @@ class By(TypedDict):
 
 ASHA: By = {"by": "asha", "reason": "an audit"}
 BO: By = {"by": "bo", "reason": "it is over"}
+AT = datetime(2026, 2, 21, 10, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -161,6 +171,101 @@ def test_an_erased_name_in_a_pause_does_not_look_like_a_resume(house: House) -> 
     asyncio.run(story())
     told = [one for one in house.logger.events if isinstance(one, DeliveryPaused | DeliveryResumed)]
     assert told == [DeliveryPaused("tenant acme", "asha", "an audit")]
+
+
+class ReadablePaper(PaperProvider):
+    """Paper that can be asked for what it has."""
+
+    look_up_delays: ClassVar[Sequence[timedelta]] = (timedelta(seconds=2),)
+
+    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+        assert isinstance(settings, PaperSettings)
+        key = settings.key.reveal()
+        headers = (("evidence", parcel.evidence_id), ("key", key), ("date", "any"))
+        reply = yield from fetch(HttpRequest("GET", "https://paper.test/", headers))
+        return Found(Receipt("r")) if isinstance(reply, HttpResponse) else Absent()
+
+
+@define
+class Losing:
+    """Takes what is sent, loses each reply to it, and answers who asks."""
+
+    methods: list[str] = field(factory=list)
+
+    def asked(self, request: HttpRequest) -> HttpResponse | TransportFailure:
+        self.methods.append(request.method)
+        if request.method == "POST":
+            return TransportFailure(FailureKind.CONNECTION_LOST, "gone")
+        return HttpResponse(200, (), b"", AT)
+
+
+@define
+class OnALoop(Losing):
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        return self.asked(request)
+
+    async def close(self) -> None: ...
+
+
+@define
+class OnAThread(Losing):
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        return self.asked(request)
+
+    def close(self) -> None: ...
+
+
+@define
+class InDoubt:
+    """A courier leaves an upload in doubt, somebody pauses its tenant, and others go on, who have
+    seen the pause before they see the upload."""
+
+    house: House
+    transport: Any
+
+    def around(self) -> Any:
+        return {"providers": {"paper": ReadablePaper()}, "transport": self.transport}
+
+    async def by_async(self) -> tuple[list[str], str | None]:
+        async with self.house.courier(**self.around()) as other:
+            async with self.house.courier(**self.around()) as one:
+                one.submit(evidence("ev-1"))
+                await one.quiet()
+                await other.pause("acme", **ASHA)
+                await maintained(other, self.house)
+            for _ in range(20):
+                await maintained(other, self.house)
+            before = list(self.transport.methods)
+            await other.resume("acme", **BO)
+            await maintained(other, self.house)
+            return before, status_of((await other.statuses("acme", ["ev-1"]))["ev-1"])
+
+    def by_blocking(self) -> tuple[list[str], str | None]:
+        clock = self.house.clock
+        with self.house.blocking_courier(**self.around()) as other:
+            with self.house.blocking_courier(**self.around()) as one:
+                one.deliver(evidence("ev-1"))
+                other.pause("acme", **ASHA)
+                other.deliver_due()
+            for _ in range(5):
+                clock.advance(86_400)
+                other.deliver_due()
+            before = list(self.transport.methods)
+            other.resume("acme", **BO)
+            other.deliver_due()
+            return before, status_of(other.statuses("acme", ["ev-1"])["ev-1"])
+
+
+@pytest.mark.parametrize("face", ["async", "blocking"])
+def test_what_another_left_in_doubt_is_not_looked_up_during_a_pause(
+    house: House, face: str
+) -> None:
+    if face == "async":
+        before, after = asyncio.run(InDoubt(house, OnALoop()).by_async())
+    else:
+        before, after = InDoubt(house, OnAThread()).by_blocking()
+    assert before == ["POST"]
+    assert after == "succeeded"
 
 
 def test_a_blocking_courier_holds_it_and_goes_on_at_the_next_call(house: House) -> None:
