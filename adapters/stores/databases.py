@@ -86,6 +86,14 @@ def exists(database: str) -> bool:
     return is_postgres(database) or os.path.exists(database)
 
 
+def is_made(database: str) -> bool:
+    """Whether a courier has been started with a database. StoreError if that cannot be asked."""
+    if not is_postgres(database):
+        return os.path.exists(database)
+    made: bool = _postgres().is_made(database)
+    return made
+
+
 def open_for_reading(database: str) -> AbstractContextManager[SqlReader]:
     """The records in a couriers' database, for somebody who only looks.
 

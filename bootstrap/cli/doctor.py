@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ...adapters.config import Loaded
-from ...adapters.stores.databases import exists
+from ...adapters.stores.databases import is_made
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import NotReady, Ready
 from ..doctor import Examined, examine
@@ -53,7 +53,7 @@ def _database(place: Place) -> str | None:
     if not place.has_database:
         return None
     source = click.get_current_context().get_parameter_source("database")
-    if source is ParameterSource.COMMANDLINE or exists(place.database):
+    if source is ParameterSource.COMMANDLINE or is_made(place.database):
         return place.database
     say(f"note: {place.name} is not made yet: nothing is known of paces, blocks and pauses")
     return None

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from plug_ins import install, shelf
+from postgres_server import server
 
 from evidence_courier import Records
+from evidence_courier.adapters.stores.databases import is_made
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
@@ -226,6 +228,25 @@ def test_a_target_that_takes_nothing_now_is_parked_as_the_database_knows(
     assert "; but parked until 2" in parked["message"] and "since 2" in parked["message"]
     assert parked["message"].endswith("if it has failed meanwhile, retry it")
     assert "; but blocked since 2" in blocked["message"]
+
+
+def test_a_postgresql_without_tables_is_one_that_is_not_made_yet(
+    tenants: Path, sandbox: SprintoSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed it is refused, with what to do; set for all commands it is noted. Nothing is made."""
+    sprinto(tenants, "acme", sandbox.url)
+    database = server().empty_database()
+    typed = doctor(tenants, "--db", database)
+    assert (typed.exit_code, typed.stdout) == (3, "")
+    assert typed.stderr.endswith(
+        ": the database was not opened: there are no tables of a courier in it; look at the DSN, "
+        "or start a courier with it first\n"
+    )
+    monkeypatch.setenv("EVIDENCE_COURIER_DB", database)
+    noted = doctor(tenants)
+    assert (noted.exit_code, "acme\tsprinto\tready" in noted.stdout) == (0, True)
+    assert " is not made yet: nothing is known of paces, blocks and pauses\n" in noted.stderr
+    assert not is_made(database)
 
 
 def test_a_missing_database_is_not_made(

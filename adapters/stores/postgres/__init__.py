@@ -9,8 +9,16 @@ connections and says what a failure means.
 
 from .address import address_of
 from .inspection import inspect, unproven_in
-from .readers import open_for_reading
+from .readers import is_made, open_for_reading
 from .removal import vacuum
 from .store import PostgresStore
 
-__all__ = ["PostgresStore", "address_of", "inspect", "open_for_reading", "unproven_in", "vacuum"]
+__all__ = [
+    "PostgresStore",
+    "address_of",
+    "inspect",
+    "is_made",
+    "open_for_reading",
+    "unproven_in",
+    "vacuum",
+]

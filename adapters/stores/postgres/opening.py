@@ -49,7 +49,8 @@ def check(session: PostgresSession, migrations: Sequence[Migration]) -> None:
     missing = _pending(session, migrations)
     if len(missing) == len(migrations):
         raise RefusedError(
-            "there are no records in it; look at the DSN, or start a courier with it first"
+            "there are no tables of a courier in it; look at the DSN, or start a courier with it "
+            "first"
         )
     if missing:
         raise RefusedError(
@@ -57,6 +58,11 @@ def check(session: PostgresSession, migrations: Sequence[Migration]) -> None:
             " to date"
         )
     _refuse_newer(session, migrations)
+
+
+def has_tables(session: PostgresSession) -> bool:
+    """Whether a courier has been started with it."""
+    return bool(_applied(session))
 
 
 def _check_server(session: PostgresSession) -> None:

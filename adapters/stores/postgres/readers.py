@@ -18,7 +18,7 @@ from ..sql.reader import SqlReader
 from ..sql.session import Session
 from ..sql.statements import LOCK_CLASS
 from .address import Address, address_of, set_up
-from .opening import check
+from .opening import check, has_tables
 from .schema import MIGRATIONS
 from .session import PostgresSession
 
@@ -131,6 +131,13 @@ def check_readable(address: Address) -> None:
     """Refuse, with a StoreError, what cannot be read as it is."""
     with address.trouble("the database was not opened"), address.connect() as connection:
         check(PostgresSession(connection), MIGRATIONS)
+
+
+def is_made(dsn: str) -> bool:
+    """Whether a couriers' database is there; StoreError if that cannot be asked."""
+    address = address_of(dsn)
+    with address.trouble("the database was not opened"), address.connect() as connection:
+        return has_tables(PostgresSession(connection))
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(dsn: str) -> None:
 
 def test_only_a_courier_makes_the_tables() -> None:
     reading = open_for_reading(url_of(server().empty_database()))
-    with pytest.raises(StoreError, match="there are no records in it"), reading:
+    with pytest.raises(StoreError, match="there are no tables of a courier in it"), reading:
         pass
 
 
