@@ -171,11 +171,15 @@ def _training(company: Json, settings: DrataSettings) -> str:
 
 
 def _check_workspace(settings: DrataSettings) -> Dialogue[DryRun]:
+    """A key need not be allowed to read users and controls, so these are not asked for."""
+    unasked = f"owner {settings.owner}{' and the controls' if settings.controls else ''}"
+
     def readiness(workspace: Json) -> verdicts.Ready | None:
         if identity(workspace) != str(settings.workspace):
             return None
         name = text(workspace.get("name")) or "without a name"
-        return verdicts.Ready(f"Drata knows the key and workspace {settings.workspace} ({name})")
+        known = f"Drata knows the key and workspace {settings.workspace} ({name})"
+        return verdicts.Ready(f"{known}; it was not asked for {unasked}")
 
     found = yield from _find(f"{settings.base}/workspaces", {}, readiness, settings)
     if isinstance(found, verdicts.Ready):

@@ -495,7 +495,9 @@ def test_the_dry_run_of_a_library_looks_for_the_workspace() -> None:
         told(200, {"data": [{"id": 3, "name": "three"}], "pagination": {"cursor": None}}),
     ]
     ready, talk = check(*pages, settings=LIBRARY)
-    assert ready == Ready("Drata knows the key and workspace 3 (three)")
+    assert ready == Ready(
+        "Drata knows the key and workspace 3 (three); it was not asked for owner 9 and the controls"
+    )
     assert urlsplit(talk.requests[0].url).path == "/public/v2/workspaces"
     absent, _ = check(*pages, settings=evolve(LIBRARY, workspace=4))
     assert isinstance(absent, NotReady)

@@ -249,7 +249,7 @@ def test_the_dry_run_tries_the_key_and_the_target_and_uploads_nothing(tmp_path: 
         assert isinstance(await house.check(provider, settings()), Ready)
         library = settings(to="library", workspace=1, owner=7)
         assert await house.check(provider, library) == Ready(
-            "Drata knows the key and workspace 1 (Acme)"
+            "Drata knows the key and workspace 1 (Acme); it was not asked for owner 7"
         )
         for wrong, kind in (
             (settings("wrong"), FailureKind.UNAUTHORIZED),
