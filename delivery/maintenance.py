@@ -52,7 +52,7 @@ from .destinations import (
 )
 from .effects import Notify, Read, Turn, Write, perform
 from .postponed import AHEAD
-from .stopped import PauseKeeper, release
+from .stopped import PauseKeeper, left_to_others, release
 from .turn_context import TurnContext
 
 HEARTBEAT = 15.0
@@ -274,14 +274,16 @@ class Maintenance:
         for line, page in pages.items():
             free = [key for key in page if self._active.get(key) is None]
             room, full = backlog.room(line), len(page) == limit
-            found = yield from stored(free[:room])
-            strangers = [one for one in found.values() if not self._take(one, line)]
+            found = [*(yield from stored(free[:room])).values()]
+            others = yield from left_to_others(found, self._active.home_of, now)
+            strangers = [one for one in found if one not in others and not self._take(one, line)]
             if not (yield from self._name_providers(strangers)):
                 for one in strangers:
                     yield from self._hold_orphan(one, now)
-            self._strangers[line] |= {one.upload.key.tenant_id for one in strangers}
+            left = [*others, *strangers]
+            self._strangers[line] |= {one.upload.key.tenant_id for one in left}
             more = full or len(free) > room
-            backlog.looked(line, more=more, again=more and bool(strangers))
+            backlog.looked(line, more=more, again=more and bool(left))
 
     def _take(self, found: Entry, line: str | None = None) -> bool:
         """Make it active; False if its tenant is not known here."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from itertools import islice
 
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import Blocked
 from ..domain.pacing.paused import Paused
 from ..domain.upload import events
-from ..domain.upload.upload import UNKNOWN_PROVIDER, Failed, Held, Skipped, is_parked
+from ..domain.upload.backoff import later
+from ..domain.upload.upload import (
+    UNKNOWN_PROVIDER,
+    Failed,
+    Held,
+    Skipped,
+    UploadKey,
+    due_of,
+    is_parked,
+)
 from ..ports.logger import DeliveryPaused, DeliveryResumed, StoreTrouble, UploadRequeued
 from ..ports.records import Conflict, Entry
 from .actions import news_of, unblocked
@@ -22,6 +31,13 @@ from .turn_context import TurnContext, hold
 
 HELD_AT_ONCE = 1_000
 """How many uploads of a blocked integration are held in one transaction."""
+
+LEFT_FOR = timedelta(minutes=10)
+"""What another courier has let go is held or parked here all the same, so long after its time: that
+courier may be gone."""
+
+_NEW = 1
+"""The version of an upload that nothing has happened to since it was recorded."""
 
 
 def hold_rest(
@@ -93,6 +109,36 @@ def hold_invalid(active: ActiveUpload, now: datetime) -> Turn[bool]:
     if invalid is None or upload.at_rest or upload.key.provider != UNKNOWN_PROVIDER:
         return False
     return bool((yield from apply(Step(active, events.Blocked(now, invalid)))))
+
+
+def left_to_others(
+    found: Sequence[Entry], home_of: Callable[[UploadKey], Destination | None], now: datetime
+) -> Turn[Sequence[Entry]]:
+    """What is stopped under the settings here, but has gone on since at a courier with others.
+    Stopped here again, it would be let go there again, and so on: for a while it is left."""
+    addresses = {
+        one.upload.key: home.quota.address
+        for one in found
+        if (home := home_of(one.upload.key)) is not None and _has_gone_on(one, now)
+    }
+    if not addresses:
+        return ()
+    asked = frozenset(addresses.values())
+    blocks = yield from perform(Read(lambda store: store.blocks_of(asked)))
+    since = {one: block.since for one, block in blocks.items() if block.answer(now, begins=True)}
+    return [
+        one
+        for one in found
+        if (address := addresses.get(one.upload.key)) in since
+        and one.upload.updated_at > since[address]
+    ]
+
+
+def _has_gone_on(found: Entry, now: datetime) -> bool:
+    upload = found.upload
+    if upload.version == _NEW or is_parked(upload.state):
+        return False
+    return now < later(due_of(upload.state) or now, LEFT_FOR)
 
 
 def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:

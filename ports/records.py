@@ -8,7 +8,7 @@ call was written. Verbs that write are called by one thread at a time, verbs tha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from ..domain.evidence.evidence import Outcome
 from ..domain.health import Count, RecordsHealth
-from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
+from ..domain.pacing.gate import Acquired, Block, Blocked, GateChange, NotBefore, Quota
 from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import FailureKind
@@ -321,6 +321,10 @@ class UploadReader(RemovalReader, Protocol):
                 `Quota`). One whose address is blocked, or that is paused, is passed over.
             limit: The most uploads of each integration, in the order of arrival.
         """
+        ...
+
+    def blocks_of(self, addresses: Iterable[str]) -> Mapping[str, Block]:
+        """What stops the uploads of integrations at present, by their addresses (see `Quota`)."""
         ...
 
     def paused(self) -> Sequence[Paused]:

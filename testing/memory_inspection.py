@@ -33,6 +33,7 @@ Verb: TypeAlias = Literal[
     "unregister",
     "dead",
     "freed",
+    "blocks_of",
     "paused",
     "acted_on",
     "settled",

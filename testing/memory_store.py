@@ -8,7 +8,7 @@ StoreError and write nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import count
@@ -20,7 +20,7 @@ from ..domain.health import MOST_LISTED, Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.backfill import line_of
 from ..domain.pacing.estimate import outlook_of, outlook_without
-from ..domain.pacing.gate import Acquired, GateChange, Refusal
+from ..domain.pacing.gate import Acquired, Block, GateChange, Refusal
 from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.find import Find, Page, place_after, token_of
 from ..domain.upload.status import (
@@ -110,7 +110,22 @@ class _Couriers(MemoryInspection):
             return dict(sorted(found.items()))
 
 
-class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
+class _Stops(MemoryInspection):
+    """What stops uploads: the blocks of addresses, and what people have paused."""
+
+    def blocks_of(self, addresses: Iterable[str]) -> Mapping[str, Block]:
+        with self._lock:
+            self._go_on("blocks_of")
+            found = {one: self._gates.block_of(one) for one in addresses}
+            return {one: block for one, block in found.items() if block is not None}
+
+    def paused(self) -> Sequence[Paused]:
+        with self._lock:
+            self._go_on("paused")
+            return self._gates.paused()
+
+
+class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals):
     """An `UploadStore` that forgets everything at its end. May be used from any thread."""
 
     def __init__(self, *, keep_documents: bool = False) -> None:
@@ -259,11 +274,6 @@ class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
         with self._lock:
             self._go_on("freed")
             return lists.freed_of(self._records.values(), self._gates, addresses, limit)
-
-    def paused(self) -> Sequence[Paused]:
-        with self._lock:
-            self._go_on("paused")
-            return self._gates.paused()
 
     def acted_on(self, after: int | None) -> ActedOn:
         with self._lock:

@@ -688,8 +688,13 @@ class GateRules(ABC):
             same(list(store.freed(addresses, 10)), [], "what may go on while it is blocked")
             changed = {("acme", "sprinto"): "new settings"}
             same(len(store.freed(changed, 10)), 1, "how much may go on with other settings")
+            blocks = store.blocks_of([PACED.address, "new settings"])
+            same([*blocks], [PACED.address], "what is blocked")
+            block = blocks[PACED.address]
+            same((block.failure.kind, block.since, block.until), (REFUSED.kind, AT, None))
             unblock(store, "acme", "sprinto")
             same(len(store.freed(addresses, 10)), 1, "how much may go on once it is unblocked")
+            same(dict(store.blocks_of([PACED.address])), {}, "what is blocked once it is unblocked")
 
     def test_what_has_failed_for_its_integration_goes_on_like_what_is_held(self) -> None:
         with self._store() as store:

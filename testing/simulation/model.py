@@ -42,7 +42,8 @@ class Outage:
     - ``"down"``: no connection can be made;
     - ``"503"``: it answers 503, and takes nothing;
     - ``"takes"``: it takes the upload, and the reply is lost;
-    - ``"silent"``: it takes nothing, and does not answer.
+    - ``"silent"``: it takes nothing, and does not answer;
+    - ``"closed"``: its target takes nothing for now.
     """
 
     start: float
@@ -148,7 +149,7 @@ class ModelServer:
             return self._reply(429, retry_after=wait)
         if headers["key"] in self.refused_keys:
             return self._reply(401)
-        if self.closed and request.method != "GET":
+        if (self.closed or what == "closed") and request.method != "GET":
             self.in_review += 1
             return self._reply(409)
         if request.method == "GET":

@@ -187,7 +187,6 @@ class SqlReader:
             return [open_upload_of(row) for rows in found for row in rows]
 
     def blocks_of(self, addresses: Iterable[str]) -> Mapping[str, Block]:
-        """What stops the uploads of integrations at present, by their addresses."""
         with self._readers.reading() as session:
             return blocks_of(session, addresses)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
     Acquired,
+    Block,
     Blocked,
     GateChange,
     NotBefore,
@@ -1240,6 +1241,12 @@ class HeldAnywhere(MemoryStore):
 class FreesWhatIsBlocked(MemoryStore):
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         return super().freed(dict.fromkeys(addresses, "an address that nothing blocks"), limit)
+
+
+@breaks("what_is_held_stays_held_while_its_integration_is_blocked")
+class KnowsNoBlock(MemoryStore):
+    def blocks_of(self, addresses: Iterable[str]) -> Mapping[str, Block]:
+        return {}
 
 
 @breaks("what_has_failed_for_its_integration_goes_on_like_what_is_held")

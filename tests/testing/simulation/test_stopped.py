@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.integration import Pace, RetryPolicy
 from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.ports.logger import UploadRequeued
 from evidence_courier.testing.simulation import (
     Faults,
     ModelProvider,
@@ -272,3 +273,48 @@ def test_a_probe_whose_courier_dies_is_followed_by_another() -> None:
         simulation.start_courier()
         simulation.pass_time(4 * HOUR)
         assert tally(simulation) == {"succeeded": 3}
+
+
+# --- couriers with different settings ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stopped", ["key", "target"])
+def test_a_blocked_courier_leaves_to_another_what_that_has_let_go(stopped: str) -> None:
+    """One courier still has settings that the provider refuses, another has read the new ones:
+    the first stops an upload once, and not at each look."""
+    with Simulation(couriers=2, pace=Pace(6, timedelta(minutes=1))) as simulation:
+        outdated = simulation.couriers[0].engine.active
+        before = outdated.destinations
+        if stopped == "key":
+            simulation.revoke_key()
+        else:
+            simulation.trouble(1, "closed")
+        simulation.change_key()
+        outdated.destinations = before
+        keys = simulation.submit(60)
+        simulation.pass_time(HOUR)
+        assert all_delivered_once(simulation, keys)
+        let_go = Counter(
+            event.key for event in simulation.events if isinstance(event, UploadRequeued)
+        )
+        assert let_go
+        assert max(let_go.values()) <= 2
+        assert simulation.breaches() == []
+
+
+def test_a_blocked_courier_gives_no_upload_of_another_a_fresh_budget() -> None:
+    """An upload that waits for its next attempt at one courier is not stopped by another, whose
+    settings are refused: it would go on with all of its attempts, again and again."""
+    faults = Faults(outages=(Outage(0, 99 * HOUR, "503"),))
+    retry, pace = RetryPolicy(max_attempts=3), Pace(6, timedelta(minutes=1))
+    with Simulation(couriers=2, faults=faults, retry=retry, pace=pace) as simulation:
+        outdated = simulation.couriers[0].engine.active
+        before = outdated.destinations
+        simulation.revoke_key()
+        simulation.change_key()
+        outdated.destinations = before
+        simulation.submit(40)
+        simulation.pass_time(3 * HOUR)
+        assert tally(simulation) == {"failed": 40}
+        # One of them has shown the block, and went on with three; some were stopped once.
+        assert max(status.attempts for status in simulation.statuses()) <= 1 + 3 + 3
