@@ -51,7 +51,7 @@ def options_in(environ: Mapping[str, str]) -> dict[str, Any]:
     for name in (LATE_AFTER, SUBJECTS):
         if environ.get(name) and not sinks:
             raise MisuseError(
-                f"{name} is set, and nothing is told: set {WEBHOOK} or {MAIL}, too, or unset it"
+                f"{name} is set, and no notice is sent: set {WEBHOOK} or {MAIL}, too, or unset it"
             )
     return options
 

@@ -64,10 +64,10 @@ class CommonOptions(TenantOptions, StoreOptions, total=False):
     """The options of every courier, beside `TenantOptions` and `StoreOptions`.
 
     - `fonts`: folders with fonts for rendering training records.
-    - `retention`: how long what is kept of settled uploads, as ``{"attempts": "400d", "personal":
-      "90d after success", "failed_documents": "90d"}``; a tenant's own `retention` wins. By
-      default nothing is removed.
-    - `notices`: the sinks that are told what a person must know, such as ``[Webhook(url)]``; a
+    - `retention`: how long each part of settled uploads is kept, as ``{"attempts": "400d",
+      "personal": "90d after success", "failed_documents": "90d"}``; a tenant's own `retention`
+      wins. By default nothing is removed.
+    - `notices`: the sinks that get what a person must know, such as ``[Webhook(url)]``; a
       `Webhook`, a `Mail`, an `OnNotice`, or a `Sink` of your own.
     - `late_after`: they are told, too, once the oldest open upload is older than this.
     - the others are ports; what is given stays the caller's to close.

@@ -56,11 +56,11 @@ class Workers(ThreadPoolExecutor):
         self._start_one()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have it called in one of the threads. RuntimeError once they have been told to stop."""
+        """Have it called in one of the threads. RuntimeError once they are stopping."""
         result: Future[T] = Future()
         with self._lock:
             if self._stopped:
-                raise RuntimeError(f"the {self._name} threads have been told to stop")
+                raise RuntimeError(f"the {self._name} threads are stopping")
             if self._idle > 0:
                 self._idle -= 1
             elif len(self._started) < self._limit:

@@ -444,6 +444,6 @@ class ActiveUploads:
 def unsettled_error(tenant_id: str, evidence_id: str) -> MisuseError:
     """What a waiter hears whose courier was closed."""
     return MisuseError(
-        f"the courier was closed before {tenant_id}/{evidence_id} was settled; its record is kept "
-        "and the next courier on this database goes on with it"
+        f"the courier was closed before {tenant_id}/{evidence_id} was settled; its record is "
+        "stored and the next courier on this database goes on with it"
     )

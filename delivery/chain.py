@@ -39,7 +39,7 @@ def faults_of(reader: ChainReader, tenant_id: str, known: Iterable[Head] = ()) -
     """What does not hold of a tenant's chain, while couriers may be making it longer.
 
     Args:
-        known: Heads of this tenant that were kept elsewhere.
+        known: Heads of this tenant that were stored elsewhere.
     """
     check = Check(tenant_id, known)
     while (page := reader.links(tenant_id, check.length, _READ_AT_ONCE)).links:

@@ -257,8 +257,8 @@ def unfit(document: StoredDocument, destination: Destination) -> Failure | None:
         advice = "raise `max_bytes` in the tenant's file, and retry the upload"
         if size > MAX_STORED and document.path is None and document.source is None:
             advice = (
-                f"of a document in memory at most {MAX_STORED:,} bytes are kept: raise `max_bytes` "
-                "in the tenant's file, and submit it under a new evidence id"
+                f"of a document in memory at most {MAX_STORED:,} bytes are stored: raise "
+                "`max_bytes` in the tenant's file, and submit it under a new evidence id"
             )
         return Failure(
             FailureKind.UNFIT_SIZE,

@@ -98,7 +98,7 @@ ClockSetBack          WARNING  the clock was set back by {seconds:.1f} s; the re
                                from now
 StoreTrouble          WARNING  the database could not be read or written and is tried again:
                                {reason}
-NoticeNotTaken        WARNING  {sink} has not taken {number} of the notices: {reason}; they are told
+NoticeNotTaken        WARNING  {sink} has not taken {number} of the notices: {reason}; they are sent
                                again later
 DutyFailed            ERROR    {duty} has failed and is tried again later: {reason}
 UploadSettled         INFO     {status} after {all_attempts}{settled}
@@ -107,7 +107,7 @@ UploadSettledElsewhere DEBUG   {status} after {all_attempts}{settled}; another c
 WriteDelayed          WARNING  the record could not be written and is tried again: {reason}
 ReaderLost            WARNING  tenant {tenant_id}: {what} did not answer within {seconds:g} s;
                                threads that wait for such and have not returned: {lost}
-LoopBlocked           ERROR    {what} has kept the event loop for {seconds:.1f} s, and all
+LoopBlocked           ERROR    {what} has blocked the event loop for {seconds:.1f} s, and all
                                deliveries wait: report it to its authors
 HookFailed            ERROR    the host's {hook} raised {reason}
 """

@@ -57,7 +57,7 @@ SETTLED = Metric(
     "evidence_courier_uploads_settled",
     "counter",
     ("provider", "status", "reason"),
-    "Uploads that came to rest, by status and kind of error.",
+    "Settled uploads, by status and kind of error.",
 )
 ATTEMPTS = Metric(
     "evidence_courier_attempts",

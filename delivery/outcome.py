@@ -75,7 +75,7 @@ def document_of(
         return ReadDocument(tenant_id, document.file, timeout, judge, is_stored=True)
     if document.source is None:
         return _gone(
-            f"the document of {upload.key} was not kept: submit it again under a new evidence id"
+            f"the document of {upload.key} was not stored: submit it again under a new evidence id"
         )
     return ReadDocument(tenant_id, document.source, timeout, partial(judged, upload, dossier))
 

@@ -85,8 +85,8 @@ def gone(message: str) -> Failure:
 
 
 def unwritten_error(error: StoreError) -> StoreError:
-    """What a ticket says of a submission that is kept."""
-    return StoreError(f"{error}; kept, still tried; submitting it again is safe", passing=True)
+    """What a ticket says of a submission that is tried again."""
+    return StoreError(f"{error}; it is tried again; submitting it again is safe", passing=True)
 
 
 def given_up_error(key: UploadKey) -> StoreError:

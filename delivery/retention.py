@@ -287,7 +287,7 @@ def require_unnamed(person: Person, subject: str, found: Sequence[PersonsUpload]
     for name, text in (("by", person.by), ("reason", person.reason)):
         if names.stand_in(text):
             raise MisuseError(
-                f"{name} names the person who is erased, and is kept: write it without the name"
+                f"{name} names the person who is erased, and is recorded: write it without the name"
             )
 
 

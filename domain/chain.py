@@ -256,7 +256,7 @@ class Check:
     """Checks one tenant's chain from its beginning, link by link.
 
     Args:
-        known: Heads of this tenant that were kept elsewhere.
+        known: Heads of this tenant that were stored elsewhere.
     """
 
     def __init__(self, tenant_id: str, known: Iterable[Head] = ()) -> None:
@@ -292,7 +292,7 @@ class Check:
         if link.kind == CHECKPOINT and record is not None:
             self._named |= positions_of(str(record.content["links"] or ""), link.position)
         for other in sorted(map(str, self._known.pop(link.position, set()) - {link.hash})):
-            yield self._fault(link.position, f"its hash is not {other}, which was kept")
+            yield self._fault(link.position, f"its hash is not that of an earlier head, {other}")
         self.length, self._previous = link.position, link.hash
 
     def end(self, head: Head) -> Iterator[Fault]:
@@ -303,7 +303,7 @@ class Check:
             )
         for length, hashes in self._known.items():
             for one in sorted(map(str, hashes)):
-                yield self._fault(length, f"it is missing, and a head was kept of it ({one})")
+                yield self._fault(length, f"it is missing, and an earlier head names it ({one})")
         unnamed = [position for position in self._gone if position not in self._named]
         if unnamed:
             yield self._fault(

@@ -173,7 +173,7 @@ def summary_of(notices: Sequence[Notice]) -> Notice:
     number = sum(one.number if one.kind == "summary" else 1 for one in notices)
     first, last = notices[0], notices[-1]
     text = (
-        f"{number:,} notices since {_text(first.at)} were not taken and are not told one by one: "
+        f"{number:,} notices since {_text(first.at)} were not taken and are not sent one by one: "
         "`evidence-courier health` and `evidence-courier blocks` say how all stands now"
     )
     return evolve(notice_of("summary", first.at, text, reason=last.id), reason=None, number=number)

@@ -98,7 +98,7 @@ _READ = {
 
 @frozen(kw_only=True)
 class Retention:
-    """How long what is kept; None: nothing is said of it, and it is kept.
+    """How long each part is kept; None: nothing is said of it, and it is kept.
 
     - `attempts`: the attempts and look-ups of settled uploads.
     - `personal`: what names a person, and the document.

@@ -303,7 +303,7 @@ class StoreTrouble(LogEvent):
 
 @frozen
 class NoticeNotTaken(LogEvent):
-    """A sink has not taken `number` notices; they wait, and are told again later."""
+    """A sink has not taken `number` notices; they wait, and are sent again later."""
 
     sink: str
     number: int
@@ -354,8 +354,8 @@ class ReaderLost(LogEvent):
 
 @frozen
 class LoopBlocked(LogEvent):
-    """`what` has kept the event loop's thread for `seconds`: nothing else goes on meanwhile. It is
-    code of the provider's plug-in (a dialogue, a seal), of an `on_settled` that is a coroutine
+    """`what` has blocked the event loop's thread for `seconds`: nothing else goes on meanwhile. It
+    is code of the provider's plug-in (a dialogue, a seal), of an `on_settled` that is a coroutine
     function, or of a clock of the host's own, which is no tenant's."""
 
     tenant_id: str | None

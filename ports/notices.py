@@ -12,7 +12,7 @@ MAX_WAITING = 1_000
 """The most notices that wait for one sink; of more, the oldest half becomes one summary."""
 
 MAX_WAIT = timedelta(minutes=10)
-"""No notice waits longer until it is told again: one that is due later is due at once, as the clock
+"""No notice waits longer until it is sent again: one that is due later is due at once, as the clock
 was set back."""
 
 
@@ -72,6 +72,6 @@ class Sink(Protocol):
         ...
 
     def take(self, notice: Notice) -> None:
-        """Take a notice, in a thread of its own that may block. If this raises it is told again,
+        """Take a notice, in a thread of its own that may block. If this raises it is sent again,
         later; so one may come twice, with the same `id`."""
         ...

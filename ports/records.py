@@ -63,9 +63,9 @@ class StoredDocument:
         if self.path is not None:
             return "not read yet: a file of the host's"
         if not is_stored:
-            gone = "delivered, and not kept" if status is Status.SUCCEEDED else "removed"
+            gone = "delivered, and not stored" if status is Status.SUCCEEDED else "removed"
             return f"{what}: {gone}"
-        return f"{what}: kept" if self.is_made else "kept: the record that it is made of"
+        return f"{what}: stored" if self.is_made else "stored: the record that it is made of"
 
 
 @frozen(kw_only=True)

@@ -229,7 +229,7 @@ class AsyncioDriver(Driver):
         """Run a reading verb of the store off the loop. MisuseError after the close."""
         try:
             answer = asyncio.get_running_loop().run_in_executor(self.threads, verb)
-        except RuntimeError as error:  # the threads have been told to stop
+        except RuntimeError as error:  # the threads are stopping
             raise MisuseError("the courier is closed: build a new one") from error
         return await answer
 

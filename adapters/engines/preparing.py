@@ -111,7 +111,7 @@ class Preparer:
         if wanted.document.path is not None:
             made = self._read(wanted.document, wanted.destination)
         elif wanted.staged is None:
-            why = f"what the document of {wanted.key} is made of was not kept"
+            why = f"what the document of {wanted.key} is made of was not stored"
             return gone(f"{why}: submit it under a new evidence id")
         else:
             try:

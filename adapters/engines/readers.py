@@ -271,7 +271,7 @@ class Readers:
             return True
         try:
             self.threads.submit(self._work, batch, loop)
-        except RuntimeError as error:  # they have been told to stop
+        except RuntimeError as error:  # they are stopping
             for run in batch.left:
                 run.error = error
                 self._back.append(run)

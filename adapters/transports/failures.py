@@ -102,7 +102,9 @@ def no_reply(
         return TransportFailure(FailureKind.TIMEOUT, words)
     if late:
         return TransportFailure(FailureKind.TIMEOUT, f"{host} had not replied when {total}")
-    lost = f"the connection to {host} was lost after the request was sent and before a reply came"
+    lost = (
+        f"the connection to {host} was lost after the request was sent and before a reply arrived"
+    )
     return TransportFailure(
         FailureKind.CONNECTION_LOST, f"{host} answered with {heard}" if heard else lost
     )

@@ -94,8 +94,8 @@ _RUN = _command(
     Any number of them, and of other couriers, may run on one database: they share the work. A
     tenant whose file is invalid waits, and the others are served. SIGTERM and Ctrl-C let what is
     under way finish and hand the rest back; a second signal ends at once. SIGHUP reads the tenants
-    anew; what is invalid keeps what it had. The log goes to standard error. A webhook or mail is
-    told what a person must know if EVIDENCE_COURIER_WEBHOOK or EVIDENCE_COURIER_MAIL is set.
+    anew; what is invalid keeps what it had. The log goes to standard error. A webhook or mail
+    gets what a person must know if EVIDENCE_COURIER_WEBHOOK or EVIDENCE_COURIER_MAIL is set.
     """,
     _CONFIG,
     _db("; a file is made if it does not exist"),
@@ -222,7 +222,7 @@ _BLOCKS = _command(
     "health.blocks",
     """List what is blocked, parked or paused, and what to do.
 
-    Nothing is sent for these; since when and why is said of each. An integration is blocked that
+    Nothing is sent for these; each shows since when and why. An integration is blocked that
     does not work, a target parked that takes nothing now, a tenant or provider paused by a person,
     and a tenant skipped whose configuration is invalid or gone. A block of settings that were
     changed since may stay listed until the first upload has succeeded with the new ones.
@@ -312,7 +312,7 @@ _INVARIANTS = _command(
     """Check every record in the database.
 
     Changes nothing, and may be run beside a courier. Every upload is settled, in flight with a
-    courier that lives, or due at some time; no budget is overspent; no attempt came before a
+    courier that lives, or due at some time; no budget is overspent; no attempt began before a
     Retry-After was over; every attempt that was begun has an end on record; a record that may have
     been delivered twice says so; no action left its tenant; no pace was exceeded. With --config or
     --app, no text in the database shows a secret of their tenants, either. The exit code is 1 if
@@ -334,13 +334,13 @@ _VERIFY = _command(
     nothing, and may be run beside a courier. Prints a line for all that does not hold: which
     tenant, which link, what differs; and for each upload that its attempts and actions contradict.
     The exit code is then 1. Who can write to the database can make a whole chain anew: only a head
-    that was kept elsewhere shows that (`export --head`).
+    that was stored elsewhere shows that (`export --head`).
     """,
     *_RECORDS,
     _option("--tenant", "Only this tenant's chain."),
     _option(
         "--head head_files",
-        "A file of heads that were kept elsewhere; may be repeated.",
+        "A file of heads that were stored elsewhere; may be repeated.",
         type=_PATH,
         metavar="FILE",
         multiple=True,

@@ -99,7 +99,7 @@ def _blamed(app: str) -> Iterator[None]:
             traceback.print_exception(error)
         raise MisuseError(
             f"--app {app}: its own code raised {words_of(error)}{_line_of(error)}; mend that, or "
-            f"set {TRACEBACK}=1 to see where it came from"
+            f"set {TRACEBACK}=1 to see its traceback"
         ) from error
 
 

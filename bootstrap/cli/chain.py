@@ -59,7 +59,7 @@ def _checked(
     reader: SqlReader, tenant_id: str, known: Sequence[Head], unlinked: Unlinked
 ) -> _Checked:
     passed_over = (
-        Fault(tenant_id, None, f"{about} is in no link, and much that came later is")
+        Fault(tenant_id, None, f"{about} is in no link, and much that is newer is")
         for about in unlinked.passed_over
     )
     faults = (*faults_of(reader, tenant_id, known), *passed_over)

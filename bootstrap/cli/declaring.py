@@ -234,8 +234,8 @@ def _db(more: str = "") -> click.Option:
 _RECORDS = (_db(), _APP)
 _RETENTION = _option(
     "--retention",
-    "How long what is kept, as 'attempts: 400d, personal: 90d after success, failed_documents: "
-    "90d'; a tenant's own `retention` wins. By default nothing is removed.",
+    "How long each part is kept, as 'attempts: 400d, personal: 90d after success, "
+    "failed_documents: 90d'; a tenant's own `retention` wins. By default nothing is removed.",
     metavar="RULES",
     envvar="EVIDENCE_COURIER_RETENTION",
 )
@@ -243,6 +243,6 @@ OF_A_PLACE = ("app", "folder", "database", "block", "secret_folders", "retention
 """The parameters that say where tenants and records are: a function is given a `Place` for them."""
 _JSON = _option("--json as_json", "Print JSON.", is_flag=True)
 _SINCE = Moment(zone=False)
-_BY = _option("--by", "Who you are; kept with the record.", required=True)
-_REASON = _option("--reason", "Why; kept with the record.", required=True)
+_BY = _option("--by", "Who you are; it is recorded.", required=True)
+_REASON = _option("--reason", "Why; it is recorded.", required=True)
 _YES = _option("--yes", "Do not ask.", is_flag=True)

@@ -85,7 +85,7 @@ def _print(found: RecordsHealth, now: datetime) -> None:
 
 def _untold(notices: SinkNotices) -> str:
     what = f"{number_of(notices.number, 'notice')} for {notices.sink}"
-    refused = "which has refused some" if notices.tries else "which has not been told yet"
+    refused = "which has refused some" if notices.tries else "which has not been sent any yet"
     return f"{what}, {refused}; the oldest of {moment(notices.since)}"
 
 

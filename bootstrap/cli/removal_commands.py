@@ -26,7 +26,7 @@ ERASE = _command(
     """Remove everything that names a person.
 
     Ids, states, times and counts stay, and what was delivered is not sent again. What goes: the
-    person's id, address, session and documents, what providers said, and the texts of all of the
+    person's id, address, session and documents, replies of providers, and the texts of all of the
     tenant's records that name the person. That it was done is recorded, without the name. As long
     as an upload of the person is open nothing is erased: wait, or say --abandon. The uploads are
     listed, and you are asked first. The exit code is 1 if nothing was erased.
@@ -56,8 +56,8 @@ PRUNE = _command(
     "remove.prune",
     """Remove what is kept no longer.
 
-    Counts first what would go, by tenant, and removes it with --yes, or after asking. How long what
-    is kept is said by --retention, and for tenants with `retention` in their files by these: as
+    Counts first what would go, by tenant, and removes it with --yes, or after asking. --retention
+    says how long each part is kept, and for tenants with `retention` in their files these do: as
     12h, 90d, 52w, `90d after success` or never. `attempts` are attempts and look-ups, `personal` is
     what names a person with the document, `failed_documents` are documents of failed uploads. What
     is open is kept. A courier with the same rules does this by itself.
@@ -68,8 +68,8 @@ PRUNE = _command(
     _BLOCK,
     _SECRETS,
     _RETENTION,
-    _option("--by", "Who you are; kept with the record.", default="evidence-courier prune"),
-    _option("--reason", "Why; kept with the record.", default="kept no longer"),
+    _option("--by", "Who you are; it is recorded.", default="evidence-courier prune"),
+    _option("--reason", "Why; it is recorded.", default="kept no longer"),
     _YES,
     _JSON,
 )

@@ -58,8 +58,8 @@ def _number(name: str, row: RemovalRow) -> str:
 
 
 _NO_RULES = (
-    "nothing says how long what is kept: say it with --retention 'personal: 90d after success', or "
-    "give --config with a folder whose tenant files have `retention`"
+    "nothing says how long each part is kept: say it with --retention 'personal: 90d after "
+    "success', or give --config with a folder whose tenant files have `retention`"
 )
 
 

@@ -60,7 +60,7 @@ _MEANING: dict[Action, tuple[tuple[Status, ...], type[Requeued | Abandoned | Att
 
 @frozen
 class Person:
-    """Who acts, and why: both are kept with the record."""
+    """Who acts, and why: both are recorded."""
 
     by: str
     reason: str
@@ -68,7 +68,7 @@ class Person:
     def __attrs_post_init__(self) -> None:
         for name, text, meaning in (("by", self.by, "who acts"), ("reason", self.reason, "why")):
             if not isinstance(text, str) or not text.strip():
-                raise MisuseError(f"{name} must say {meaning}: it is kept with the record")
+                raise MisuseError(f"{name} must say {meaning}: it is recorded")
             if len(text) > MAX_REASON_LENGTH:
                 raise MisuseError(
                     f"{name} has {len(text):,} characters; {MAX_REASON_LENGTH:,} are enough"

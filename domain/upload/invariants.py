@@ -83,7 +83,7 @@ def breaches(record: Record) -> Iterator[str]:
     if tally.spent > tally.attempts:
         yield f"{tally.spent} attempts are spent, and only {tally.attempts} were made"
     if isinstance(state, Succeeded) and tally.doubt:
-        yield "it has succeeded, and is said to be in doubt"
+        yield "it has succeeded, and is marked as in doubt"
     yield from contradictions(record)
     yield from _too_early(record)
     yield from _unmarked(record)

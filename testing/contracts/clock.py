@@ -141,7 +141,7 @@ class ClockContract(ABC):
         await asyncio.wait([sleeper], timeout=5.0)
         must(
             sleeper.cancelled(),
-            "a sleeper that was cancelled sleeps on, or came to something else",
+            "a sleeper that was cancelled sleeps on, or ended with something else",
         )
         await self.let_pass(clock, BLINK * 2)
 

@@ -100,7 +100,7 @@ class Conversation:
     @property
     def outcome(self) -> str:
         """What it came to, in words."""
-        return f"raised {self.error!r}" if self.error is not None else f"came to {self.result!r}"
+        return f"raised {self.error!r}" if self.error is not None else f"ended with {self.result!r}"
 
     def _come_by(self, step: object) -> object:
         match step:
@@ -141,6 +141,6 @@ class Conversation:
             self.tokens.append(self.token.reveal())
             return AccessToken(self.token, fresh=True)
         if not isinstance(mint.result, Failure):
-            self._fail(TypeError(f"a mint came to {mint.result!r}"))
+            self._fail(TypeError(f"a mint ended with {mint.result!r}"))
             return None
         return mint.result

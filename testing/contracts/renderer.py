@@ -71,7 +71,7 @@ class RendererContract(ABC):
     def test_a_record_becomes_a_document_with_its_bytes(self) -> None:
         with closing(self.renderer()) as renderer:
             document = renderer.render(sample_record())
-        must(isinstance(document, Document), f"a plain record came to {document!r}")
+        must(isinstance(document, Document), f"a plain record was rendered as {document!r}")
         assert isinstance(document, Document)
         must(
             document.content,
@@ -113,8 +113,8 @@ class RendererContract(ABC):
                 must(
                     isinstance(result, Document)
                     or (isinstance(result, Failure) and result.kind is FailureKind.UNFIT_RENDER),
-                    f"a record that says {text[:40]!r} came to {result!r}, which is neither a "
-                    "document nor UNFIT_RENDER",
+                    f"a record that says {text[:40]!r} was rendered as {result!r}, which is "
+                    "neither a document nor UNFIT_RENDER",
                 )
 
     def test_it_may_be_used_from_several_threads(self) -> None:
@@ -135,7 +135,7 @@ class RendererContract(ABC):
 def _content(renderer: Renderer, record: TrainingRecord) -> bytes | None:
     result = renderer.render(record)
     if isinstance(result, Failure):
-        raise AssertionError(f"a plain record came to {result!r}")
+        raise AssertionError(f"a plain record was rendered as {result!r}")
     return result.content
 
 

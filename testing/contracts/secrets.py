@@ -66,4 +66,4 @@ class SecretsContract(ABC):
         secrets = self.secrets(_VALUES)
         with ThreadPoolExecutor(4) as threads:
             answers = list(threads.map(secrets.resolve, list(_VALUES) * 10))
-        same(answers, [Secret(value) for value in _VALUES.values()] * 10, "what threads are told")
+        same(answers, [Secret(value) for value in _VALUES.values()] * 10, "what threads get")

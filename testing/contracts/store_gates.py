@@ -327,7 +327,7 @@ class GateRules(ABC):
             same(
                 begin_each(store, [second]),
                 [Blocked(REFUSED)],
-                "what is told after another integration was unblocked",
+                "the answer after another integration was unblocked",
             )
             unblock(store, "acme", "sprinto")
             a(Begun, begin_each(store, [second])[0])

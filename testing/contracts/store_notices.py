@@ -96,7 +96,7 @@ class NoticeRules(GateRules):
             taken, under_way = store.claim("one", AT, SOON, 9)
             store.notices_taken("one", [taken.number], AT)
             again = store.claim("one", AT, SOON, 9)
-            same(again, [evolve(first, tries=1)], f"not {under_way}, which is being told")
+            same(again, [evolve(first, tries=1)], f"not {under_way}, which is being sent")
             store.note(AT, ["one"], says("d", "e", "f"), {})
             refused, untold, last = store.claim("one", AT, SOON, 9)
             store.put_back(SOON, [refused.number], [untold.number], LATER)
@@ -117,7 +117,7 @@ class NoticeRules(GateRules):
             store.put_back(SOON, [first.number], [], LATER)
             claimed = store.claim("one", AT, SOON, 3)
             same([one.notice for one in claimed], [blocked, over, again], "in their order")
-            same(list(store.claim("one", AT, SOON, 3)), [], "behind those that are being told")
+            same(list(store.claim("one", AT, SOON, 3)), [], "behind those that are being sent")
 
     def test_a_look_is_given_how_all_stand_and_what_was_noted(self) -> None:
         seen: list[Mapping[str, str]] = []
@@ -164,7 +164,7 @@ class NoticeRules(GateRules):
             same(sum(one.number for one in summaries) + len(others), 2 * MAX_WAITING + 1)
             same(len(summaries), 1, "how many summaries")
             same(others[-1], "last")
-            same(others[0], f"{2 * MAX_WAITING - rest}", "the oldest that is told by itself")
+            same(others[0], f"{2 * MAX_WAITING - rest}", "the oldest that is sent by itself")
             same(len(store.claim("two", AT, SOON, 9_999)), 1)
 
     def test_a_notice_that_is_taken_late_takes_no_summary_with_it(self) -> None:

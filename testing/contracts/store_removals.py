@@ -141,7 +141,7 @@ class RemovalRules(GateRules):
         with self._store() as store:
             new = of_jane("ev-1")
             settled(store, new, fails="no")
-            must(": kept" in some(store.show("acme", "ev-1", AT)).document, "it is not shown")
+            must(": stored" in some(store.show("acme", "ev-1", AT)).document, "it is not shown")
             store.remove(removal(store, [new.upload.key], frozenset({Part.DOCUMENT})))
             must(": removed" in some(store.show("acme", "ev-1", AT)).document, "it is shown")
             (found,) = store.get([new.upload.key], staged=True).values()

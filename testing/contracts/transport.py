@@ -209,11 +209,11 @@ class WhatIsSentRules(Trial):
         reply = self._reply(talk)
         must(
             len(reply.body) <= REPLY_LIMIT,
-            f"{len(reply.body)} bytes came out of a compressed reply",
+            f"{len(reply.body)} bytes were unpacked from a compressed reply",
         )
         must(
             reply.ending is not Ending.COMPLETE or reply.body == bomb,
-            "a compressed reply was unpacked in part and is said to be complete",
+            "a compressed reply was unpacked in part and is reported as complete",
         )
 
 
@@ -249,7 +249,7 @@ class ReplyRules(Trial):
             answer = self._post(_answering(raw))
             must(
                 isinstance(answer, HttpResponse) and (answer.status, answer.body) == (200, b"{}"),
-                f"a reply that begins with {raw[:40]!r} came to {answer!r}",
+                f"a reply that begins with {raw[:40]!r} became {answer!r}",
             )
 
     def test_a_refusal_decides_by_its_status(self) -> None:
@@ -297,7 +297,7 @@ class ReplyRules(Trial):
             answered.set()
         must(
             isinstance(answer, HttpResponse) and (answer.status, answer.body) == (413, b"no"),
-            f"a reply that came early came to {answer!r}",
+            f"a reply that arrived early became {answer!r}",
         )
 
 
@@ -655,7 +655,8 @@ class TransportContract(TransportRules):
                 with suppress(asyncio.CancelledError):
                     await task
                 must(
-                    task.cancelled(), "a request that was cancelled came to something all the same"
+                    task.cancelled(),
+                    "a request that was cancelled ended with something all the same",
                 )
                 must(
                     await asyncio.to_thread(hung_up.wait, 3.0),
@@ -744,7 +745,7 @@ def _success(body: bytes, *headers: str) -> bytes:
 def _is(kind: FailureKind, answer: Answer) -> None:
     must(
         isinstance(answer, TransportFailure) and answer.kind is kind,
-        f"it came to {answer!r}, not to {kind.value}",
+        f"it became {answer!r}, not {kind.value}",
     )
 
 

@@ -56,7 +56,7 @@ async def _read(request: web.Request, max_file_bytes: int, repeated: str | None)
             raise BadRequestError("A part of the form has no name.")
         name = part.name
         if name in fields or (name in files and name != repeated):
-            raise BadRequestError(f"The part {name!r} came twice.")
+            raise BadRequestError(f"The part {name!r} was sent twice.")
         limit = MAX_FIELD_BYTES if part.filename is None else max_file_bytes
         too_large = f"The part {name!r} exceeds the limit of {limit} bytes."
         # A browser's file has a name; without one a part is a text, whatever it calls its type.

@@ -41,7 +41,7 @@ async def _read(reader: MultipartReader, max_file_bytes: int) -> dict[str, objec
         name = part.name or ""
         if name == "operations":
             if operations is not None:
-                raise BadRequestError("The multipart field 'operations' came twice.")
+                raise BadRequestError("The multipart field 'operations' was sent twice.")
             operations = await _object_in(part, name)
         elif name == "map":
             if operations is None:
@@ -49,7 +49,7 @@ async def _read(reader: MultipartReader, max_file_bytes: int) -> dict[str, objec
                     "Misordered multipart fields: 'map' should follow 'operations'."
                 )
             if places is not None:
-                raise BadRequestError("The multipart field 'map' came twice.")
+                raise BadRequestError("The multipart field 'map' was sent twice.")
             places = _places(await _object_in(part, name), operations)
         elif part.filename is None:
             continue  # a field of no concern to this request
@@ -58,7 +58,7 @@ async def _read(reader: MultipartReader, max_file_bytes: int) -> dict[str, objec
         elif name in places:
             file = await file_of(part, max_file_bytes, _too_large(name, max_file_bytes))
             if name in arrived:
-                raise BadRequestError(f"The file part {name!r} came twice.")
+                raise BadRequestError(f"The file part {name!r} was sent twice.")
             arrived.add(name)
             for path in places[name]:
                 _put(operations, path, file)

@@ -68,14 +68,14 @@ class HeldDocument:
 
 
 class Documents:
-    """All documents by their ids. Raises ValueError if one is said to be deactivated that is not
+    """All documents by their ids. Raises ValueError if one is named as deactivated that is not
     among them."""
 
     def __init__(self, titles: Mapping[str, str], deactivated: Collection[str]) -> None:
         strangers = sorted(set(deactivated) - set(titles))
         if strangers:
             raise ValueError(
-                f"the document {strangers[0]!r} is said to be deactivated, "
+                f"the document {strangers[0]!r} is named as deactivated, "
                 "but is not among the documents"
             )
         self._all = {

@@ -121,7 +121,7 @@ def test_a_head_that_is_stored_elsewhere_holds_as_the_chain_grows(
     found = verified(database, "--head", str(heads))
     assert found.exit_code == 1
     assert re.match(
-        r"tenant 'acme', link 2: it is missing, and a head was kept of it \([0-9a-f]{64}\)\n",
+        r"tenant 'acme', link 2: it is missing, and an earlier head names it \([0-9a-f]{64}\)\n",
         found.stdout,
     )
 

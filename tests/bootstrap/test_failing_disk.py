@@ -117,7 +117,7 @@ def test_what_is_submitted_and_sent_meanwhile_is_recorded_afterwards(
                 large = courier.submit(evidence("large", content=bytes(2 * LARGE)))
                 small = courier.submit(evidence("small"))
                 for ticket in (large, small):
-                    with pytest.raises(StoreError, match="kept, still tried"):
+                    with pytest.raises(StoreError, match="it is tried again"):
                         await told(house, ticket.recorded())
             await until(house, lambda: len(house.logger.of(UploadSettled)) == 3)
             for ticket in (sent, large, small):

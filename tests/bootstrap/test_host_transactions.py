@@ -329,7 +329,9 @@ def test_the_same_evidence_elsewhere_stops_no_other(shared: Shared) -> None:
             with psycopg.connect(shared.where) as slow:
                 courier.submit(evidence(), connection=slow)
                 again = courier.submit(evidence())
-                with pytest.raises(StoreError, match="an open transaction holds it.*still tried"):
+                with pytest.raises(
+                    StoreError, match="an open transaction holds it.*is tried again"
+                ):
                     await asyncio.wait_for(again.recorded(), 10)
                 other = courier.submit(evidence("ev-2", "globex"))
                 await asyncio.wait_for(other.settled(), 10)

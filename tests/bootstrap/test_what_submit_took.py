@@ -220,7 +220,7 @@ def test_bytes_beyond_what_the_database_takes_are_not_stored(
     house.tenants["acme"] = tenant(max_bytes=3)
     first = deliver(house, evidence())
     assert first.error is not None
-    assert "at most 10 bytes are kept" in first.error.message
+    assert "at most 10 bytes are stored" in first.error.message
     assert "under a new evidence id" in first.error.message
     house.tenants["acme"] = tenant()
     assert kind_of(deliver(house, evidence(), retry=True)) == "unfit_size"  # nothing to retry

@@ -58,7 +58,7 @@ def test_stopping_does_what_was_asked_for_and_takes_no_more() -> None:
     go_on = threading.Event()
     jobs: list[Future[Any]] = [workers.submit(go_on.wait, 30), workers.submit(str, 2)]
     workers.shutdown(wait=False)
-    with pytest.raises(RuntimeError, match="told to stop"):
+    with pytest.raises(RuntimeError, match="are stopping"):
         workers.submit(str, 3)
     go_on.set()
     workers.shutdown()

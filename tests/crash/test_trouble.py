@@ -157,7 +157,7 @@ def test_recorded_uploads_outlive_the_trouble_and_the_others_raise(
                 await until(lambda: bool(house.logger.of(WriteDelayed)))
 
                 late = courier.submit(large)
-                with pytest.raises(StoreError, match="kept, still tried; submitting it again"):
+                with pytest.raises(StoreError, match="it is tried again; submitting it again"):
                     await late.recorded()
                 with pytest.raises(StoreError):
                     await late.settled()
@@ -207,7 +207,7 @@ def test_a_host_closed_in_trouble_leaves_recorded_uploads_to_the_next(
             await asyncio.gather(*(ticket.recorded() for ticket in tickets))
             await until(lambda: bool(house.logger.of(WriteDelayed)))
             late = courier.submit(evidence("late", content=bytes(100_000)))
-            with pytest.raises(StoreError, match="kept, still tried"):
+            with pytest.raises(StoreError, match="it is tried again"):
                 await late.recorded()
             closing = asyncio.ensure_future(courier.close(grace=0))
             while not closing.done():

@@ -340,8 +340,8 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
         ),
         (
             LoopBlocked("acme", "paper", "the host's on_settled", 1.5),
-            "tenant acme, paper: the host's on_settled has kept the event loop for 1.5 s, and all "
-            "deliveries wait: report it to its authors",
+            "tenant acme, paper: the host's on_settled has blocked the event loop for 1.5 s, and "
+            "all deliveries wait: report it to its authors",
         ),
         (
             ConfigurationLoaded("tenants/", ("acme",), ("initech", "hooli")),

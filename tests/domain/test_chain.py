@@ -270,12 +270,12 @@ def test_a_chain_that_was_written_anew_shows_in_an_earlier_head() -> None:
     anew = chain_of([{"by": "dana"}, {"by": "eve"}, {"by": "dana"}, {"by": "dana"}])
     assert faults(anew) == []
     assert faults(anew, [kept]) == [
-        f"tenant 'acme', link 3: its hash is not {kept.hash}, which was kept"
+        f"tenant 'acme', link 3: its hash is not that of an earlier head, {kept.hash}"
     ]
     shorter = chain_of([{"by": "dana"}] * 2)
     assert faults(shorter) == []
     assert faults(shorter, [kept]) == [
-        f"tenant 'acme', link 3: it is missing, and a head was kept of it ({kept.hash})"
+        f"tenant 'acme', link 3: it is missing, and an earlier head names it ({kept.hash})"
     ]
 
 
@@ -283,7 +283,7 @@ def test_each_earlier_head_counts_also_those_of_one_length() -> None:
     """The one of the day before does not hide behind today's."""
     _, kept = chain_of([{"by": "dana"}] * 3)
     links, today = chain_of([{"by": "eve"}] * 3)
-    expected = [f"tenant 'acme', link 3: its hash is not {kept.hash}, which was kept"]
+    expected = [f"tenant 'acme', link 3: its hash is not that of an earlier head, {kept.hash}"]
     for heads in ([kept], [kept, today], [today, kept]):
         assert faults((links, today), heads) == expected
     shorter = chain_of([{"by": "eve"}] * 2)

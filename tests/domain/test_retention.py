@@ -1,4 +1,4 @@
-"""How long what is kept, as a person writes it, and where a person's name stands."""
+"""How long each part is kept, as a person writes it, and where a person's name stands."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class SqlNotices(SqlLinks):
             return claimed
 
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
-        with self.transaction("notices that were told will be told again"):
+        with self.transaction("notices that were sent will be sent again"):
             self._session.tell_all(_REMOVE, [(number,) for number in numbers])
             self._session.tell(_TAKES_AGAIN, {"sink": sink, "now": moment(now)})
 
@@ -122,7 +122,7 @@ class SqlNotices(SqlLinks):
         given = {"until": moment(until), "due": moment(due)}
         rows = [{"id": one, "more": 1, **given} for one in refused]
         rows += [{"id": one, "more": 0, **given} for one in untold]
-        with self.transaction("notices will be told again later"):
+        with self.transaction("notices will be sent again later"):
             self._session.tell_many(_PUT_BACK, rows)
 
 

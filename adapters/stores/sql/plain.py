@@ -36,7 +36,7 @@ AND not_before IS NULL AND {is_moment("started_at")} AND {is_moment("ended_at")}
     plain = f"""
 (state = 'succeeded' AND NOT doubt AND delivered = 1
     AND COALESCE(reference, '') = COALESCE(receipt_reference, '')
-    AND COALESCE(said, '') = COALESCE(receipt_message, '')
+    AND COALESCE(receipt_text, '') = COALESCE(receipt_message, '')
     OR state = 'failed' AND error_kind IN ({_KINDS})
     AND reason IN ({_words(one.value for one in FailedReason if one is not FailedReason.ABANDONED)})
     AND delivered = 0 AND EXISTS (SELECT 1 FROM attempts AS last WHERE last.upload_id = uploads.id
@@ -61,7 +61,7 @@ FROM uploads LEFT JOIN (
         COUNT(*) FILTER (WHERE {attempt}) AS plain_ones,
         COUNT(*) FILTER (WHERE verdict = 'delivered') AS delivered,
         MAX(receipt_reference) FILTER (WHERE verdict = 'delivered') AS reference,
-        MAX(receipt_message) FILTER (WHERE verdict = 'delivered') AS said
+        MAX(receipt_message) FILTER (WHERE verdict = 'delivered') AS receipt_text
     FROM attempts WHERE upload_id BETWEEN :first AND :last GROUP BY upload_id
 ) AS history ON upload_id = id
 WHERE id BETWEEN :first AND :last AND ({plain}) IS NOT TRUE ORDER BY id

@@ -127,7 +127,7 @@ class SettingsRules(ProviderRules):
         ]
         for fault in (None, *(fault for _, _, fault in self._faults(_TELLING))):
             talk = self._tried.upload(fault)
-            shown += [("what it came to", talk.outcome)]
+            shown += [("its outcome", talk.outcome)]
             shown += [("bookmark", progress) for _, progress in talk.bookmarks]
             for request in (*talk.requests, *talk.mint_requests):
                 shown += [("URL", request.url), ("repr of a request", repr(request))]

@@ -207,7 +207,7 @@ def must_be_sound(talk: Conversation, kinds: Verdicts, what: str) -> None:
     try:
         sound(talk.result, kinds)
     except TypeError as error:
-        raise AssertionError(f"{what} came to no sound answer: {error}") from None
+        raise AssertionError(f"{what} ended with no sound answer: {error}") from None
 
 
 def origin(url: str) -> str:

@@ -133,7 +133,9 @@ def test_only_what_the_database_may_take_later_is_tried_again(passing: bool) -> 
     async def story() -> None:
         async with house.courier_on(Refusing()) as courier:
             ticket = courier.submit(evidence())
-            with pytest.raises(StoreError, match="^not now; kept" if passing else "^never$"):
+            with pytest.raises(
+                StoreError, match="^not now; it is tried again" if passing else "^never$"
+            ):
                 await ticket.recorded()
             assert (await courier.health()).submitted == (1 if passing else 0)
             assert len(house.logger.of(RecordingFailed)) == (0 if passing else 1)
@@ -180,7 +182,7 @@ def test_what_follows_a_refusal_is_queued_without_a_wait_of_its_own() -> None:
         async with house.courier_on(Refusing()) as courier:
             tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(300)]
             for ticket in tickets:
-                with pytest.raises(StoreError, match="^locked; kept"):
+                with pytest.raises(StoreError, match="^locked; it is tried again"):
                     await ticket.recorded()
             assert (await courier.health()).submitted == 300
             assert len(asked) <= BATCH

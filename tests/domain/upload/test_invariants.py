@@ -282,7 +282,7 @@ UNSOUND = {
     "3 attempts are spent, and only 2 were made": record(
         upload(attempts=2, spent=3), attempt(1), attempt(2)
     ),
-    "it has succeeded, and is said to be in doubt": record(
+    "it has succeeded, and is marked as in doubt": record(
         upload(Succeeded(Receipt()), attempts=1, spent=1, doubt=True),
         attempt(1, Delivered),
     ),
@@ -335,8 +335,8 @@ def test_each_breach_is_found(words: str) -> None:
 
 
 def test_the_words_of_a_breach() -> None:
-    (found,) = breaches(UNSOUND["it has succeeded, and is said to be in doubt"])
-    assert found == "it has succeeded, and is said to be in doubt"
+    (found,) = breaches(UNSOUND["it has succeeded, and is marked as in doubt"])
+    assert found == "it has succeeded, and is marked as in doubt"
 
 
 def test_an_attempt_without_its_credential_is_a_mistake_of_the_asker() -> None:

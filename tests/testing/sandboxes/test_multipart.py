@@ -90,9 +90,9 @@ def test_a_single_file_in_the_order_of_the_specification_is_taken(send_parts: Se
             400,
             "no file part is named '0'",
         ),
-        ([OPERATIONS, OPERATIONS, MAP, FILE], 400, "'operations' came twice"),
-        ([OPERATIONS, MAP, MAP, FILE], 400, "'map' came twice"),
-        ([OPERATIONS, MAP, FILE, FILE], 400, "'0' came twice"),
+        ([OPERATIONS, OPERATIONS, MAP, FILE], 400, "'operations' was sent twice"),
+        ([OPERATIONS, MAP, MAP, FILE], 400, "'map' was sent twice"),
+        ([OPERATIONS, MAP, FILE, FILE], 400, "'0' was sent twice"),
         (
             [("operations", "{", None, None)],
             400,

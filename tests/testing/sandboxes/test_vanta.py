@@ -319,7 +319,7 @@ def test_a_document_that_is_deactivated_says_so() -> None:
 
 def test_only_an_existing_document_can_be_deactivated() -> None:
     with pytest.raises(
-        ValueError, match="'old' is said to be deactivated, but is not among the documents"
+        ValueError, match="'old' is named as deactivated, but is not among the documents"
     ):
         VantaSandbox(deactivated=["old"])
 
