@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 _SIZE = re.compile(rb"[ \t]*([0-9a-f]{1,16})[ \t]*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+_PLAIN = re.compile(rb"[0-9a-f]{1,8}", re.IGNORECASE)
 _END: Final = b"0\r\n\r\n"
 _LINE_LIMIT: Final = 64 * 1024
 
@@ -54,12 +55,12 @@ class Chunks:
         return b"".join(out)
 
     def _is_all_of(self, data: bytes, start: int) -> bool:
-        """Whether that is one chunk and the end, as a rule."""
+        """Whether that is one chunk and the end, in the form that every parser reads, as a rule."""
         if self._is_behind_data or self._is_last or self.is_broken or self.is_over:
             return False
         line = data.find(b"\r\n", start, start + 16)
-        size = _SIZE.fullmatch(data, start, line) if line > 0 else None
-        length = 0 if size is None else int(size[1], 16)
+        size = _PLAIN.fullmatch(data, start, line) if line > 0 else None
+        length = 0 if size is None else int(size[0], 16)
         is_followed_by_the_end = line + 2 + length + 2 + len(_END) == len(data)
         return length > 0 and is_followed_by_the_end and data.endswith(b"\r\n" + _END)
 

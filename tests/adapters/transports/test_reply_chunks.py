@@ -17,6 +17,7 @@ def read(chunks: bytes) -> bytes:
     body = b""
     while not chunks.startswith(b"0\r\n"):
         size, _, chunks = chunks.partition(b"\r\n")
+        assert size.isalnum()  # neither blanks nor an extension
         number = int(size, 16)
         body += chunks[:number]
         assert chunks[number : number + 2] == b"\r\n"
@@ -34,6 +35,8 @@ def read(chunks: bytes) -> bytes:
     cuts=st.lists(st.integers(0, 300), max_size=9),
 )
 @example(parts=[], end=b"\r\n", size=b"%x", trailers=[], surplus=b"0\r\n\r\n", cuts=[])
+@example(parts=[b"a"], end=b"\r\n", size=b"%x;name=a b", trailers=[], surplus=b"", cuts=[])
+@example(parts=[b"a"], end=b"\r\n", size=b" %x \t", trailers=[], surplus=b"", cuts=[])
 def test_they_are_read_in_whatever_form_and_pieces_they_come(
     parts: Sequence[bytes],
     end: bytes,
