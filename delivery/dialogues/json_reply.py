@@ -98,6 +98,11 @@ def quote_of(reply: Reply) -> str | None:
     return " ".join(quote.split())[:QUOTE_LIMIT] or None
 
 
+def names_error(body: Mapping[str, object]) -> bool:
+    """Whether a reply names an error, which may stand beside what says success."""
+    return bool(body.get("error") or body.get("errors"))
+
+
 def success_body(
     reply: Reply, hints: ErrorHints, purpose: RequestPurpose = UPLOAD
 ) -> Mapping[str, object] | NotDelivered:

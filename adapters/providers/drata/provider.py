@@ -46,7 +46,16 @@ from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import DryRun, Finding, Receipt, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, Reply, bookmark, fetch
 from ....ports.provider import Limits, Parcel
-from .reply import Json, identity, judge, read_object, read_page, unreadable, user_number
+from .reply import (
+    NEEDS_ARTIFACT,
+    Json,
+    identity,
+    judge,
+    read_object,
+    read_page,
+    unreadable,
+    user_number,
+)
 from .settings import DrataSettings
 
 R = TypeVar("R")
@@ -111,7 +120,7 @@ class DrataProvider:
                 return verdicts.Unreadable(unreadable("it lists something without a name"))
             if name not in names:
                 return None
-            if document.get("status") == "NEEDS_ARTIFACT":
+            if document.get("status") == NEEDS_ARTIFACT:
                 return verdicts.Unreadable(unreadable(f"it lists {name} without its file"))
             return verdicts.Found(Receipt(identity(document), name))
 

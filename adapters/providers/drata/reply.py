@@ -24,13 +24,16 @@ from ....delivery.dialogues.http_errors import (
     refusal,
     unrecognised,
 )
-from ....delivery.dialogues.json_reply import quote_of, success_body, text
+from ....delivery.dialogues.json_reply import names_error, quote_of, success_body, text
 from ....delivery.dialogues.lists import Page
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Unclear, Verdict
 from ....ports.dialogue import HttpResponse, Reply
 
 CREATED: Final = 201
+NEEDS_ARTIFACT: Final = "NEEDS_ARTIFACT"
+"""The status of an evidence without a file."""
+
 Json = Mapping[str, object]
 
 _DO: Final = {
@@ -57,6 +60,10 @@ def judge(reply: Reply, hints: ErrorHints) -> Verdict:
         seen = f"HTTP {reply.status} instead of 201"
     elif reference is None:
         seen = "its reply has no id"
+    elif names_error(body):
+        seen = "an error stands beside its id"
+    elif body.get("status") == NEEDS_ARTIFACT:
+        seen = f"evidence {reference} was made without its file ({NEEDS_ARTIFACT})"
     elif stored != 1:
         seen = f"evidence {reference} was made without its file (artifactsCreated: {stored!r})"
     else:

@@ -22,7 +22,7 @@ from ....delivery.dialogues.http_errors import (
     refusal,
     unrecognised,
 )
-from ....delivery.dialogues.json_reply import mapping, read_body, success_body, text
+from ....delivery.dialogues.json_reply import mapping, names_error, read_body, success_body, text
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Verdict
 from ....ports.dialogue import HttpResponse, Reply
@@ -57,9 +57,11 @@ def judge(reply: Reply, hints: ErrorHints) -> Verdict:
         return body
     assert isinstance(reply, HttpResponse)
     made = _resource(body.get("data"))
-    if made is not None:
-        return Delivered(Receipt(made.id, None))
-    return unrecognised(reply, hints, "its reply has no data.id")
+    if made is None:
+        return unrecognised(reply, hints, "its reply has no data.id")
+    if names_error(body):
+        return unrecognised(reply, hints, "an error stands beside its id")
+    return Delivered(Receipt(made.id, None))
 
 
 def read_one(reply: Reply, hints: ErrorHints) -> Resource | Failure:

@@ -18,7 +18,7 @@ from typing import Final
 
 from ....delivery.dialogues.graphql_reply import GraphQLError
 from ....delivery.dialogues.http_errors import unrecognised
-from ....delivery.dialogues.json_reply import quote_of, success_body, text
+from ....delivery.dialogues.json_reply import names_error, quote_of, success_body, text
 from ....delivery.dialogues.multipart import FormField, FormFile, form_request
 from ....domain.upload.failure import FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Rejected, Unbundled, Verdict
@@ -57,12 +57,14 @@ def judge_rest(reply: Reply, workflow_check: str) -> Verdict:
         return body
     assert isinstance(reply, HttpResponse)
     success, error = body.get("success"), body.get("error")
-    if success is True and error in (None, "", [], {}):
+    if success is True and not names_error(body):
         return Delivered(Receipt(message=text(body.get("message"))))
     if success is False and (quote := text(error)):
         kind = meaning_of(GraphQLError(quote))
         return refused(reply, kind, quote[:200], remedy_of(kind, workflow_check))
-    seen = f"success is {success!r}"[:100] + (" and an error stands beside it" if error else "")
+    seen = f"success is {success!r}"[:100] + (
+        " and an error stands beside it" if names_error(body) else ""
+    )
     return unrecognised(reply, HINTS, seen)
 
 

@@ -27,6 +27,7 @@ from ....delivery.dialogues.http_errors import (
 from ....delivery.dialogues.json_reply import (
     json_object,
     mapping,
+    names_error,
     quote_of,
     read_body,
     success_body,
@@ -194,7 +195,7 @@ def may_be_submitted(reply: Reply, *, drafts_listed: bool) -> bool:
 def _denies_itself(body: Json) -> bool:
     """Whether a success says in its body that it is none."""
     says_no = any(body.get(name) is False for name in ("success", "ok", "submitted"))
-    return says_no or bool(body.get("error") or body.get("errors"))
+    return says_no or names_error(body)
 
 
 def read_page(reply: Reply, document: str) -> Page[Json] | Failure:

@@ -142,6 +142,20 @@ class ProviderRules(ABC):
     def _tried(self) -> Rehearsal:
         return self._rehearsal("one")
 
+    def _origins(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The platform's own origins, and all that may be asked: beside an endpoint among the
+        settings, the harness's `origins` are second hosts."""
+        harness = self.harness()
+        endpoints = [
+            str(harness.settings[key])
+            for key, rules in harness.provider.schema.items()
+            if key in harness.settings
+            and isinstance(rules, Mapping)
+            and rules.get("type") == "endpoint"
+        ]
+        own = frozenset(map(origin, endpoints or harness.origins))
+        return own, own | frozenset(map(origin, harness.origins))
+
     @cached_property
     def _well(self) -> Conversation:
         """An upload that goes well."""

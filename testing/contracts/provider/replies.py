@@ -23,6 +23,7 @@ from .rehearsal import (
     at,
     come_to,
     must_be_sound,
+    origin,
     shown,
 )
 
@@ -59,10 +60,21 @@ class ReplyRules(ProviderRules):
 
     def test_a_refusal_of_the_credentials_speaks_of_the_integration(self) -> None:
         """401 is Rejected, for the whole integration. With an old token, a new one is asked for
-        once; with a fresh token it is Deferred."""
+        once; with a fresh token it is Deferred. A second host sees no credential, and says nothing
+        of it."""
+        own, _ = self._origins()
         for place, request, fault in self._faults([answered(401)]):
             talk = self._tried.upload(fault)
             if self._otherwise(place, 401) is not None:
+                continue
+            if place is not None and origin(request.url) not in own:
+                must(
+                    isinstance(talk.result, Rejected | Deferred)
+                    and talk.result.failure.kind.concern is Concern.UPLOAD,
+                    f"{at(place)}HTTP 401 of {origin(request.url)}, which sees no credential, "
+                    f"{talk.outcome}: it is Rejected or Deferred, and is not to block the "
+                    "integration",
+                )
                 continue
             if place is not None and talk.tokens:
                 must(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from attrs import evolve
@@ -114,16 +113,7 @@ class RequestRules(ProviderRules):
         """Credentials and documents go where the settings say. Beside an endpoint among the
         settings, the harness's `origins` are second hosts: they are asked without a credential,
         but for a token."""
-        harness = self.harness()
-        endpoints = [
-            str(harness.settings[key])
-            for key, rules in harness.provider.schema.items()
-            if key in harness.settings
-            and isinstance(rules, Mapping)
-            and rules.get("type") == "endpoint"
-        ]
-        own = {*map(origin, endpoints or harness.origins)}
-        allowed = own | {*map(origin, harness.origins)}
+        own, allowed = self._origins()
         must(
             allowed,
             "say in the harness where requests may go: an endpoint among the settings, or origins",

@@ -327,6 +327,29 @@ def test_evidence_without_its_file_is_not_success(created: object) -> None:
     assert "evidence 41 was made without its file" in verdict.failure.message
 
 
+@pytest.mark.parametrize(
+    ("beside", "seen"),
+    [
+        ({"status": "NEEDS_ARTIFACT"}, "evidence 41 was made without its file"),
+        ({"errors": [{"message": "the file was refused"}]}, "an error stands beside its id"),
+        ({"error": "quarantined"}, "an error stands beside its id"),
+    ],
+)
+def test_what_a_success_says_beside_its_id_counts(beside: dict[str, object], seen: str) -> None:
+    for verdict in (
+        newer(FILED, told(201, {"id": 41, **beside}))[0],
+        upload(LIBRARY, PARCEL, told(201, {"id": 41, **beside}))[0],
+    ):
+        assert isinstance(verdict, Rejected)
+        assert verdict.failure.kind is K.UNRECOGNISED_REPLY
+        assert seen in verdict.failure.message
+
+
+@pytest.mark.parametrize("beside", [{"errors": []}, {"error": None}, {"status": "READY"}])
+def test_what_says_nothing_bad_beside_an_id_is_a_success(beside: dict[str, object]) -> None:
+    assert isinstance(newer(FILED, told(201, {"id": 41, **beside}))[0], Delivered)
+
+
 def test_the_newer_list_is_searched_for_the_name() -> None:
     finding, talk = look_up(page(PARCEL.file_name), settings=NEWER, parcel=PARCEL)
     assert isinstance(finding, Found)

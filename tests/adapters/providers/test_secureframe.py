@@ -306,6 +306,16 @@ def test_what_was_staged_is_only_attached() -> None:
     assert asked(talk)[0][2]["upload_id"] == UPLOAD
 
 
+@pytest.mark.parametrize("beside", [{"errors": [{"title": "refused"}]}, {"error": "refused"}])
+def test_an_error_beside_the_id_is_no_success(beside: dict[str, object]) -> None:
+    verdict, _ = upload(told(201, {"data": {"id": EVIDENCE}, **beside}), progress=KEPT)
+    assert isinstance(verdict, Rejected)
+    assert verdict.failure.kind is K.UNRECOGNISED_REPLY
+    assert "an error stands beside its id" in verdict.failure.message
+    verdict, _ = upload(told(201, {"data": {"id": EVIDENCE}, "errors": []}), progress=KEPT)
+    assert isinstance(verdict, Delivered)
+
+
 def test_a_spent_id_and_one_like_it_listed_mean_that_it_was_taken() -> None:
     """It was taken from the attempt before."""
     verdict, talk = upload(SPENT, listed(like()), progress=KEPT)

@@ -131,6 +131,13 @@ def test_the_advice_says_that_the_date_is_not_carried() -> None:
     assert SprintoProvider().advice(evolve(SETTINGS, api="graphql")) == ()
 
 
+def test_errors_beside_a_success_are_no_success() -> None:
+    verdict = judge_rest(reply(201, b'{"success": true, "errors": ["a.pdf was refused"]}'), CHECK)
+    assert isinstance(verdict, Rejected)
+    assert verdict.failure.kind is K.UNRECOGNISED_REPLY
+    assert "an error stands beside it" in verdict.failure.message
+
+
 def said(error: str | None, success: object = False) -> bytes:
     return json.dumps({"success": success, "error": error}).encode()
 

@@ -551,14 +551,25 @@ TABLE = [
 class AsksASecondHost(ArchiveProvider):
     """A second host is asked first, as one with a presigned address is."""
 
+    refused = K.REFUSED
+
     def upload(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Verdict]:
-        verdict = self.classify((yield from fetch(self.first(settings))))
-        if verdict is not None:
-            return Deferred(verdict.failure) if isinstance(verdict, Unclear) else verdict
-        return (yield from super().upload(parcel, settings, progress))
+        match self.classify((yield from fetch(self.first(settings)))):
+            case None:
+                return (yield from super().upload(parcel, settings, progress))
+            case Rejected(failure) if failure.kind is K.UNAUTHORIZED:
+                return Rejected(evolve(failure, kind=self.refused))
+            case Unclear(failure):
+                return Deferred(failure)
+            case verdict:
+                return verdict
 
     def first(self, settings: Any) -> HttpRequest:
         return HttpRequest("GET", f"{SECOND_HOST}/x?signature=0123456789")
+
+
+class BlamesTheCredential(AsksASecondHost):
+    refused = K.UNAUTHORIZED
 
 
 class ShowsItTheSecret(AsksASecondHost):
@@ -594,6 +605,20 @@ SECOND_HOST = "https://storage.invalid"
 def test_a_second_host_may_be_asked_if_it_does_not_see_the_credential(
     provider: type[ArchiveProvider], shows: bool
 ) -> None:
+    rule = "test_every_request_goes_to_the_settings_own_origin"
+    found = broken_rules(kit_with_a_second_host(provider))
+    assert list(found) == ([rule] if shows else [])
+    assert not shows or f"shows a credential to {SECOND_HOST}" in found[rule]
+
+
+def test_a_second_host_says_nothing_of_a_credential_that_it_does_not_see() -> None:
+    rule = "test_a_refusal_of_the_credentials_speaks_of_the_integration"
+    found = broken_rules(kit_with_a_second_host(BlamesTheCredential))
+    assert list(found) == [rule]
+    assert f"401 of {SECOND_HOST}, which sees no credential" in found[rule]
+
+
+def kit_with_a_second_host(provider: type[ArchiveProvider]) -> type[ProviderContract]:
     def harness() -> ProviderHarness:
         known = harness_of(provider())
 
@@ -602,10 +627,7 @@ def test_a_second_host_may_be_asked_if_it_does_not_see_the_credential(
 
         return evolve(known, answer=answer, origins=(SECOND_HOST,))
 
-    rule = "test_every_request_goes_to_the_settings_own_origin"
-    found = broken_rules(kit_with(provider.__name__, harness))
-    assert list(found) == ([rule] if shows else [])
-    assert not shows or f"shows a credential to {SECOND_HOST}" in found[rule]
+    return kit_with(provider.__name__, harness)
 
 
 @pytest.mark.parametrize("broken", TABLE, ids=str)
