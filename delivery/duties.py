@@ -13,6 +13,7 @@ from math import inf
 
 from attrs import frozen
 
+from ..domain.secrets.redaction import words_of
 from ..ports.clock import Clock
 from ..ports.logger import DutyFailed
 from .effects import Interrupted, Notify, Turn, perform
@@ -85,7 +86,7 @@ class Duties:
             if self._interruption_of(raised) is not None:
                 raise
             self.failures += 1
-            yield from perform(Notify(DutyFailed(duty.name, f"{type(raised).__name__}: {raised}")))
+            yield from perform(Notify(DutyFailed(duty.name, words_of(raised))))
         finally:
             self._due_at[duty] = self._clock.monotonic() + (0 if more else self._wait(duty))
 

@@ -88,13 +88,13 @@ def test_what_has_more_to_do_goes_on_at_the_next_maintenance() -> None:
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_duty_that_fails_is_logged_and_counted_and_the_others_go_on(wrapped: bool) -> None:
     clock = FakeClock(NOW)
-    error: BaseException = KeyError("odd")
+    error: BaseException = OSError("odd redis://:hunter2@cache")
     broken = Work(raises=Interrupted(error, "the worker was interrupted") if wrapped else error)
     fine = Work()
     duties = duties_of(clock, broken, fine)
     first, second = duties.due()
     events = [effect.event for effect in first if isinstance(effect, Notify)]
-    assert events[1:] == [DutyFailed("0", "KeyError: 'odd'")]
+    assert events[1:] == [DutyFailed("0", "OSError: odd redis://***@cache")]
     driven([second])
     assert (len(fine.done), duties.failures) == (1, 1)
     assert [*duties.due()] == []  # and it is not tried again before its time
