@@ -367,6 +367,13 @@ class AsyncEngine:
         return [task for task in (self._dispatcher, self._alarm) if task is not None]
 
 
+async def do_duties(engine: AsyncEngine) -> None:
+    """Do a step of each duty now, but for those with one under way, and wait for these."""
+    engine._duties.hasten()
+    if steps := [engine._run_beside(step) for step in engine._duties.due()]:
+        await asyncio.wait(steps)
+
+
 async def _old_begun(engine: AsyncEngine, clock: Clock, seconds: float) -> None:
     """Until nothing is due, and no old record may begin in the rest of the time."""
     until = clock.monotonic() + seconds

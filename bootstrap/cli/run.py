@@ -17,6 +17,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from ...adapters.engines.asyncio_engine import do_duties
 from ...adapters.loggers.standard import NAME, JsonFormatter
 from ...domain.errors import ConfigError, CourierError, MisuseError
 from ...domain.secrets.redaction import words_of
@@ -38,6 +39,9 @@ LOOK_EVERY = timedelta(seconds=2)
 """How often `--watch` looks at the files."""
 LAST_LOOK = 3.0
 """How many seconds the database has to say what is left, when it ends."""
+LAST_STEPS = 3
+"""How often `--drain` does each duty in the end: with the first look for notices it is noted what
+has failed, with the second one that no more has, and then it is told."""
 _log = logging.getLogger(f"{NAME}.run")
 
 
@@ -218,9 +222,11 @@ class Worker:
     # --- what is waited for ----------------------------------------------------------------------
 
     async def drained(self) -> None:
-        """Until all is settled or held."""
+        """Until all is settled or held, linked, and told of: the next run may be long after."""
         await self._courier.drain()
         _log.info("all is settled or held")
+        for _ in range(LAST_STEPS):
+            await do_duties(self._courier._on_its_loop().engine)
 
     async def _reload_when_asked(self) -> None:
         while await self._reload.wait():
