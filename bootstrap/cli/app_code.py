@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
-from inspect import signature
+from inspect import iscoroutine, signature
 from typing import TYPE_CHECKING, Any
 
 from ...domain.errors import CourierError, MisuseError
@@ -48,6 +48,12 @@ def made_by(app: str) -> AnyCourier:
         if callable(made) and not isinstance(made, kinds):
             _require_no_arguments(app, made)
             made = made()
+    if iscoroutine(made):
+        made.close()  # or Python says that it was never awaited
+        raise MisuseError(
+            f"--app {app} is an async function: name one that returns a courier without `await`, "
+            "and that may use asyncio.run for what must be awaited before"
+        )
     if not isinstance(made, kinds):
         raise MisuseError(f"--app {app} gives a {type(made).__name__}, not a courier")
     return made._courier if isinstance(made, Courier) else made

@@ -195,20 +195,23 @@ def place_of(given: Mapping[str, Any]) -> Place:
         for one in (*others, "block", "secret_folders", "retention")
         if source(one) is ParameterSource.COMMANDLINE
     ]
-    if app is None or (app is ParameterSource.ENVIRONMENT and typed):
+    is_set = app is ParameterSource.ENVIRONMENT
+    if app is None or (is_set and typed and others):
         return Files(given)
-    rivals = typed if app is ParameterSource.COMMANDLINE else others
+    if is_set and source("retention") is ParameterSource.ENVIRONMENT:
+        others.append("retention")
+    rivals = others if is_set and others else typed
     if rivals:
         parameters = {one.name: one for one in context.command.params}
-        called = [_called(parameters[one], app) for one in ("app", *rivals)]
+        called = [_called(parameters[one], source(one)) for one in ("app", *rivals)]
         raise MisuseError(
-            f"{called[0]} and {called[1]} are both given, and a courier of an app has tenants and "
-            "a database of its own: give one of them"
+            f"{called[0]} and {called[1]} are both given, and a courier of an app has tenants, a "
+            "database and rules of its own: give one of them"
         )
     return App(given["app"])
 
 
-def _called(parameter: click.Parameter, source: ParameterSource) -> str:
+def _called(parameter: click.Parameter, source: ParameterSource | None) -> str:
     if source is ParameterSource.ENVIRONMENT:
         return str(parameter.envvar)
     return parameter.opts[0] if isinstance(parameter, click.Option) else "DIR"

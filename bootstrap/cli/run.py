@@ -42,6 +42,7 @@ LAST_LOOK = 3.0
 LAST_STEPS = 3
 """How often `--drain` does each duty in the end: with the first look for notices it is noted what
 has failed, with the second one that no more has, and then it is told."""
+RETENTION = "EVIDENCE_COURIER_RETENTION"
 _log = logging.getLogger(f"{NAME}.run")
 
 
@@ -66,10 +67,10 @@ def run(
     changes = Changes(place.folder) if watch and place.folder else None
     sinks = options_in(os.environ) if isinstance(place, Files) else {}  # an app has its own
     courier = place.courier(on_invalid="skip", **sinks)
-    if not isinstance(place, Files) and (unused := named_in(os.environ)):
+    rules = [RETENTION] if os.environ.get(RETENTION) else []
+    if not isinstance(place, Files) and (unused := [*rules, *named_in(os.environ)]):
         _log.warning(
-            "not used: %s; the courier of --app has the notices that its own code gives it",
-            ", ".join(unused),
+            "not used: %s; the courier of --app has what its own code gives it", ", ".join(unused)
         )
     if place.folder is not None and not courier._tenants.loaded.named:
         raise MisuseError(

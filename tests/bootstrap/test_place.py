@@ -43,6 +43,9 @@ courier = make(AsyncCourier)
 blocking = make(BlockingCourier)
 broken = lambda: AsyncCourier.from_mapping({{"acme": {{"integrations": {{"compliance": 1}}}}}}, "x")
 number = 7
+
+async def later():
+    return make(AsyncCourier)
 """
 
 
@@ -115,6 +118,7 @@ def test_the_environment_says_it_and_what_is_typed_counts_more(shop: Path) -> No
         (("--app", "shop:meke"), {}, "shop has no 'meke'; did you mean 'make'?"),
         (("--app", "shop:number"), {}, "--app shop:number gives a int, not a courier"),
         (("--app", "json:dumps"), {}, "--app json:dumps needs arguments: name a courier, or a"),
+        (("--app", "shop:later"), {}, "--app shop:later is an async function: name one that"),
         (("--app", "shop:broken"), {}, "integrations.compliance: "),
         (("--app", "shop:make", "--db", "x"), {}, "--app and --db are both given"),
         (
@@ -131,6 +135,22 @@ def test_options_that_cannot_be_right_are_reported(
     assert done.exit_code == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--retention", "attempts: 400d"), ("--block", "courier")]
+)
+def test_what_an_app_says_itself_is_not_typed_beside_it(
+    shop: Path, option: str, value: str
+) -> None:
+    app = {"EVIDENCE_COURIER_APP": "shop:courier"}
+    refused = run("prune", option, value, env=app)
+    assert refused.exit_code == 2
+    assert f"EVIDENCE_COURIER_APP and {option} are both given" in refused.stderr
+    both = run("prune", env={**app, "EVIDENCE_COURIER_RETENTION": "attempts: 400d"})
+    assert "EVIDENCE_COURIER_APP and EVIDENCE_COURIER_RETENTION are both given" in both.stderr
+    submitted("--app", "shop:courier")
+    assert run("prune", "--retention", "attempts: 400d", "--db", "shop.db", env=app).exit_code == 0
 
 
 DEEP = """

@@ -291,7 +291,7 @@ def test_the_hosts_own_courier_runs_even_without_a_background(
     assert counts() == {"succeeded": 2}
 
 
-def test_notice_options_that_an_app_does_not_use_are_named(
+def test_options_that_an_app_does_not_use_are_named(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("shop.py").write_text(
@@ -299,9 +299,10 @@ def test_notice_options_that_an_app_does_not_use_are_named(
         "courier = AsyncCourier.from_config('tenants', 'courier.db')\n"
     )
     monkeypatch.setenv("EVIDENCE_COURIER_WEBHOOK", "https://hooks.example.com/secret-path")
+    monkeypatch.setenv("EVIDENCE_COURIER_RETENTION", "attempts: 400d")
     worker = run("--drain", place=("--app", "shop:courier"))
     assert worker.ended() == 0, worker.text
-    assert "not used: EVIDENCE_COURIER_WEBHOOK;" in worker.text
+    assert "not used: EVIDENCE_COURIER_RETENTION, EVIDENCE_COURIER_WEBHOOK;" in worker.text
     assert "secret-path" not in worker.text
 
 
