@@ -63,6 +63,10 @@ class Rules:
         own = self.of_tenants.get(tenant_key(tenant_id))
         return Retention() if own is None else own.over(self.default)
 
+    def know(self, tenant_id: str) -> bool:
+        """Whether anything is removed of a tenant if its time is over."""
+        return self.of_tenants is None or tenant_key(tenant_id) in self.of_tenants
+
     @property
     def remove(self) -> bool:
         """Whether anything is ever removed."""

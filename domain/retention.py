@@ -116,8 +116,7 @@ class Retention:
         if isinstance(given, Retention):
             return given
         if isinstance(given, str):
-            pairs = [one.partition(":") for one in given.split(",") if one.strip()]
-            given = {name.strip(): text.strip() for name, _, text in pairs}
+            given = _pairs_in(given)
         if not isinstance(given, Mapping):
             raise MisuseError(
                 'retention must be a mapping, as {"attempts": "400d", "personal": "90d after '
@@ -164,6 +163,18 @@ class Retention:
             for part, one in rules
             if one is not None and one.is_over(succeeded, settled_at, now)
         )
+
+
+def _pairs_in(text: str) -> Mapping[str, str]:
+    found = dict[str, str]()
+    for rule in filter(None, map(str.strip, text.split(","))):
+        name, colon, period = (part.strip() for part in rule.partition(":"))
+        if not colon:
+            raise MisuseError(f"retention has {rule!r} without a colon: write it as attempts: 400d")
+        if name in found:
+            raise MisuseError(f"retention has {name!r} twice, and only one of them can hold")
+        found[name] = period
+    return found
 
 
 class Names:

@@ -63,6 +63,10 @@ _NO_RULES = (
 )
 
 
+_NAMED = 5
+"""The most tenants that are named in one line."""
+
+
 def prune(
     *,
     place: Place,
@@ -88,6 +92,7 @@ def _prune(
     access = records._access
     now = access.clock.now()
     found = access.read(lambda reader: _counted(all_removals(reader, rules, now)))
+    _say_who_is_left_out(records, rules)
     if not yes or not found:
         _print(found, as_json)
         if not found:
@@ -107,6 +112,18 @@ def _prune(
         _print(removed, as_json)
     more = f"; {left:,} changed meanwhile and were left" if left else ""
     _end(f"removed{more}. {_advice(place)}")
+
+
+def _say_who_is_left_out(records: Records, rules: Rules) -> None:
+    tenants = {one.tenant_id for one in records.counted()}
+    unknown = sorted(one for one in tenants if not rules.know(one))
+    if unknown:
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        say(
+            f"not looked at: {number_of(len(unknown), 'tenant')} that the configuration does not "
+            f"name, so what they say of it is not known: {', '.join(unknown[:_NAMED])}{more}. "
+            "Without --config, --retention is for all tenants"
+        )
 
 
 def _pages(records: Records) -> Iterator[SettledPage]:

@@ -95,6 +95,17 @@ def test_prune_takes_the_rules_of_tenant_files_and_no_secrets(
     assert "nothing is kept longer than the rules say" in result.stderr
 
 
+def test_prune_names_the_tenants_that_its_folder_leaves_out(database: str, tmp_path: Path) -> None:
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    (folder / "globex.yaml").write_text("integrations: {}\n")
+    result = prune(database, "--config", str(folder))
+    assert result.exit_code == 0, result.stderr
+    assert "not looked at: 1 tenant that the configuration does not name" in result.stderr
+    assert "is not known: acme. Without --config, --retention is for all" in result.stderr
+    assert "not looked at" not in prune(database).stderr
+
+
 def erase(database: str, *args: str, subject: str = "emp-7") -> Result:
     return run("erase", "--db", database, "--tenant", "acme", "--subject", subject, *WHO, *args)
 

@@ -48,8 +48,9 @@ def test_what_is_no_time_is_refused_with_an_example(value: object) -> None:
         ({"attempts": "90"}, "retention.attempts must say how long"),
         ({"failed_documents": "90d after success"}, "retention.failed_documents is about"),
         (90, "must be a mapping"),
-        ("90d", "no key '90d': it takes attempts, personal, failed_documents"),
-        ("attempts", "retention.attempts must say how long"),
+        ("90d", "has '90d' without a colon: write it as attempts: 400d"),
+        ("attempts 400d, personal: 90d", "has 'attempts 400d' without a colon"),
+        ("attempts: 400d, attempts: 3d", "has 'attempts' twice, and only one of them can hold"),
     ],
 )
 def test_rules_that_cannot_be_read_are_refused(given: object, words: str) -> None:
