@@ -80,8 +80,10 @@ def schedule_in_words(policy: RetryPolicy) -> str:
     schedule, limit = schedule_of(policy), policy.give_up_after
     tried = f"{schedule.attempts} attempt{'s' if schedule.attempts > 1 else ''}"
     if limit is not None and schedule.by_time:
-        most = _span(limit)
-        tried = f"at most {tried} within {most}, the requests' own time included"
+        may_end_sooner = schedule.attempts == policy.max_attempts
+        shows_both = may_end_sooner and schedule.shortest < limit - policy.max_delay
+        time = _span(schedule.shortest, limit) if shows_both else _span(limit)
+        tried = f"at most {tried} within {time}, the requests' own time included"
     elif schedule.attempts > 1:
         tried += f" within {_span(schedule.shortest, schedule.longest)} and the requests' own time"
         if limit is not None:

@@ -126,10 +126,12 @@ def test_check_prints_the_schedule_that_follows_from_the_policy(tenants: Path) -
     own = "{max_attempts: 2, initial_delay: 10ms, max_delay: 50ms}"
     day = "{max_attempts: 100, max_delay: 1h, give_up_after: 24h}"
     (tenants / "globex.yaml").write_text(text.replace(own, day))
+    (tenants / "hooli.yaml").write_text(text.replace(own, day.replace("24h", "3d")))
     result = run("check", tenants)
     for tenant, schedule in (
         ("acme", "2 attempts within 10 to 20 ms and the requests' own time"),
         ("globex", "at most 56 attempts within 24 h, the requests' own time included"),
+        ("hooli", "at most 100 attempts within 45.7 to 72 h, the requests' own time included"),
     ):
         sentence = f"{schedule}; an outage longer than that needs `retry` by a person"
         assert f"retry: {tenant}: {sentence}\n" in result.stderr
