@@ -5,7 +5,7 @@ Like `app`, this module imports no library but click.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -146,12 +146,19 @@ def _require_whole(given: Mapping[str, object]) -> None:
             )
 
 
-def _tenants(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
-    from .completing import tenants
+def _complete(what: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    def complete(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+        from . import completing
 
-    return tenants(context.params, begun)
+        found: Iterable[str] = getattr(completing, what)(context.params)
+        return sorted(one for one in found if one.startswith(begun))
+
+    return complete
 
 
+_COMPLETED = {"--tenant": "tenants", "--provider": "providers", "--kind": "kinds"}
+"""The options whose values a shell completes, and the functions of `completing.py` that know
+them."""
 _VALUES = {
     "--tenant": "TENANT",
     "--provider": "PROVIDER",
@@ -166,15 +173,15 @@ _VALUES = {
 def _argument(*names: str, **settings: Any) -> click.Argument:
     """An argument of a command. One that is a tenant can be completed."""
     if names == ("tenant_id",):
-        settings["shell_complete"] = _tenants
+        settings["shell_complete"] = _complete("tenants")
     return click.Argument(names, **settings)
 
 
 def _option(names: str, help: str, **settings: Any) -> click.Option:
-    """An option of a command, with its help. One that is a tenant can be completed."""
-    if names.startswith("--tenant"):
-        settings["shell_complete"] = _tenants
-    if (name := names.split()[0]) in _VALUES and "is_flag" not in settings:
+    """An option of a command, with its help."""
+    if (name := names.split()[0]) in _COMPLETED:
+        settings["shell_complete"] = _complete(_COMPLETED[name])
+    if name in _VALUES and "is_flag" not in settings:
         settings.setdefault("metavar", _VALUES[name])
     default, environment = bool(settings.get("default")), "envvar" in settings
     shown = {"show_default": default, "show_envvar": environment}

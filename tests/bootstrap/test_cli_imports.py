@@ -97,11 +97,15 @@ def test_completion_imports_click_and_no_other_library(line: str, answer: str) -
         ("submit --config {0} --tenant i", ["initech"]),
         ("import --config {0} --db {0}/courier.db --tenant ", ["acme", "globex", "initech"]),
         ("status --db {0}/none.db --tenant ", []),
+        ("status --kind una", ["unauthorized"]),
+        ("retry --db {0}/courier.db --tenant acme --kind target", ["target_not_found"]),
+        ("pause --provider s", ["secureframe", "sprinto"]),
+        ("status --db {0}/courier.db --provider led", ["ledgerly"]),
     ],
 )
-def test_tenants_are_completed(tmp_path: Path, line: str, answers: list[str]) -> None:
+def test_tenants_providers_and_kinds_are_completed(tmp_path: Path, line: str, answers: list[str]) -> None:
     with closing(SqliteStore(str(tmp_path / "courier.db"))) as store:
-        store.add([entry(tenant_id="acme"), entry(tenant_id="globex")])
+        store.add([entry(tenant_id="acme"), entry(tenant_id="globex", provider="ledgerly")])
     for name in ("initech.yaml", "_template.yaml", "notes.txt"):
         (tmp_path / name).touch()
     done = run(environment=completion(f"evidence-courier {line.format(tmp_path)}"))
