@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import click
 
@@ -10,11 +11,16 @@ from ...adapters.config import Loaded
 from ...domain.errors import Problem
 
 
-def print_annotations(loaded: Loaded) -> None:
-    """Print a workflow command for each problem and each warning."""
+def print_annotations(loaded: Loaded, notes: Iterable[tuple[str, str]]) -> None:
+    """Print a workflow command for each problem and each warning, and for each note, which has a
+    tenant's id before it."""
     for word, problems in (("error", loaded.problems), ("warning", loaded.warnings)):
         for problem in problems:
             click.echo(_command(word, problem))
+    for tenant_id, note in notes:
+        line = loaded.lines(tenant_id).get("provider")
+        file = loaded.reports[tenant_id].file
+        click.echo(_command("notice", Problem(note, f"tenant {tenant_id}", file, line)))
 
 
 def _command(word: str, problem: Problem) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -36,7 +36,7 @@ def run(
     """Read the files and print a line for each tenant."""
     loaded, providers = place.tenants(without_secrets=without_secrets)
     if form == "github":
-        print_annotations(loaded)
+        print_annotations(loaded, _notes(loaded, providers))
         end_with_problems(loaded, quiet=True)
         return
     rows = [_row(tenant_id, loaded, providers) for tenant_id in tenants_in(loaded)]
@@ -50,13 +50,19 @@ def run(
         print_json(rows)
     else:
         print_columns(_COLUMNS, rows)
-        for tenant_id, integration in loaded.integrations.items():
-            for sentence in advice_of(integration, providers, loaded.integrations.values()):
-                say(f"note: tenant {tenant_id}: {sentence}")
+        for tenant_id, sentence in _notes(loaded, providers):
+            say(f"note: tenant {tenant_id}: {sentence}")
         _print_schedules(loaded)
         for tenant_id in loaded.integrations if effective else ():
             _print_settings(tenant_id, settings_of(tenant_id, loaded, providers))
     end_with_problems(loaded)
+
+
+def _notes(loaded: Loaded, providers: Providers) -> Iterator[tuple[str, str]]:
+    """What is odd about a tenant's settings, behind its id."""
+    for tenant_id, integration in loaded.integrations.items():
+        for sentence in advice_of(integration, providers, loaded.integrations.values()):
+            yield tenant_id, sentence
 
 
 def _print_schedules(loaded: Loaded) -> None:

@@ -115,6 +115,16 @@ def test_annotations_name_the_file_in_the_checkout(tenants: Path) -> None:
     assert warning.startswith("::warning file=tenants/_draft.yaml::is not read, as its name begins")
 
 
+def test_a_note_is_an_annotation_at_the_integration_of_its_tenant(tenants: Path) -> None:
+    write(tenants, "acme.yaml", target="not-a-uuid")
+    env = {"GITHUB_WORKSPACE": str(tenants.parent)}
+    result = check(tenants, "--without-secrets", "--format", "github", env=env)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(
+        "::notice file=tenants/acme.yaml,line=3,title=tenant acme::workflow_check 'not-a-uuid' is"
+    )
+
+
 def test_no_text_ends_an_annotation_or_begins_another(tenants: Path) -> None:
     write(tenants, "100%\n::error::x:,.yaml", more="regoin: eu")
     result = check(tenants, "--without-secrets", "--format", "github")

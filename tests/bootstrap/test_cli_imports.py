@@ -103,7 +103,9 @@ def test_completion_imports_click_and_no_other_library(line: str, answer: str) -
         ("status --db {0}/courier.db --provider led", ["ledgerly"]),
     ],
 )
-def test_tenants_providers_and_kinds_are_completed(tmp_path: Path, line: str, answers: list[str]) -> None:
+def test_tenants_providers_and_kinds_are_completed(
+    tmp_path: Path, line: str, answers: list[str]
+) -> None:
     with closing(SqliteStore(str(tmp_path / "courier.db"))) as store:
         store.add([entry(tenant_id="acme"), entry(tenant_id="globex", provider="ledgerly")])
     for name in ("initech.yaml", "_template.yaml", "notes.txt"):
