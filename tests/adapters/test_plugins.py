@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from tenant_files import ArchiveProvider, block, load, told
+from tenant_files import ArchiveProvider, block, load, problem_lines
 
 from evidence_courier.adapters.plugins import GROUP, BrokenProvider, discover_providers, fault_of
 from evidence_courier.domain.integration import Pace
@@ -154,8 +154,8 @@ def test_look_ups_need_moments_to_be_made_at(delays: object) -> None:
         def look_up(self, parcel: object, settings: object, progress: object) -> None:
             """Whether it is there."""
 
-    told = "is not a provider: its look_up needs look_up_delays, a tuple of one timedelta or more"
-    assert fault_of(Reading(), "archive") == told
+    fault = "is not a provider: its look_up needs look_up_delays, a tuple of one timedelta or more"
+    assert fault_of(Reading(), "archive") == fault
     Reading.look_up_delays = (timedelta(0),)
     assert fault_of(Reading(), "archive") is None
 
@@ -181,7 +181,7 @@ def test_a_broken_provider_fails_only_its_own_tenants_and_by_name(tmp_path: Path
     }
     loaded = load(tmp_path, files, providers=providers)
     assert list(loaded.integrations) == ["a"]
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         "b.yaml:1: integrations.compliance.provider: the provider gone cannot be used: it is "
         "broken",
         "b.yaml:1: integrations.compliance.pace: must be a pace such as 2/s, 10/min or 100/h",

@@ -44,7 +44,7 @@ async def fails(courier: AsyncCourier, house: House, number: int, start: int = 0
 
 
 def test_a_burst_is_one_notice_and_a_raising_sink_delays_no_other(house: House) -> None:
-    told: list[Notice] = []
+    taken: list[Notice] = []
     broken: list[Notice] = []
 
     def raises(notice: Notice) -> None:
@@ -52,30 +52,30 @@ def test_a_burst_is_one_notice_and_a_raising_sink_delays_no_other(house: House) 
         raise RuntimeError(SECRET)
 
     async def story() -> None:
-        sinks = [OnNotice(raises, name="broken"), OnNotice(told.append)]
+        sinks = [OnNotice(raises, name="broken"), OnNotice(taken.append)]
         async with house.courier(notices=sinks) as courier:
             await looked(courier, house, 1)
             await fails(courier, house, 50)
             await looked(courier, house)
 
     asyncio.run(story())
-    assert [(one.kind, one.tenant_id, one.number) for one in told] == [("failed", "acme", 50)]
+    assert [(one.kind, one.tenant_id, one.number) for one in taken] == [("failed", "acme", 50)]
     assert len(broken) >= 2
-    assert {one.id for one in broken} == {told[0].id}
+    assert {one.id for one in broken} == {taken[0].id}
     (*_, event) = [one for one in house.logger.events if isinstance(one, NoticeNotTaken)]
     assert (event.sink, event.reason) == ("broken", "RuntimeError")
 
 
 def test_a_sink_that_hangs_delays_nothing_and_another_courier_tells_it(house: House) -> None:
-    going_on, told, other = threading.Event(), list[Notice](), list[Notice]()
+    going_on, taken, other = threading.Event(), list[Notice](), list[Notice]()
 
     async def story() -> None:
         hangs = OnNotice(lambda notice: going_on.wait(60), name="mine")
-        async with house.courier(notices=[hangs, OnNotice(told.append)]) as courier:
+        async with house.courier(notices=[hangs, OnNotice(taken.append)]) as courier:
             await looked(courier, house, 1)
             await fails(courier, house, 3)
             await looked(courier, house)
-            assert [one.number for one in told] == [3]
+            assert [one.number for one in taken] == [3]
             house.server.answer = lambda name, nth: 200
             status = await courier.submit(evidence("ev-good")).settled()
             assert status is not None
@@ -86,14 +86,14 @@ def test_a_sink_that_hangs_delays_nothing_and_another_courier_tells_it(house: Ho
         going_on.set()
 
     asyncio.run(story())
-    assert [one.id for one in other] == [told[0].id]
+    assert [one.id for one in other] == [taken[0].id]
 
 
 def test_a_record_that_cannot_be_read_keeps_back_no_notice(house: House) -> None:
-    told: list[Notice] = []
+    taken: list[Notice] = []
 
     async def story() -> None:
-        async with house.courier(notices=[OnNotice(told.append, subjects=True)]) as courier:
+        async with house.courier(notices=[OnNotice(taken.append, subjects=True)]) as courier:
             await looked(courier, house, 1)
             await fails(courier, house, 2)
             with closing(sqlite3.connect(house.database)) as connection, connection:
@@ -103,14 +103,14 @@ def test_a_record_that_cannot_be_read_keeps_back_no_notice(house: House) -> None
             await looked(courier, house)
 
     asyncio.run(story())
-    assert [(one.kind, one.number, one.subjects) for one in told] == [("failed", 2, ("emp-7",))]
+    assert [(one.kind, one.number, one.subjects) for one in taken] == [("failed", 2, ("emp-7",))]
 
 
 def test_of_two_couriers_one_tells(house: House) -> None:
-    told: list[Notice] = []
+    taken: list[Notice] = []
 
     async def story() -> None:
-        sinks = [OnNotice(told.append)]
+        sinks = [OnNotice(taken.append)]
         async with house.courier(notices=sinks) as one, house.courier(notices=sinks) as other:
             await looked(one, house, 1)
             await fails(one, house, 5)
@@ -119,11 +119,11 @@ def test_of_two_couriers_one_tells(house: House) -> None:
                 await looked(other, house, 1)
 
     asyncio.run(story())
-    assert [one.number for one in told] == [5]
+    assert [one.number for one in taken] == [5]
 
 
 def test_a_notice_that_was_not_taken_is_sent_by_the_next_courier(house: House) -> None:
-    told: list[Notice] = []
+    taken: list[Notice] = []
 
     def down(notice: Notice) -> None:
         raise OSError
@@ -134,18 +134,18 @@ def test_a_notice_that_was_not_taken_is_sent_by_the_next_courier(house: House) -
             await fails(courier, house, 2)
             await looked(courier, house)
         house.clock.advance(3_600)
-        async with house.courier(notices=[OnNotice(told.append)]) as courier:
+        async with house.courier(notices=[OnNotice(taken.append)]) as courier:
             await looked(courier, house, 1)
 
     asyncio.run(story())
-    assert [one.number for one in told] == [2]
+    assert [one.number for one in taken] == [2]
 
 
 def test_a_block_and_its_end_and_an_unknown_tenant_make_notices(house: House) -> None:
-    told: list[Notice] = []
+    taken: list[Notice] = []
 
     async def story() -> None:
-        sinks = [OnNotice(told.append)]
+        sinks = [OnNotice(taken.append)]
         async with house.courier(notices=sinks) as courier:
             house.server.answer = lambda name, nth: 401
             courier.submit(evidence("ev-1"))
@@ -156,17 +156,17 @@ def test_a_block_and_its_end_and_an_unknown_tenant_make_notices(house: House) ->
             await looked(courier, house)
 
     asyncio.run(story())
-    kinds = [one.kind for one in told]
+    kinds = [one.kind for one in taken]
     assert {"blocked", "tenant_unknown", "open_again"} <= set(kinds)
     assert kinds.index("blocked") < kinds.index("open_again")
-    assert all(house.keys.values[name] not in one.to_json() for name in ("KEY",) for one in told)
+    assert all(house.keys.values[name] not in one.to_json() for name in ("KEY",) for one in taken)
 
 
 def test_a_sink_that_takes_again_gets_at_once_what_it_refused(house: House) -> None:
-    refused, told, down = list[str](), list[str](), [True]
+    refused, taken, down = list[str](), list[str](), [True]
 
     def down_at_first(notice: Notice) -> None:
-        (refused if down else told).append(notice.kind)
+        (refused if down else taken).append(notice.kind)
         if down:
             raise OSError
 
@@ -182,16 +182,16 @@ def test_a_sink_that_takes_again_gets_at_once_what_it_refused(house: House) -> N
 
     asyncio.run(story())
     assert 2 <= refused.count("blocked") <= 6
-    assert [kind for kind in told if kind != "failed"] == ["blocked", "open_again"]
+    assert [kind for kind in taken if kind != "failed"] == ["blocked", "open_again"]
 
 
 def test_a_late_notice_of_failures_says_how_many_are_still_failed(house: House) -> None:
-    told, down = list[Notice](), [True]
+    taken, down = list[Notice](), [True]
 
     def down_at_first(notice: Notice) -> None:
         if down:
             raise OSError
-        told.append(notice)
+        taken.append(notice)
 
     async def story() -> None:
         async with house.courier(notices=[OnNotice(down_at_first)]) as courier:
@@ -206,7 +206,7 @@ def test_a_late_notice_of_failures_says_how_many_are_still_failed(house: House) 
             await looked(courier, house, 50)
 
     asyncio.run(story())
-    ((one, *_),) = [told]
+    ((one, *_),) = [taken]
     assert (one.kind, one.number, one.present) == ("failed", 2, 0)
     assert (
         "2 uploads have failed: bad_request; by now none is failed (this notice is of" in one.text
@@ -215,41 +215,41 @@ def test_a_late_notice_of_failures_says_how_many_are_still_failed(house: House) 
 
 
 def test_a_blocking_courier_tells_in_its_calls(house: House) -> None:
-    told: list[Notice] = []
-    sinks = [OnNotice(told.append)]
+    taken: list[Notice] = []
+    sinks = [OnNotice(taken.append)]
     with house.blocking_courier(transport=Desk(house), notices=sinks) as courier:
         courier.deliver(evidence("ev-1", "nobody"))
         for _ in range(4):
             house.clock.advance(12)
             courier.recover()
-    assert [one.kind for one in told] == ["tenant_unknown"]
+    assert [one.kind for one in taken] == ["tenant_unknown"]
 
 
 def test_a_notice_that_is_never_taken_buries_no_other(house: House) -> None:
-    told: list[str] = []
+    taken: list[str] = []
 
     def picky(notice: Notice) -> None:
         if notice.provider == "p0":
             raise ValueError
-        told.append(notice.provider or "")
+        taken.append(notice.provider or "")
 
     waiting(house, 3)
     with house.blocking_courier(notices=[OnNotice(picky)]) as courier:
         for _ in range(20):
             house.clock.advance(300)
             courier.recover()
-    assert told == ["p1", "p2"]
+    assert taken == ["p1", "p2"]
 
 
 def test_a_blocking_courier_waits_at_its_end_for_a_slow_sink(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_notices, "WAITED_FOR", 0.0)
-    going_on, told = threading.Event(), list[str]()
+    going_on, taken = threading.Event(), list[str]()
 
     def slow(notice: Notice) -> None:
         going_on.wait(10)
-        told.append(notice.provider or "")
+        taken.append(notice.provider or "")
 
     waiting(house, 1)
     for _ in range(3):
@@ -257,7 +257,7 @@ def test_a_blocking_courier_waits_at_its_end_for_a_slow_sink(
             courier.recover()
             going_on.set()
         house.clock.advance(600)
-    assert told == ["p0"]
+    assert taken == ["p0"]
 
 
 @pytest.mark.parametrize("background", [True, False])
@@ -265,11 +265,11 @@ def test_a_courier_that_is_closed_waits_for_a_slow_sink(
     house: House, monkeypatch: pytest.MonkeyPatch, background: bool
 ) -> None:
     monkeypatch.setattr(delivery_notices, "WAITED_FOR", 0.0)
-    going_on, told = threading.Event(), list[str]()
+    going_on, taken = threading.Event(), list[str]()
 
     def slow(notice: Notice) -> None:
         going_on.wait(10)
-        told.append(notice.provider or "")
+        taken.append(notice.provider or "")
 
     async def run() -> None:
         async with house.courier(notices=[OnNotice(slow)], background=background) as courier:
@@ -280,15 +280,15 @@ def test_a_courier_that_is_closed_waits_for_a_slow_sink(
     for _ in range(3):
         asyncio.run(run())
         house.clock.advance(600)
-    assert told == ["p0"]
+    assert taken == ["p0"]
 
 
 def test_a_sink_that_hung_gets_its_notices_from_the_same_courier_again(house: House) -> None:
-    going_on, told = threading.Event(), list[str]()
+    going_on, taken = threading.Event(), list[str]()
 
     def hangs_once(notice: Notice) -> None:
-        told.append(notice.provider or "")
-        if len(told) == 1:
+        taken.append(notice.provider or "")
+        if len(taken) == 1:
             going_on.wait(60)
 
     async def story() -> None:
@@ -298,24 +298,24 @@ def test_a_sink_that_hung_gets_its_notices_from_the_same_courier_again(house: Ho
 
     waiting(house, 2)
     asyncio.run(story())
-    assert sorted(told) == ["p0", "p0", "p1"]
+    assert sorted(taken) == ["p0", "p0", "p1"]
     (event,) = [one for one in house.logger.events if isinstance(one, NoticeNotTaken)]
     assert (event.number, event.reason.split(":")[0]) == (1, "it hangs")
 
 
 def test_a_subject_is_named_by_setting_only(house: House) -> None:
     named: list[Notice] = []
-    told: list[Notice] = []
+    taken: list[Notice] = []
 
     async def story() -> None:
-        sinks = [OnNotice(named.append, name="named", subjects=True), OnNotice(told.append)]
+        sinks = [OnNotice(named.append, name="named", subjects=True), OnNotice(taken.append)]
         async with house.courier(notices=sinks) as courier:
             await looked(courier, house, 1)
             await fails(courier, house, 12)
             await looked(courier, house)
 
     asyncio.run(story())
-    (one,), (other,) = named, told
+    (one,), (other,) = named, taken
     assert (one.id, other.subjects) == (other.id, ())
     assert one.subjects == ("emp-7",)
     assert one.text == f"{other.text}; of emp-7 and 11 more"

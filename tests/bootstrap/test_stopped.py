@@ -34,7 +34,7 @@ NAMES = ("ev-0", "ev-1", "ev-2")
 REVIEW = {"errors": [{"message": "Check in review"}], "data": None}
 
 
-def said(status: str) -> dict[str, object]:
+def answer_with(status: str) -> dict[str, object]:
     return {"data": {"uploadWorkflowCheckEvidence": {"workflowCheck": {"evidenceStatus": status}}}}
 
 
@@ -126,7 +126,7 @@ def test_a_check_in_review_parks_all_and_one_asks_again_for_them(tmp_path: Path)
             found = await statuses_of(courier, 4)
             assert all(status.next_attempt_at is not None for status in found)
             assert found[0].waits_for is not None and "closed by" in found[0].waits_for
-            server.answer = lambda: said("UPLOAD_COMPLETE")
+            server.answer = lambda: answer_with("UPLOAD_COMPLETE")
             await live(courier, house, timedelta(hours=1, seconds=30))
             await courier.drain()
             assert server.requests == asked + 4
@@ -156,7 +156,7 @@ def test_a_delivery_to_a_parked_target_says_when_to_come_again(tmp_path: Path) -
             assert delivery.again_at is not None
             assert abs(delivery.again_at - in_an_hour) < timedelta(minutes=2)
         assert server.requests == 1
-        server.answer = lambda: said("UPLOAD_COMPLETE")
+        server.answer = lambda: answer_with("UPLOAD_COMPLETE")
         house.clock.advance(3_700)
         for name in ("ev-0", "ev-1"):
             status = courier.deliver(evidence(name)).status
@@ -165,7 +165,7 @@ def test_a_delivery_to_a_parked_target_says_when_to_come_again(tmp_path: Path) -
 
 def test_an_unknown_status_blocks_and_one_decision_is_for_all(tmp_path: Path) -> None:
     house = house_of(tmp_path, pace="1/min")
-    server = Sprinto(house.clock, lambda: said("ACCEPTED"))
+    server = Sprinto(house.clock, lambda: answer_with("ACCEPTED"))
 
     async def story() -> None:
         async with courier_of(house, server) as courier:
@@ -188,13 +188,13 @@ def test_an_unknown_status_blocks_and_one_decision_is_for_all(tmp_path: Path) ->
 
 def test_other_settings_do_not_send_again_what_may_have_arrived(tmp_path: Path) -> None:
     house = house_of(tmp_path, pace="1/min")
-    server = Sprinto(house.clock, lambda: said("ACCEPTED"))
+    server = Sprinto(house.clock, lambda: answer_with("ACCEPTED"))
 
     async def story() -> None:
         async with courier_of(house, server) as courier:
             tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(2)]
             await until_settled(courier, house.clock, *tickets)
-            server.answer = lambda: said("UPLOAD_COMPLETE")
+            server.answer = lambda: answer_with("UPLOAD_COMPLETE")
             set_in_block(house, workflow_check="another")
             await courier.reload()
             await live(courier, house, timedelta(minutes=3))
@@ -217,7 +217,7 @@ def test_what_a_wrong_key_failed_goes_again_once_the_key_is_mended(tmp_path: Pat
             assert {status.next_attempt_at for status in found} == {None}
             failed = [status.evidence_id for status in found if status.status == "failed"]
             assert failed
-            server.answer = lambda: said("UPLOAD_COMPLETE")
+            server.answer = lambda: answer_with("UPLOAD_COMPLETE")
             house.keys.values["KEY"] = "a-new-key-that-works"
             asked = server.requests
             await courier.reload()
@@ -297,7 +297,7 @@ def test_submitted_again_under_a_mended_key_a_ticket_waits_anew(
             found = await fail_and_hold(courier, house, 80)
             assert found[79].status == "held"
             await courier.abandon("acme", "ev-79", by="ada", reason="not wanted")
-            server.answer = lambda: said("UPLOAD_COMPLETE")
+            server.answer = lambda: answer_with("UPLOAD_COMPLETE")
             house.keys.values["KEY"] = "a-new-key-that-works"
             if not restarted:
                 await courier.reload()
@@ -391,7 +391,7 @@ def test_after_a_restart_one_upload_probes_and_the_others_follow(tmp_path: Path)
     parked_at = house.clock.now()
     before = park(house, server)
     house.clock.advance(1_200)
-    server.answer = lambda: said("UPLOAD_COMPLETE")
+    server.answer = lambda: answer_with("UPLOAD_COMPLETE")
 
     async def story() -> None:
         async with courier_of(house, server) as courier:
@@ -470,7 +470,7 @@ def test_a_task_queue_probes_and_delivers_all_once_the_target_opens(
     opens_at = since + opens_after * HOUR
     server = Sprinto(
         house.clock,
-        lambda: said("UPLOAD_COMPLETE") if house.clock.now() > opens_at else REVIEW,
+        lambda: answer_with("UPLOAD_COMPLETE") if house.clock.now() > opens_at else REVIEW,
     )
     queue = Queue(house, server)
     while queue.due:

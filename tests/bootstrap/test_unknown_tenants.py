@@ -61,7 +61,7 @@ class Face(ABC):
     @abstractmethod
     def seen(self, look: Callable[[Any], Any], **options: Any) -> Any: ...
 
-    def told(self, kind: type[LogEvent]) -> list[Any]:
+    def logged(self, kind: type[LogEvent]) -> list[Any]:
         return [event for event in self.house.logger.events if isinstance(event, kind)]
 
 
@@ -117,7 +117,7 @@ def face(request: pytest.FixtureRequest, tmp_path: Path) -> Face:
 def test_an_unknown_tenant_is_logged_once_for_each_id(face: Face) -> None:
     given = [evidence(f"ev-{n}", tenant_id=one) for n, one in enumerate(["x", "y", "x", "initech"])]
     assert face.deliver(*given) == [None] * 4
-    unknown = face.told(TenantUnknown)
+    unknown = face.logged(TenantUnknown)
     assert [(one.tenant_id, one.path) for one in unknown] == [
         ("x", "a mapping"),
         ("y", "a mapping"),
@@ -126,7 +126,7 @@ def test_an_unknown_tenant_is_logged_once_for_each_id(face: Face) -> None:
 
 def test_an_unknown_tenant_is_ignored_or_raised_as_the_host_wishes(face: Face) -> None:
     face.deliver(evidence(tenant_id="x"), on_unknown_tenant="ignore")
-    assert face.told(TenantUnknown) == []
+    assert face.logged(TenantUnknown) == []
     with pytest.raises(MisuseError, match=r"'globx' is not in .*did you mean 'globex'"):
         face.deliver(evidence(tenant_id="globx"), on_unknown_tenant="raise")
     with pytest.raises(MisuseError, match=r"'GLOBEX' is not in .*did you mean 'globex'"):
@@ -138,7 +138,7 @@ def test_an_unknown_tenant_is_ignored_or_raised_as_the_host_wishes(face: Face) -
     known = [evidence("ev-1", tenant_id=one) for one in ("acme", "initech", "umbrella", "globex")]
     words = [status and status.status for status in face.deliver(*known, **options)]
     assert words == ["held", None, None, "succeeded"]
-    (told,) = face.told(TenantUnknown)
+    (told,) = face.logged(TenantUnknown)
     assert (told.tenant_id, told.path[:27]) == ("umbrella", "umbrella.tenant: must be te")
     with pytest.raises(MisuseError, match="on_unknown_tenant must be"):
         face.seen(lambda courier: courier, on_unknown_tenant="shout")
@@ -148,7 +148,7 @@ def test_the_set_of_logged_tenants_is_bounded(face: Face, monkeypatch: pytest.Mo
     monkeypatch.setattr(bootstrap_tenants, "MAX_LOGGED", 2)
     given = [evidence(tenant_id=one) for one in ("a", "b", "c", "c", "b", "a")]
     face.deliver(*given)
-    assert [one.tenant_id for one in face.told(TenantUnknown)] == ["a", "b", "c", "a"]
+    assert [one.tenant_id for one in face.logged(TenantUnknown)] == ["a", "b", "c", "a"]
 
 
 def test_a_ticket_says_that_its_tenant_has_no_integration(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_evidence_of_an_invalid_tenant_is_held_until_the_file_is_mended(face: Fa
     assert status is not None
     assert (status.status, status.provider, status.attempts) == ("succeeded", "paper", 1)
     assert house.server.held == [("ev-1", b"%PDF-1.7 evidence")]
-    assert face.told(EvidenceConflict) == []
+    assert face.logged(EvidenceConflict) == []
 
 
 @pytest.mark.parametrize("action", ["abandon", "attest"])
@@ -243,7 +243,7 @@ def test_evidence_stays_one_upload_when_its_tenants_file_breaks(face: Face) -> N
         waiting = face.submitted_again(evidence("ev-2"), on_invalid="skip")
         assert (waiting.status, waiting.provider) == ("pending", "paper")
         assert waiting.waits_for == wait_for_valid("acme")
-        assert (face.told(UploadHeld), house.server.held[1:]) == ([], [])
+        assert (face.logged(UploadHeld), house.server.held[1:]) == ([], [])
         page = store.find(Find(tenant_id="acme"), house.clock.now())
         assert sorted(one.evidence_id for one in page.uploads) == ["ev-1", "ev-2"]
         house.tenants["acme"] = tenant(shelf="b")
@@ -315,7 +315,7 @@ def test_ids_are_looked_up_in_one_form_and_recorded_as_they_are_given(
     (status,) = face.deliver(evidence(tenant_id=asked))
     assert status is not None
     assert (status.status, status.tenant_id) == ("succeeded", asked)
-    assert face.told(TenantUnknown) == []
+    assert face.logged(TenantUnknown) == []
     house.tenants[unicodedata.normalize("NFD", written)] = tenant()
     house.tenants[unicodedata.normalize("NFC", written)] = tenant()
     problems = face.seen(lambda courier: courier.problems, on_invalid="skip")
@@ -581,9 +581,9 @@ def test_every_page_says_what_a_reload_keeps(page: str) -> None:
 def test_the_first_load_does_not_speak_of_an_old_configuration(face: Face) -> None:
     face.house.tenants["acme"] = tenant(shelves="b")
     face.deliver(on_invalid="skip")
-    (refused,) = face.told(ConfigurationRefused)
+    (refused,) = face.logged(ConfigurationRefused)
     assert refused.first
-    assert face.told(ConfigurationDoubtful) == []
+    assert face.logged(ConfigurationDoubtful) == []
 
 
 def test_a_missing_typst_is_logged_at_the_start(

@@ -28,7 +28,7 @@ def house(tmp_path: Path) -> House:
     return house
 
 
-def waits_told(house: House) -> list[str]:
+def logged_waits(house: House) -> list[str]:
     return [event.waits_for for event in house.logger.events if isinstance(event, UploadsWait)]
 
 
@@ -52,7 +52,7 @@ def test_the_pace_is_shown_by_each_status_and_logged_once(house: House) -> None:
                 await courier.quiet()
 
     asyncio.run(story())
-    assert waits_told(house) == ["pace of paper, 2/min; next request about 10:01:00Z"]
+    assert logged_waits(house) == ["pace of paper, 2/min; next request about 10:01:00Z"]
 
 
 def test_a_lane_that_waits_again_much_later_is_logged_again(house: House) -> None:
@@ -66,7 +66,7 @@ def test_a_lane_that_waits_again_much_later_is_logged_again(house: House) -> Non
                 await courier.quiet()
 
     asyncio.run(story())
-    assert waits_told(house) == [
+    assert logged_waits(house) == [
         "pace of paper, 2/min; next request about 10:01:00Z",
         "pace of paper, 2/min; next request about 11:01:00Z",
     ]

@@ -20,8 +20,8 @@ from evidence_courier.testing import FakeClock
 
 
 @define(eq=False)
-class Told:
-    """One who waits, and what it was told."""
+class Waiter:
+    """One who waits, and the statuses that it was given."""
 
     statuses: list[UploadStatus | None] = field(factory=list)
     lost: list[str] = field(factory=list)
@@ -32,7 +32,7 @@ class Told:
     def mark_lost(self, error: Exception) -> None:
         self.lost.append(str(error))
 
-    def loosely(self, dropped: Callable[[], object]) -> Callable[[], Told | None]:
+    def loosely(self, dropped: Callable[[], object]) -> Callable[[], Waiter | None]:
         return lambda: self
 
 
@@ -47,16 +47,18 @@ def test_an_end_as_the_origin_answers_again_is_reported_at_once(gone: bool) -> N
         timed_out.answered = False
         timed_out.upload = waiting(name, home(), NOW + timedelta(seconds=30)).upload
         active.finish([timed_out], None)
-    told = Told()
+    waiter = Waiter()
     parked = active.add(waiting("parked", home(), NOW))
-    parked.waiters.append(told)
+    parked.waiters.append(waiter)
     assert [*active.take(NOW)] == [[parked]]
     later = NOW + timedelta(hours=1)
     parked.upload = waiting("parked", home(), later, kind=FailureKind.CHECK_IN_REVIEW).upload
     parked.answered, parked.gone = True, gone
     active.finish([parked], None)
-    assert [status and status.status for status in told.statuses] == ([] if gone else ["retrying"])
-    assert len(told.lost) == gone
+    assert [status and status.status for status in waiter.statuses] == (
+        [] if gone else ["retrying"]
+    )
+    assert len(waiter.lost) == gone
     assert parked.upload.key not in active
 
 
@@ -77,10 +79,10 @@ class Heard(Listener):
 
 @pytest.mark.parametrize("way", ["own turn", "lost turn", "own action", "read"])
 def test_an_end_is_reported_with_whether_another_has_brought_it(way: str) -> None:
-    heard, told = Heard(), Told()
+    heard, waiter = Heard(), Waiter()
     active = ActiveUploads(FakeClock(NOW), heard, 1_000, 10_000_000)
     one = active.add(waiting("ev-1", home(), NOW))
-    one.waiters.append(told)
+    one.waiters.append(waiter)
     state = Held(Failure(FailureKind.REFUSED, "no"))
     held = evolve(one.upload, state=state, version=one.upload.version + 1)
     if way.endswith("turn"):
@@ -92,6 +94,6 @@ def test_an_end_is_reported_with_whether_another_has_brought_it(way: str) -> Non
         active.finish([one], None)
     else:
         active.update(one.upload.key, Entry(held, one.dossier), ours=way == "own action")
-    assert [status and status.status for status in told.statuses] == ["held"]
+    assert [status and status.status for status in waiter.statuses] == ["held"]
     assert heard.ends == [not way.startswith("own")]
     assert len(heard.logged) == way.startswith("own")  # that it is held, of which one tells

@@ -266,28 +266,28 @@ def test_a_chain_that_lost_its_end_does_not_fit_to_its_head(dropped: int) -> Non
 
 def test_a_chain_that_was_written_anew_shows_in_an_earlier_head() -> None:
     """And in nothing else."""
-    _, kept = chain_of([{"by": "dana"}] * 3)
+    _, stored = chain_of([{"by": "dana"}] * 3)
     anew = chain_of([{"by": "dana"}, {"by": "eve"}, {"by": "dana"}, {"by": "dana"}])
     assert faults(anew) == []
-    assert faults(anew, [kept]) == [
-        f"tenant 'acme', link 3: its hash is not that of an earlier head, {kept.hash}"
+    assert faults(anew, [stored]) == [
+        f"tenant 'acme', link 3: its hash is not that of an earlier head, {stored.hash}"
     ]
     shorter = chain_of([{"by": "dana"}] * 2)
     assert faults(shorter) == []
-    assert faults(shorter, [kept]) == [
-        f"tenant 'acme', link 3: it is missing, and an earlier head names it ({kept.hash})"
+    assert faults(shorter, [stored]) == [
+        f"tenant 'acme', link 3: it is missing, and an earlier head names it ({stored.hash})"
     ]
 
 
 def test_each_earlier_head_counts_also_those_of_one_length() -> None:
     """The one of the day before does not hide behind today's."""
-    _, kept = chain_of([{"by": "dana"}] * 3)
+    _, stored = chain_of([{"by": "dana"}] * 3)
     links, today = chain_of([{"by": "eve"}] * 3)
-    expected = [f"tenant 'acme', link 3: its hash is not that of an earlier head, {kept.hash}"]
-    for heads in ([kept], [kept, today], [today, kept]):
+    expected = [f"tenant 'acme', link 3: its hash is not that of an earlier head, {stored.hash}"]
+    for heads in ([stored], [stored, today], [today, stored]):
         assert faults((links, today), heads) == expected
     shorter = chain_of([{"by": "eve"}] * 2)
-    assert len(faults(shorter, [kept, today])) == 2
+    assert len(faults(shorter, [stored, today])) == 2
 
 
 def test_the_hash_of_a_link_is_that_of_the_text_it_shows() -> None:

@@ -63,12 +63,12 @@ class Watched:
 
 def test_a_block_makes_one_notice_and_another_when_it_is_over() -> None:
     watched = Watched()
-    (told,) = watched.look(stops=(BLOCKED,))
-    assert (told.kind, told.tenant_id, told.reason, told.number) == (
+    (notice,) = watched.look(stops=(BLOCKED,))
+    assert (notice.kind, notice.tenant_id, notice.reason, notice.number) == (
         *("blocked", "acme", "unauthorized"),
         7,
     )
-    assert told.text == (
+    assert notice.text == (
         "tenant acme with sprinto does not work, and its uploads are held: unauthorized; "
         "`evidence-courier blocks` says more"
     )
@@ -90,21 +90,21 @@ def test_a_burst_of_one_cause_is_one_notice_with_a_count() -> None:
     assert watched.look(failed(10)) == []
     assert watched.look(failed(600)) == []
     assert watched.look(failed(1_000)) == []
-    (told,) = watched.look(failed(1_000))
-    assert (told.kind, told.number) == ("failed", 1_000)
+    (notice,) = watched.look(failed(1_000))
+    assert (notice.kind, notice.number) == ("failed", 1_000)
     text = "tenant acme with sprinto: 1,000 uploads have failed: bad_request"
-    assert told.text == text
-    assert told.as_of(NOW, 1_001).text == f"{text}; 1,001 in all now"
+    assert notice.text == text
+    assert notice.as_of(NOW, 1_001).text == f"{text}; 1,001 in all now"
     assert watched.look(failed(1_000)) == []
 
 
 def test_a_burst_that_does_not_end_makes_a_notice_after_a_minute() -> None:
-    watched, told = Watched(), list[Notice]()
+    watched, notices = Watched(), list[Notice]()
     watched.look()
     for number in range(1, 40):
-        told += watched.look(failed(number))
-    assert 39 * 10 / MAX_BURST.total_seconds() >= len(told) > 3
-    assert sum(notice.number for notice in told) <= 39
+        notices += watched.look(failed(number))
+    assert 39 * 10 / MAX_BURST.total_seconds() >= len(notices) > 3
+    assert sum(notice.number for notice in notices) <= 39
 
 
 def test_what_had_failed_before_the_first_look_makes_no_notice() -> None:
@@ -117,8 +117,8 @@ def test_what_had_failed_before_the_first_look_makes_no_notice() -> None:
 def test_what_was_retried_and_failed_again_makes_another_notice() -> None:
     watched = Watched()
     watched.look()
-    for number, told in ((2, []), (2, [2]), (0, []), (1, []), (1, [1])):
-        assert [notice.number for notice in watched.look(failed(number))] == told
+    for number, numbers in ((2, []), (2, [2]), (0, []), (1, []), (1, [1])):
+        assert [notice.number for notice in watched.look(failed(number))] == numbers
 
 
 def test_a_held_upload_makes_a_notice_unless_its_integration_does() -> None:
@@ -126,8 +126,8 @@ def test_a_held_upload_makes_a_notice_unless_its_integration_does() -> None:
     watched.look()
     doubtful, of_block = failed(1, Status.HELD, "timeout"), failed(5, Status.HELD, "unauthorized")
     watched.look(doubtful, of_block)
-    (told,) = watched.look(doubtful, of_block)
-    assert (told.kind, told.reason, told.number) == ("held", "timeout", 1)
+    (notice,) = watched.look(doubtful, of_block)
+    assert (notice.kind, notice.reason, notice.number) == ("held", "timeout", 1)
 
 
 def test_evidence_makes_a_notice_when_it_stops_and_when_it_arrives_again() -> None:
@@ -142,8 +142,8 @@ def test_evidence_makes_a_notice_when_it_stops_and_when_it_arrives_again() -> No
 
 def test_an_unknown_tenant_makes_one_notice() -> None:
     watched = Watched()
-    (told,) = watched.look(unknown=("acne", "acne"))
-    assert (told.kind, told.tenant_id) == ("tenant_unknown", "acne")
+    (notice,) = watched.look(unknown=("acne", "acne"))
+    assert (notice.kind, notice.tenant_id) == ("tenant_unknown", "acne")
     assert watched.look(unknown=("acne",)) == []
 
 
@@ -168,7 +168,7 @@ def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
         about("skipped", "globex"),
         *(alone := [about("tenant_unknown", "acne"), about("summary")]),
     ]
-    kept_back = [
+    newer = [
         about("open_again", "acme", "sprinto"),
         about("failed", "acme", "sprinto", "bad_request"),
         about("arriving_again"),
@@ -181,24 +181,24 @@ def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
         about("skipped", "acme"),
         about("tenant_unknown", "acme-2"),
     ]
-    notices = [*first, *kept_back, *others]
+    notices = [*first, *newer, *others]
 
     fresh: dict[str, Any] = {"tries": 0}
 
-    def told(**of_first: Any) -> list[Notice]:
+    def tellable_now(**of_first: Any) -> list[Notice]:
         waiting = [
             WaitingNotice(number, one, **(of_first if number < len(first) else fresh))
             for number, one in enumerate(notices)
         ]
         return [one.notice for one in tellable(waiting)]
 
-    assert told(tries=0, is_due=False, is_claimed=True) == others
-    assert told(tries=0) == notices
-    assert told(tries=0, is_due=False) == [one for one in notices if one not in alone]
-    assert told(tries=1, is_due=False) == [
+    assert tellable_now(tries=0, is_due=False, is_claimed=True) == others
+    assert tellable_now(tries=0) == notices
+    assert tellable_now(tries=0, is_due=False) == [one for one in notices if one not in alone]
+    assert tellable_now(tries=1, is_due=False) == [
         *others,
         *(one for one in first if one not in alone),
-        *kept_back,
+        *newer,
     ]
 
 
@@ -216,5 +216,5 @@ def test_a_late_notice_says_when_it_was_so() -> None:
 
 def test_no_notice_quotes_a_provider() -> None:
     watched = Watched()
-    told = watched.look(stops=(evolve(BLOCKED, message="emp-7 is unknown"),)) + watched.look()
-    assert [notice for notice in told if "emp-7" in notice.to_json()] == []
+    notices = watched.look(stops=(evolve(BLOCKED, message="emp-7 is unknown"),)) + watched.look()
+    assert [notice for notice in notices if "emp-7" in notice.to_json()] == []

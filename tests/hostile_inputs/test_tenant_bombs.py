@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from tenant_files import block, load, told
+from tenant_files import block, load, problem_lines
 
 VALID = block()
 
@@ -25,7 +25,7 @@ def test_of_a_file_of_100_mb_no_more_than_its_limit_is_read(tmp_path: Path, name
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         f"{name}: is larger than 1 MiB, which no tenant file should be"
     ]
     assert list(loaded.integrations) == ["fine"]
@@ -55,7 +55,7 @@ def laughs(levels: int, opened: str, closed: str, first: str) -> str:
 def test_a_bomb_in_the_block_is_refused_in_a_sentence(
     tmp_path: Path, bomb: str, place: str
 ) -> None:
-    problems = told(
+    problems = problem_lines(
         load(tmp_path, {"bomb.yaml": bomb + block(place), "fine.yaml": VALID}), tmp_path
     )
     assert all(problem.startswith("bomb.yaml:") for problem in problems)
@@ -79,7 +79,7 @@ def test_a_bomb_where_a_plain_value_belongs_is_refused(tmp_path: Path, key: str)
     text = (
         laughs(40, "[", "]", "[ha]") + f"{key}: *l40\n" + (VALID if key != "integrations" else "")
     )
-    (problem,) = told(load(tmp_path, {"bomb.yaml": text}), tmp_path)
+    (problem,) = problem_lines(load(tmp_path, {"bomb.yaml": text}), tmp_path)
     assert problem.startswith("bomb.yaml:42: ") and "must be" in problem
 
 
@@ -102,7 +102,7 @@ def test_a_tag_runs_nothing_and_is_refused_in_the_block(
 ) -> None:
     told_by = tmp_path / "ran"
     text = f'host: {tag} ["touch {told_by}"]\n' + block(f'{place}: {tag} ["touch {told_by}"]')
-    problems = told(load(tmp_path, {"evil.yaml": text}), tmp_path)
+    problems = problem_lines(load(tmp_path, {"evil.yaml": text}), tmp_path)
     assert problems
     assert not any(str(told_by) in problem for problem in problems)
     assert not told_by.exists()
@@ -129,14 +129,14 @@ WRONG = {
 def test_thousands_of_mistakes_are_one_problem(tmp_path: Path, wrong: str) -> None:
     """Each for itself would take minutes to tell; this test is over at once, or something takes
     its time again."""
-    problems = told(load(tmp_path, {"acme.yaml": block() + wrong}), tmp_path)
+    problems = problem_lines(load(tmp_path, {"acme.yaml": block() + wrong}), tmp_path)
     assert len(problems) == 1
     assert problems[0].startswith(f"acme.yaml:2: {IN}: holds more than 1,000 values")
 
 
 def test_hundreds_of_mistakes_are_all_reported(tmp_path: Path) -> None:
     wrong = "".join(f"    shelff{n}: 1\n" for n in range(300))
-    problems = told(load(tmp_path, {"acme.yaml": block() + wrong}), tmp_path)
+    problems = problem_lines(load(tmp_path, {"acme.yaml": block() + wrong}), tmp_path)
     assert [problem.split(": ")[0] for problem in problems] == [
         f"acme.yaml:{n}" for n in range(6, 306)
     ]
@@ -145,7 +145,7 @@ def test_hundreds_of_mistakes_are_all_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "&a [", "!x ["])
 def test_a_mebibyte_of_brackets_is_refused(tmp_path: Path, opening: str) -> None:
     text = opening * (MIB // len(opening) - 10)
-    (problem,) = told(
+    (problem,) = problem_lines(
         load(tmp_path, {"deep.yaml": f"x: {text}" if opening in "[{" else text}), tmp_path
     )
     assert "nested deeper than 100 levels" in problem or "is not valid YAML" in problem
@@ -153,5 +153,7 @@ def test_a_mebibyte_of_brackets_is_refused(tmp_path: Path, opening: str) -> None
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":['])
 def test_a_mebibyte_of_json_brackets_is_refused(tmp_path: Path, opening: str) -> None:
-    (problem,) = told(load(tmp_path, {"deep.json": opening * (MIB // len(opening) - 10)}), tmp_path)
+    (problem,) = problem_lines(
+        load(tmp_path, {"deep.json": opening * (MIB // len(opening) - 10)}), tmp_path
+    )
     assert "nested deeper than 100 levels" in problem

@@ -143,11 +143,11 @@ class UnreadableArchiveProvider:
             assert not isinstance(verdict, Delivered)
             return verdict.failure
         try:
-            said = mapping(parse_json(reply.body))  # type: ignore[union-attr]
+            fields = mapping(parse_json(reply.body))  # type: ignore[union-attr]
         except NotJson:
-            said = {}
-        token = text(said.get("token"))
-        if not token or len(said) != 1:
+            fields = {}
+        token = text(fields.get("token"))
+        if not token or len(fields) != 1:
             return Failure(FailureKind.TOLD_TO_WAIT, "the archive gave no token")
         return MintedToken(Secret(token), 3600.0)
 
@@ -185,15 +185,15 @@ class UnreadableArchiveProvider:
             return verdict
         assert isinstance(reply, HttpResponse)
         try:
-            said = parse_json(reply.body)
+            value = parse_json(reply.body)
         except NotJson:
             return broken_reply(reply, HINTS, "is not JSON")
-        return self.id_in(said) or refusal(
+        return self.id_in(value) or refusal(
             reply, FailureKind.UNRECOGNISED_REPLY, "what does it mean?"
         )
 
-    def id_in(self, said: object) -> str | None:
-        found = text(mapping(said).get("id"))
+    def id_in(self, value: object) -> str | None:
+        found = text(mapping(value).get("id"))
         return found if found and found.startswith("d-") else None
 
     def without_token(self, failure: Failure) -> Verdict:
@@ -322,23 +322,23 @@ class Archive:
         parts = urlsplit(request.url)
         path, name = parts.path.removeprefix("/api"), parse_qs(parts.query).get("name", [""])[0]
         if path == "/token":
-            return said(200, {"token": "a-token-of-the-archive"})
+            return json_reply(200, {"token": "a-token-of-the-archive"})
         if path == "/shelf":
-            return said(200, {"open": True})
+            return json_reply(200, {"open": True})
         if path == "/bundles":
-            return said(201, {"taken": "all"})
+            return json_reply(201, {"taken": "all"})
         if request.method == "GET":
             there = [
                 {"id": one, "submitted": submitted}
                 for one, (known, _, submitted) in self.documents.items()
                 if known == name
             ]
-            return said(200, {"documents": there})
+            return json_reply(200, {"documents": there})
         if path.endswith("/submit"):
             one = path.split("/")[2]
             known, sha256, _ = self.documents.get(one, ("?", "?", False))
             self.documents[one] = (known, sha256, True)
-            return said(204)
+            return json_reply(204)
         return self.taken(b"".join(request.body))
 
     def taken(self, body: bytes) -> HttpResponse:
@@ -347,13 +347,13 @@ class Archive:
         name = head.partition(b'filename="')[2].partition(b'"')[0].decode()
         one = f"d-{len(self.documents) + 1}"
         self.documents[one] = (name, sha256_of(content), False)
-        return said(201, {"id": one})
+        return json_reply(201, {"id": one})
 
     def copies(self, sha256: str) -> int:
         return sum(known == sha256 for _, known, _ in self.documents.values())
 
 
-def said(status: int, body: object = None) -> HttpResponse:
+def json_reply(status: int, body: object = None) -> HttpResponse:
     return HttpResponse(status, (), b"" if body is None else json.dumps(body).encode(), AT)
 
 

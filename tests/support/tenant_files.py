@@ -104,6 +104,6 @@ def load(
     return load_folder(folder, providers=providers, secrets=EnvironSecrets(environ), block=at)
 
 
-def told(loaded: Loaded, folder: Path) -> list[str]:
+def problem_lines(loaded: Loaded, folder: Path) -> list[str]:
     """Every problem as the administrator reads it, with the folder left out."""
     return [str(problem).replace(f"{folder}/", "") for problem in loaded.problems]

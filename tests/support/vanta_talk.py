@@ -90,7 +90,7 @@ class Talk:
         return [f"{request.method} {request.url.partition('://')[2]}" for request in self.requests]
 
 
-def told(status: int, value: object, *headers: tuple[str, str]) -> HttpResponse:
+def json_reply(status: int, value: object, *headers: tuple[str, str]) -> HttpResponse:
     """A reply with a JSON body, or with bytes as they are."""
     return reply(
         status, value if isinstance(value, bytes) else json.dumps(value).encode(), *headers
@@ -100,17 +100,19 @@ def told(status: int, value: object, *headers: tuple[str, str]) -> HttpResponse:
 def page(*uploads: object, cursor: str | None = None) -> HttpResponse:
     """A page of a document's uploads; `cursor` leads to the next one."""
     info = {"endCursor": cursor, "hasNextPage": cursor is not None, "hasPreviousPage": False}
-    return told(200, {"results": {"data": list(uploads), "pageInfo": info | {"startCursor": None}}})
+    return json_reply(
+        200, {"results": {"data": list(uploads), "pageInfo": info | {"startCursor": None}}}
+    )
 
 
-def listed(upload_id: str = UPLOAD_ID, **said: object) -> dict[str, object]:
+def listed(upload_id: str = UPLOAD_ID, **fields: object) -> dict[str, object]:
     """An upload in that list: another's, unless it is said otherwise."""
     shown = {"id": upload_id, "fileName": "another.pdf", "description": None, "deletionDate": None}
-    return shown | said
+    return shown | fields
 
 
-def document(status: str = "OK", **said: object) -> HttpResponse:
+def document(status: str = "OK", **fields: object) -> HttpResponse:
     """The document as Vanta shows it."""
     shown = {"id": "access-requests", "title": "Access requests", "uploadStatus": status}
     working = {"isDeactivated": False, "reason": None, "expiration": None, "creationDate": None}
-    return told(200, shown | {"deactivatedStatus": working} | said)
+    return json_reply(200, shown | {"deactivatedStatus": working} | fields)

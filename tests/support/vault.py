@@ -281,21 +281,21 @@ class Vault:
 
     def does(self, method: str, path: str, body: bytes, now: datetime | None) -> HttpResponse:
         if path == "/whoami":
-            return said(200, account="a-1")
+            return json_reply(200, account="a-1")
         if "/folders/" in path:
-            return said(200, folder=path[-10:])
+            return json_reply(200, folder=path[-10:])
         if path.startswith("/uploads?"):
             (name,) = parse_qs(path.partition("?")[2])["name"]
             listed = [self.listed(one, now) for one, it in self.drafts.items() if it.name == name]
-            return said(200, uploads=listed)
+            return json_reply(200, uploads=listed)
         if path == "/uploads":
             made = f"u-{len(self.drafts) + 1}"
             self.drafts[made] = Draft(json.loads(body)["name"])
-            return said(201, upload=made)
+            return json_reply(201, upload=made)
         draft = self.drafts[path.split("/")[2]]
         if path.endswith("/seal"):
             draft.state = "sealed"
-            return said(200, sealed="yes")
+            return json_reply(200, sealed="yes")
         if draft.state == "sealed":
             draft.state, draft.decided_at = "in review", None if now is None else now + REVIEW
         if self.busy:
@@ -315,5 +315,5 @@ class Vault:
         return sum(it.sha256 == sha256 and it.state in taken for it in self.drafts.values())
 
 
-def said(status: int, **words: object) -> HttpResponse:
+def json_reply(status: int, **words: object) -> HttpResponse:
     return reply(status, json.dumps(words).encode())

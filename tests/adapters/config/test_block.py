@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tenant_files import KEY, ArchiveSettings, Wing, block, load, told
+from tenant_files import KEY, ArchiveSettings, Wing, block, load, problem_lines
 
 from evidence_courier.domain.integration import (
     Integration,
@@ -129,7 +129,9 @@ def test_null_means_absent(tmp_path: Path, line: str) -> None:
 
 def test_null_is_no_value_of_a_key_that_is_needed(tmp_path: Path) -> None:
     text = block().replace("s-1", "null")
-    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [f"a.yaml:5: {IN}.shelf: is missing"]
+    assert problem_lines(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+        f"a.yaml:5: {IN}.shelf: is missing"
+    ]
 
 
 @pytest.mark.parametrize("part", ["0x10", "16", "0o20"])
@@ -269,7 +271,7 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
 def test_an_invalid_value_is_reported_in_a_sentence(
     tmp_path: Path, line: str, problem: str
 ) -> None:
-    [message] = told(load(tmp_path, {"acme.yaml": block(line)}), tmp_path)
+    [message] = problem_lines(load(tmp_path, {"acme.yaml": block(line)}), tmp_path)
     place = "" if problem.startswith("can merge") else "."
     assert message == f"acme.yaml:6: {IN}{place if place else ': '}{problem}"
 
@@ -278,7 +280,7 @@ def test_lines_are_those_of_the_keys_and_of_the_members_of_lists(tmp_path: Path)
     text = block(
         "retry:", "  max_attempts:", "    500", "labels:", "  - fine", "  -", "    7", "wing: up"
     )
-    assert told(load(tmp_path, {"acme.yaml": text}), tmp_path) == [
+    assert problem_lines(load(tmp_path, {"acme.yaml": text}), tmp_path) == [
         f"acme.yaml:7: {IN}.retry.max_attempts: must be at most 100",
         f"acme.yaml:12: {IN}.labels[1]: must be text, and this is a number: put it in quotes",
         f"acme.yaml:13: {IN}.wing: must be east or west",
@@ -292,7 +294,7 @@ def test_lines_are_known_in_json_too(tmp_path: Path) -> None:
 "x", "labels": [
 "a",
 7]}}}"""
-    assert told(load(tmp_path, {"a.json": text}), tmp_path) == [
+    assert problem_lines(load(tmp_path, {"a.json": text}), tmp_path) == [
         f"a.json:3: {IN}.wing: must be east or west",
         f"a.json:6: {IN}.labels[1]: must be text, and this is a number: put it in quotes",
     ]
@@ -300,7 +302,7 @@ def test_lines_are_known_in_json_too(tmp_path: Path) -> None:
 
 def test_a_missing_key_is_reported_at_the_line_of_its_block(tmp_path: Path) -> None:
     text = "x: 1\nintegrations:\n  compliance:\n    wing: east\n    provider: archive\n"
-    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+    assert problem_lines(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:3: {IN}.key: is missing",
         f"a.yaml:3: {IN}.shelf: is missing",
     ]
@@ -311,7 +313,7 @@ def test_without_a_provider_our_own_keys_are_still_checked(
 ) -> None:
     """A block without a provider is refused."""
     text = "integrations:\n  compliance:\n    pace: x\n    anything: goes\n"
-    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+    assert problem_lines(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:2: {IN}.provider: is missing",
         f"a.yaml:3: {IN}.pace: must be a pace such as 2/s, 10/min or 100/h",
     ]
@@ -335,7 +337,7 @@ def test_a_provider_that_is_not_known_is_refused_with_the_closest_one(
     tmp_path: Path, provider: str, problem: str
 ) -> None:
     text = f"integrations: {{compliance: {{pace: x,\n provider: {provider}}}}}"
-    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+    assert problem_lines(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:1: {IN}.pace: must be a pace such as 2/s, 10/min or 100/h",
         f"a.yaml:2: {IN}.provider: {problem}",
     ]
@@ -343,7 +345,7 @@ def test_a_provider_that_is_not_known_is_refused_with_the_closest_one(
 
 def test_a_key_that_is_written_twice_is_refused_in_the_block(tmp_path: Path) -> None:
     text = block("extra:", "  a: b", "  a: c")
-    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+    assert problem_lines(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:8: {IN}.extra.a: the key is written twice, first on line 7: keep one of them"
     ]
 
@@ -352,7 +354,7 @@ def test_json_keys_that_are_written_twice_are_refused_too(tmp_path: Path) -> Non
     text = '{"integrations": {"compliance": {"provider": "archive",\n"provider": "archive"}}}'
     assert (
         f"a.json:2: {IN}.provider: the key is written twice, first on line 1: keep one of them"
-        in told(load(tmp_path, {"a.json": text}), tmp_path)
+        in problem_lines(load(tmp_path, {"a.json": text}), tmp_path)
     )
 
 
@@ -388,7 +390,7 @@ def test_a_few_anchors_that_unfold_without_end_are_refused(tmp_path: Path) -> No
         loaded = load(
             tmp_path, {"a.yaml": f"{text}\nintegrations: {{compliance: {{extra: {value}}}}}\n"}
         )
-        assert told(loaded, tmp_path) == [f"a.yaml:13: {IN}: {words}"]
+        assert problem_lines(loaded, tmp_path) == [f"a.yaml:13: {IN}: {words}"]
 
 
 def test_a_certificate_bundle_is_found_beside_the_tenant_file(tmp_path: Path) -> None:
@@ -401,6 +403,6 @@ def test_a_certificate_bundle_is_found_beside_the_tenant_file(tmp_path: Path) ->
 
 def test_the_provider_settings_class_has_the_last_word(tmp_path: Path) -> None:
     text = block("wing: east").replace("s-1", "attic")
-    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+    assert problem_lines(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:5: {IN}.shelf: must not be the attic, which leaks"
     ]

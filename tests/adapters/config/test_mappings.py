@@ -21,7 +21,7 @@ def load(tenants: Any, environ: Mapping[str, str] = ENVIRON) -> Loaded:
     return load_mapping(tenants, providers=PROVIDERS, secrets=EnvironSecrets(environ))
 
 
-def told(loaded: Loaded) -> list[str]:
+def problem_lines(loaded: Loaded) -> list[str]:
     return [str(problem) for problem in loaded.problems]
 
 
@@ -47,7 +47,7 @@ def test_problems_have_the_key_in_their_path() -> None:
     loaded = load(
         {"acme": with_block(wing="up", labels=("a", 7)), "b": 5, "ü\n": {"tenant": 1}}, {}
     )
-    assert told(loaded) == [
+    assert problem_lines(loaded) == [
         "acme.integrations.compliance.key: ${ACME_KEY} is not set: tenant acme needs the "
         "variable ACME_KEY",
         "acme.integrations.compliance.labels[1]: must be text, and this is a number: put it in "
@@ -61,21 +61,21 @@ def test_problems_have_the_key_in_their_path() -> None:
 
 def test_two_keys_for_one_tenant_are_refused() -> None:
     loaded = load({"a": {}, "b": {"tenant": "a"}})
-    assert told(loaded) == [
+    assert problem_lines(loaded) == [
         "a.tenant: the tenant a is also in b: keep one of them",
         "b.tenant: the tenant a is also in a: keep one of them",
     ]
 
 
 def test_a_relative_certificate_bundle_has_nothing_to_be_relative_to() -> None:
-    [message] = told(load({"a": with_block(ca_bundle="own.pem")}))
+    [message] = problem_lines(load({"a": with_block(ca_bundle="own.pem")}))
     assert message.startswith("a.integrations.compliance.ca_bundle: must be an absolute path")
 
 
 def test_a_mapping_that_holds_itself_is_refused() -> None:
     extra: dict[str, object] = {}
     extra["a"] = extra
-    assert told(load({"a": with_block(extra=extra)})) == [
+    assert problem_lines(load({"a": with_block(extra=extra)})) == [
         "a.integrations.compliance.extra.a: holds itself: an anchor is referred to from within"
     ]
 
@@ -92,7 +92,7 @@ def test_a_mapping_that_holds_itself_is_refused() -> None:
     ],
 )
 def test_values_that_no_file_could_hold_are_refused(value: object, words: str) -> None:
-    assert told(load({"a": with_block(extra={"x": value})})) == [
+    assert problem_lines(load({"a": with_block(extra={"x": value})})) == [
         f"a.integrations.compliance.extra.x: {words}"
     ]
 
@@ -101,7 +101,7 @@ def test_what_is_nested_without_end_is_refused() -> None:
     deep: object = "end"
     for _ in range(5_000):
         deep = [deep]
-    [message] = told(load({"a": with_block(extra={"x": deep})}))
+    [message] = problem_lines(load({"a": with_block(extra={"x": deep})}))
     assert message == "a.integrations.compliance.extra.x: is nested deeper than 20 levels"
 
 
@@ -112,4 +112,6 @@ def test_anything_but_a_mapping_is_a_configuration_error(tenants: object) -> Non
 
 
 def test_an_id_that_is_not_text_is_reported() -> None:
-    assert told(load({1: with_block(), "a": {}})) == ["a tenant id among the keys is not text"]
+    assert problem_lines(load({1: with_block(), "a": {}})) == [
+        "a tenant id among the keys is not text"
+    ]

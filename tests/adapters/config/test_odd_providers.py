@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 from attrs import field, frozen
-from tenant_files import KEY, ArchiveProvider, block, load, told
+from tenant_files import KEY, ArchiveProvider, block, load, problem_lines
 
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secrets.secret import Secret
@@ -35,7 +35,7 @@ def provider(schema: object, settings: type = Loose) -> ArchiveProvider:
 
 def problems(folder: Path, odd: ArchiveProvider, *lines: str) -> list[str]:
     loaded = load(folder, {"a.yaml": block(*lines)}, providers={"archive": odd})
-    return [line.replace(f"{IN}.", "") for line in told(loaded, folder)]
+    return [line.replace(f"{IN}.", "") for line in problem_lines(loaded, folder)]
 
 
 KEY_AND_SHELF: Mapping[str, object] = {"key": {"type": "secret"}, "shelf": {"type": "string"}}
@@ -73,7 +73,7 @@ def test_a_provider_given_under_a_wrong_name_is_refused(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, {"a.yaml": block().replace("archive", "x")}, providers={"x": ArchiveProvider()}
     )
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         f"a.yaml:3: {IN}.provider: the provider archive cannot be used: what is given for it "
         "calls itself 'archive', not 'x'"
     ]
@@ -164,7 +164,7 @@ def test_our_types_are_read_at_any_depth_of_a_fragment(tmp_path: Path) -> None:
         f"pair: {two}",
     ]
     loaded = load(tmp_path, {"a.yaml": block(*lines)}, providers={"archive": odd})
-    assert told(loaded, tmp_path) == []
+    assert problem_lines(loaded, tmp_path) == []
     integration = loaded.integrations["a"]
     key = Secret(KEY)
     inner = Inner(key, Pace(3, timedelta(seconds=1)))
@@ -243,7 +243,9 @@ def test_a_settings_class_that_refuses_is_heard_at_the_right_place(
 def test_words_of_a_settings_class_that_quote_a_secret_are_not_passed_on(tmp_path: Path) -> None:
     text = block("count: 1").replace("s-1", "together")
     loaded = load(tmp_path, {"a.yaml": text}, providers={"archive": provider(STRICT, Strict)})
-    assert told(loaded, tmp_path) == [f"a.yaml:2: {IN}: the provider archive does not take this"]
+    assert problem_lines(loaded, tmp_path) == [
+        f"a.yaml:2: {IN}: the provider archive does not take this"
+    ]
 
 
 def test_a_secret_field_whose_schema_forgot_to_say_so_takes_no_literal(tmp_path: Path) -> None:

@@ -29,15 +29,15 @@ NEARLY = (
 
 @pytest.mark.parametrize("name", [*NEARLY.split(), "b.yaml "])
 def test_a_file_with_another_ending_is_named(tmp_path: Path, name: str) -> None:
-    (told,) = warnings(tmp_path, {"a.yaml": VALID, name: VALID})
-    assert told.startswith(f"{name}: is not read, as its name does not end in .yaml/.yml/.json")
+    (warned,) = warnings(tmp_path, {"a.yaml": VALID, name: VALID})
+    assert warned.startswith(f"{name}: is not read, as its name does not end in .yaml/.yml/.json")
 
 
 def test_a_template_is_not_read_and_is_named(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"a.yaml": VALID, "_template.yaml": "integrations: [", "_notes": ""})
     assert (list(loaded.integrations), loaded.problems) == (["a"], ())
-    (told,) = loaded.warnings
-    assert str(told).endswith(
+    (warned,) = loaded.warnings
+    assert str(warned).endswith(
         "_template.yaml: is not read, as its name begins with _: rename it if it is a tenant's file"
     )
 
@@ -56,8 +56,8 @@ def test_what_is_no_tenants_file_is_not_named(tmp_path: Path) -> None:
 def test_a_folder_with_tenant_files_in_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "eu").mkdir()
     (tmp_path / "eu" / "beta.yaml").write_text(VALID)
-    told = warnings(tmp_path, {"a.yaml": VALID})
-    assert told == ["eu: is a folder, and beta.yaml in it is not read"]
+    warned = warnings(tmp_path, {"a.yaml": VALID})
+    assert warned == ["eu: is a folder, and beta.yaml in it is not read"]
 
 
 @pytest.mark.parametrize("is_link", [False, True])
@@ -67,8 +67,8 @@ def test_a_folder_with_the_name_of_a_tenants_file_is_named(tmp_path: Path, is_li
     folder.mkdir()
     if is_link:
         (tmp_path / "b.yaml").symlink_to(folder)
-    told = warnings(tmp_path, {"a.yaml": VALID})
-    assert told == ["b.yaml: is a folder, and no tenant's file"]
+    warned = warnings(tmp_path, {"a.yaml": VALID})
+    assert warned == ["b.yaml: is a folder, and no tenant's file"]
 
 
 @pytest.mark.parametrize(
@@ -120,15 +120,15 @@ def test_a_file_that_is_no_text_may_hold_a_block(tmp_path: Path, content: bytes)
     ],
 )
 def test_one_file_with_all_tenants_is_named(tmp_path: Path, content: str, place: str) -> None:
-    (told,) = warnings(tmp_path, {"a.yaml": VALID, "all.yaml": content})
-    assert told.startswith("all.yaml:")
-    assert f"`integrations.compliance` stands within `{place}`, where it is not read" in told
+    (warned,) = warnings(tmp_path, {"a.yaml": VALID, "all.yaml": content})
+    assert warned.startswith("all.yaml:")
+    assert f"`integrations.compliance` stands within `{place}`, where it is not read" in warned
 
 
 @pytest.mark.parametrize("key", ["tenant_id", "tenantID", "TENANT_ID", "Tenant-Id", "tenantid"])
 def test_a_tenants_id_is_known_in_all_its_spellings(tmp_path: Path, key: str) -> None:
-    (told,) = warnings(tmp_path, {"acme.yaml": f"{key}: globex\n{VALID}"})
-    assert told.startswith(f"acme.yaml:1: `{key}` is another id than that of the tenant, acme")
+    (warned,) = warnings(tmp_path, {"acme.yaml": f"{key}: globex\n{VALID}"})
+    assert warned.startswith(f"acme.yaml:1: `{key}` is another id than that of the tenant, acme")
 
 
 def test_a_tenant_id_that_disagrees_with_the_files_name_is_named(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_a_tenant_id_that_disagrees_with_the_files_name_is_named(tmp_path: Path)
         "gamma.yaml": "tenant: delta\ntenant_id: delta\n" + VALID,
         "mine.yaml": "tenant_id: 7\n" + VALID,
     }
-    (told,) = warnings(tmp_path, files)
-    assert told.startswith("acme.yaml:1: `tenant_id` is another id than that of the tenant, acme")
+    (warned,) = warnings(tmp_path, files)
+    assert warned.startswith("acme.yaml:1: `tenant_id` is another id than that of the tenant, acme")
 
 
 def test_a_list_in_the_way_to_the_block_is_a_problem(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_a_folder_without_a_tenant_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_block_that_no_file_has_is_named(tmp_path: Path) -> None:
-    (told,) = warnings(tmp_path, {"a.yaml": "x: 1\n", "b.yaml": "y: 1\n"})
-    assert "no tenant has the block `integrations.compliance`" in told
+    (warned,) = warnings(tmp_path, {"a.yaml": "x: 1\n", "b.yaml": "y: 1\n"})
+    assert "no tenant has the block `integrations.compliance`" in warned
     assert warnings(tmp_path, {"b.yaml": "integrations: {compliance: null}\n"}) == []
 
 
@@ -190,8 +190,8 @@ def test_what_a_warning_quotes_is_printable(tmp_path: Path) -> None:
     (tmp_path / "eu").mkdir()
     (tmp_path / "eu" / "b\x1b[2J.yaml").write_text(VALID)
     odd = '"a\\e[2J":\n' + "".join(f"  {line}\n" for line in VALID.splitlines())
-    told = warnings(
+    warned = warnings(
         tmp_path, {"a.yaml": VALID, "all.yaml": odd, "b.yaml": "tenant_id: x\ntenant: 7"}
     )
-    assert len(told) == 2
-    assert all(one.isprintable() for one in told)
+    assert len(warned) == 2
+    assert all(one.isprintable() for one in warned)

@@ -17,7 +17,7 @@ from tenant_files import (
     block,
     load,
     not_attic,
-    told,
+    problem_lines,
 )
 
 from evidence_courier.adapters.config import Loaded, ReportCache, load_folder
@@ -56,7 +56,7 @@ def test_a_reference_in_a_comment_or_outside_the_block_is_none(tmp_path: Path) -
 
 def test_a_variable_that_is_not_set_is_named_with_its_tenant(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"a.yaml": "tenant: acme\n" + block(), "b.yaml": block()}, environ={})
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         f"a.yaml:5: {IN}.key: ${{ACME_KEY}} is not set: tenant acme needs the variable ACME_KEY",
         f"b.yaml:4: {IN}.key: ${{ACME_KEY}} is not set: tenant b needs the variable ACME_KEY",
     ]
@@ -80,14 +80,14 @@ def test_a_variable_that_is_not_set_is_named_with_its_tenant(tmp_path: Path) -> 
 )
 def test_half_a_reference_is_refused(tmp_path: Path, written: str) -> None:
     loaded = load(tmp_path, {"a.yaml": block(f"extra: {{a: '{written}'}}")})
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         f"a.yaml:6: {IN}.extra.a: holds ${{ but is not a reference: a reference is ${{NAME}} or "
         "${file:/PATH}, and the whole of the value"
     ]
 
 
 def test_a_near_reference_is_reported_with_how_to_write_one(tmp_path: Path) -> None:
-    [message] = told(load(tmp_path, {"a.yaml": block("second_key: $ACME_KEY")}), tmp_path)
+    [message] = problem_lines(load(tmp_path, {"a.yaml": block("second_key: $ACME_KEY")}), tmp_path)
     assert message.startswith(
         f"a.yaml:6: {IN}.second_key: is not quite a reference: write ${{NAME}}"
     )
@@ -100,7 +100,7 @@ def test_a_secret_that_fits_no_header_is_refused_without_being_shown(
     tmp_path: Path, value: str
 ) -> None:
     loaded = load(tmp_path, {"a.yaml": block()}, environ={"ACME_KEY": value})
-    [message] = told(loaded, tmp_path)
+    [message] = problem_lines(loaded, tmp_path)
     assert message.startswith(f"a.yaml:4: {IN}.key: the value of ${{ACME_KEY}} ")
     assert len(value) < 3 or value not in message
 
@@ -132,7 +132,7 @@ def test_a_vault_that_fails_is_reported_without_its_message(tmp_path: Path) -> N
 
     (tmp_path / "a.yaml").write_text(block())
     loaded = load_folder(tmp_path, providers=PROVIDERS, secrets=Vault())
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         f"a.yaml:4: {IN}.key: ${{ACME_KEY}} could not be looked up for tenant a: ConnectionError"
     ]
 
@@ -178,7 +178,7 @@ def test_a_vault_that_fails_is_reported_without_its_message(tmp_path: Path) -> N
 def test_a_literal_secret_is_never_shown_wherever_it_stands(tmp_path: Path, written: str) -> None:
     loaded = load(tmp_path, {"a.yaml": block(written.format(LITERAL))})
     assert loaded.problems != ()
-    assert LITERAL not in repr(loaded) + "".join(told(loaded, tmp_path))
+    assert LITERAL not in repr(loaded) + "".join(problem_lines(loaded, tmp_path))
 
 
 def test_a_resolved_secret_is_in_no_repr_and_not_in_what_is_stored(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_resolved_secret_is_in_no_repr_and_not_in_what_is_stored(tmp_path: Pat
 )
 def test_a_secret_is_refused_in_a_field_that_is_none(tmp_path: Path, line: str, path: str) -> None:
     loaded = load(tmp_path, {"a.yaml": block(line)}, environ={**ENVIRON, "SAME": KEY})
-    [message] = told(loaded, tmp_path)
+    [message] = problem_lines(loaded, tmp_path)
     reference = "${ACME_KEY}" if "ACME" in line else "${SAME}"
     assert message == (
         f"a.yaml:6: {IN}.{path}: is {reference}, a secret of this block, and this field is not "
@@ -349,12 +349,12 @@ class Locked:
 
 def test_a_vault_that_says_why_is_quoted_and_another_error_is_not(tmp_path: Path) -> None:
     (tmp_path / "acme.yaml").write_text(block())
-    told = [
+    messages = [
         load_folder(tmp_path, providers=PROVIDERS, secrets=Locked(error)).problems[0].message
         for error in (SecretError("the vault is sealed:\nunseal it"), ValueError("canary"))
     ]
     begins = "${ACME_KEY} could not be looked up for tenant acme: "
-    assert told == [f"{begins}the vault is sealed: unseal it", f"{begins}ValueError"]
+    assert messages == [f"{begins}the vault is sealed: unseal it", f"{begins}ValueError"]
 
 
 def _long(settings: object, attribute: Attribute[Secret], value: Secret) -> None:

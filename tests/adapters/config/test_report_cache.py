@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from tenant_files import ENVIRON, PROVIDERS, block, told
+from tenant_files import ENVIRON, PROVIDERS, block, problem_lines
 
 from evidence_courier.adapters.config import Loaded, ReportCache, load_folder, loader
 from evidence_courier.adapters.plugins import BrokenProvider
@@ -167,12 +167,12 @@ def test_a_variable_that_changed_is_noticed(folder: Folder) -> None:
     assert folder.read == ["a.yaml", "b.yaml"]
     assert [secret.reveal() for secret in loaded.integrations["a"].secrets] == ["another-key"]
     del folder.environ["ACME_KEY"]
-    assert "ACME_KEY" in " ".join(told(folder.load(), folder.path))
+    assert "ACME_KEY" in " ".join(problem_lines(folder.load(), folder.path))
 
 
 def test_a_file_with_a_problem_is_read_each_time(folder: Folder) -> None:
     folder.write("a.yaml", "tenant: b\n")
-    assert len(told(folder.load(), folder.path)) == 2
+    assert len(problem_lines(folder.load(), folder.path)) == 2
     folder.write("a.yaml", "tenant: a\n")
     loaded = folder.load()
     assert folder.read == ["a.yaml", "b.yaml"]
@@ -185,7 +185,7 @@ def test_a_secret_of_a_file_that_is_not_read_is_refused_elsewhere(folder: Folder
     folder.environ["S_KEY"] = "other"
     loaded = folder.load()
     assert folder.read == ["d.yaml"]
-    assert "which fills a secret elsewhere" in " ".join(told(loaded, folder.path))
+    assert "which fills a secret elsewhere" in " ".join(problem_lines(loaded, folder.path))
 
 
 def test_a_bundle_that_changed_is_noticed(folder: Folder) -> None:
@@ -194,7 +194,7 @@ def test_a_bundle_that_changed_is_noticed(folder: Folder) -> None:
     folder.write("a.yaml", block("ca_bundle: own.pem"))
     assert not folder.load().problems
     bundle.write_text("no certificate")
-    assert "ca_bundle" in " ".join(told(folder.load(), folder.path))
+    assert "ca_bundle" in " ".join(problem_lines(folder.load(), folder.path))
 
 
 def test_another_provider_of_the_name_reads_all_and_no_other_is_asked_for(folder: Folder) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tenant_files import PROVIDERS, block, load, told
+from tenant_files import PROVIDERS, block, load, problem_lines
 
 from evidence_courier.adapters.config import load_folder
 from evidence_courier.adapters.secrets import EnvironSecrets
@@ -77,7 +77,7 @@ def test_a_tenant_without_a_block_has_no_integration(tmp_path: Path, written: st
 def test_a_file_that_holds_nothing_is_a_problem(tmp_path: Path, name: str, written: str) -> None:
     """It may have been cut off, so what was in force stays, and evidence is held."""
     loaded = load(tmp_path, {name: written})
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         f"{name}: holds nothing: write what it should hold (`integrations: {{}}` if the tenant has "
         "no integration), or remove it"
     ]
@@ -92,7 +92,7 @@ def test_a_file_that_ends_above_the_block_holds_nothing(
     tmp_path: Path, written: str, line: int
 ) -> None:
     loaded = load(tmp_path, {"acme.yaml": written})
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         f"acme.yaml:{line}: holds nothing after its last key: write what it should hold "
         "(`integrations: {}` if the tenant has no integration), or remove it"
     ]
@@ -142,7 +142,7 @@ def test_a_switch_that_says_both_is_refused_and_an_own_one_wins(
             "c.yaml": off + block("<<: *off"),
         },
     )
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         "a.yaml:7: integrations.compliance.enabled: the key is written twice, first on line 6: "
         "keep one of them"
     ]
@@ -203,7 +203,7 @@ def test_a_tenant_that_is_no_plain_text_is_refused_with_advice(
     tmp_path: Path, written: str, message: str
 ) -> None:
     loaded = load(tmp_path, {"a.yaml": f"# first\n{written}\n"})
-    assert told(loaded, tmp_path) == [f"a.yaml:2: tenant: {message}"]
+    assert problem_lines(loaded, tmp_path) == [f"a.yaml:2: tenant: {message}"]
     assert list(loaded.broken) == ["a"]
 
 
@@ -225,7 +225,7 @@ def test_a_mapping_under_name_is_the_hosts_own(tmp_path: Path) -> None:
 
 def test_a_file_name_that_cannot_be_a_tenant_says_so(tmp_path: Path) -> None:
     loaded = load(tmp_path, {" a.yaml": "x: 1"})
-    [message] = told(loaded, tmp_path)
+    [message] = problem_lines(loaded, tmp_path)
     assert message.startswith(
         " a.yaml: tenant: the file's name, which stands for the tenant where no key `tenant` "
         "does, must not"
@@ -234,7 +234,7 @@ def test_a_file_name_that_cannot_be_a_tenant_says_so(tmp_path: Path) -> None:
 
 def test_a_name_of_another_kind_matters_only_with_an_integration(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"a.yaml": "name: 7\n" + VALID, "b.yaml": "name: 7\n"})
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         "a.yaml:1: name: must be text, and this is a number: put it in quotes"
     ]
     assert loaded.without == ("b",)
@@ -249,7 +249,7 @@ def test_a_tenant_in_two_files_is_refused_in_both_and_each_names_the_other(tmp_p
     }
     loaded = load(tmp_path, files)
     keep = "keep one of them"
-    assert told(loaded, tmp_path) == [
+    assert problem_lines(loaded, tmp_path) == [
         f"acme.json: tenant: the tenant acme is also in {tmp_path}/acme.yaml and in "
         f"{tmp_path}/other.yaml: {keep}".replace(f"{tmp_path}/", ""),
         f"acme.yaml: tenant: the tenant acme is also in acme.json and in other.yaml: {keep}",
@@ -293,7 +293,7 @@ def test_a_file_that_cannot_be_read_says_why(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     loaded = load(tmp_path, {name: content, "fine.yaml": VALID})
-    assert told(loaded, tmp_path)[0].removesuffix(" (did you mean )").startswith(message)
+    assert problem_lines(loaded, tmp_path)[0].removesuffix(" (did you mean )").startswith(message)
     assert (list(loaded.broken), list(loaded.integrations)) == (["a"], ["fine"])
 
 
@@ -308,7 +308,7 @@ def test_a_broken_link_and_a_pipe_are_reported_and_never_waited_for(tmp_path: Pa
     (tmp_path / "a.yaml").symlink_to(tmp_path / "gone")
     os.mkfifo(tmp_path / "b.yaml")
     (tmp_path / "c.yaml").symlink_to(tmp_path / "c.yaml")
-    assert told(load(tmp_path, {}), tmp_path) == [
+    assert problem_lines(load(tmp_path, {}), tmp_path) == [
         "a.yaml: is a link to a file that does not exist",
         "b.yaml: is not a regular file",
         f"c.yaml: cannot be read: {os.strerror(errno.ELOOP)}",
@@ -341,7 +341,7 @@ def test_all_problems_of_all_files_are_reported_and_the_rest_loads(
         "d.yaml": VALID,
     }
     loaded = load(tmp_path, files)
-    assert [line.split(": ")[0] for line in told(loaded, tmp_path)] == [
+    assert [line.split(": ")[0] for line in problem_lines(loaded, tmp_path)] == [
         "a.yaml:6",
         "a.yaml:7",
         "b.yaml:1",
@@ -408,7 +408,7 @@ def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(
 def test_what_stands_on_the_way_to_the_block_must_be_clear(
     tmp_path: Path, written: str, message: str
 ) -> None:
-    assert told(load(tmp_path, {"a.yaml": written}), tmp_path) == [message]
+    assert problem_lines(load(tmp_path, {"a.yaml": written}), tmp_path) == [message]
 
 
 def test_file_names_that_cannot_be_printed_are_shown_escaped(tmp_path: Path) -> None:
@@ -417,5 +417,5 @@ def test_file_names_that_cannot_be_printed_are_shown_escaped(tmp_path: Path) -> 
         (tmp_path / name).write_text("[")
     except OSError:
         pytest.skip("this file system takes no such name")
-    [line] = told(load(tmp_path, {}), tmp_path)
+    [line] = problem_lines(load(tmp_path, {}), tmp_path)
     assert line.startswith("a\\udcff\\n.yaml:")

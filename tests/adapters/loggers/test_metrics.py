@@ -69,7 +69,7 @@ HEALTH = RecordsHealth(
 PERSONAL = ("asha", "ev-1", "emp-", "@", "1 more", "disk full", "HTTP", "r-1", "req-")
 
 
-def told(logger: PrometheusLogger) -> str:
+def scraped(logger: PrometheusLogger) -> str:
     return logger.exposition()[1].decode()
 
 
@@ -77,7 +77,7 @@ def test_attempts_are_counted_by_verdict_with_their_durations_and_waits() -> Non
     logger = PrometheusLogger()
     logger.log(AttemptStarted(KEY, 2, 5, 4.0))
     logger.log(ENDED)
-    text = told(logger)
+    text = scraped(logger)
     attempts = 'attempts_total{provider="sprinto",reason="server_error",verdict="deferred"} 1.0'
     assert f"evidence_courier_{attempts}" in text
     took = 'evidence_courier_attempt_seconds_sum{provider="sprinto",verdict="deferred"} 1.5'
@@ -90,7 +90,7 @@ def test_every_event_is_counted_by_its_name() -> None:
     logger = PrometheusLogger()
     for event in one_of_each():
         logger.log(event)
-    text = told(logger)
+    text = scraped(logger)
     for name in ("attempt_recovered", "integration_blocked", "upload_held", "upload_settled"):
         assert f'evidence_courier_events_total{{event="{name}"' in text
     settled = 'settled_total{provider="sprinto",reason="server_error",status="failed"} 1.0'
@@ -100,14 +100,14 @@ def test_every_event_is_counted_by_its_name() -> None:
 def test_the_gauges_are_those_of_the_last_health() -> None:
     logger = PrometheusLogger()
     logger.tell(HEALTH, NOW)
-    text = told(logger)
+    text = scraped(logger)
     assert 'evidence_courier_uploads{reason="server_error",status="retrying"} 2.0' in text
     assert 'evidence_courier_uploads{reason="",status="succeeded"} 9.0' in text
     assert 'evidence_courier_stops{reason="other",state="paused"} 1.0' in text
     assert "evidence_courier_uploads_parked 1.0" in text
     logger.tell(evolve(HEALTH, stops=[], stopped={}, reasons={}), NOW)
-    assert 'state="paused"' not in told(logger)
-    assert 'reason="server_error"' not in told(logger)
+    assert 'state="paused"' not in scraped(logger)
+    assert 'reason="server_error"' not in scraped(logger)
 
 
 def test_the_gauges_are_of_all_tenants_and_stops_however_many() -> None:
@@ -133,7 +133,7 @@ def test_no_label_holds_what_a_person_or_a_platform_wrote(hostile_event: LogEven
     logger = PrometheusLogger()
     logger.log(hostile_event)
     logger.tell(HEALTH, NOW)
-    values = re.findall(r'="(.*?)"[,}]', told(logger), re.DOTALL)
+    values = re.findall(r'="(.*?)"[,}]', scraped(logger), re.DOTALL)
     assert [one for one in values if not re.fullmatch(r"[a-z_0-9.+Inf]*", one)] == []
     for word in (*PERSONAL, "acme"):
         assert word not in "\n".join(values).lower()
@@ -145,8 +145,8 @@ def test_a_tenant_is_a_label_by_setting_only_and_may_be_called_anything() -> Non
         for event in one_of_each(HOSTILE):
             logger.log(event)
         logger.tell(HEALTH, NOW)
-        assert ('tenant="acme' in told(logger)) is tenants
-        assert "ev-1" not in told(logger)
+        assert ('tenant="acme' in scraped(logger)) is tenants
+        assert "ev-1" not in scraped(logger)
 
 
 def test_a_host_may_have_them_among_its_own_metrics() -> None:

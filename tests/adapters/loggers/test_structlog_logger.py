@@ -41,10 +41,10 @@ def structlog_as_it_comes() -> Iterator[None]:
 def test_every_event_has_its_name_its_level_its_facts_and_its_sentence(
     any_event: LogEvent,
 ) -> None:
-    with capture_logs() as said:
+    with capture_logs() as output:
         StructlogLogger().log(any_event)
     account = account_of(any_event)
-    assert said == [
+    assert output == [
         {
             **account.facts,
             "event": account.event,
@@ -56,7 +56,7 @@ def test_every_event_has_its_name_its_level_its_facts_and_its_sentence(
 
 def test_the_levels_are_structlogs_own() -> None:
     failure = Failure(FailureKind.SERVER_ERROR, "down")
-    with capture_logs() as said:
+    with capture_logs() as output:
         logger = StructlogLogger()
         for event in (
             AttemptStarted(KEY, 1, 5),
@@ -64,7 +64,7 @@ def test_the_levels_are_structlogs_own() -> None:
             RecordingFailed(KEY, "why"),
         ):
             logger.log(event)
-    assert [entry["log_level"] for entry in said] == ["debug", "info", "error"]
+    assert [entry["log_level"] for entry in output] == ["debug", "info", "error"]
 
 
 def test_a_logger_of_the_hosts_is_used_with_what_is_bound_to_it() -> None:
@@ -75,28 +75,28 @@ def test_a_logger_of_the_hosts_is_used_with_what_is_bound_to_it() -> None:
 
 
 def test_the_level_that_the_host_asks_for_is_respected() -> None:
-    said = StringIO()
+    output = StringIO()
     structlog.configure(
         processors=[structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(said),
+        logger_factory=structlog.PrintLoggerFactory(output),
     )
     logger = StructlogLogger()
     logger.log(UploadRecorded(KEY))
     logger.log(RecordingFailed(KEY, "why"))
-    assert [json.loads(line)["event"] for line in said.getvalue().splitlines()] == [
+    assert [json.loads(line)["event"] for line in output.getvalue().splitlines()] == [
         "recording_failed"
     ]
 
 
 def test_no_text_forges_a_line_where_structlog_writes_json(hostile_event: LogEvent) -> None:
-    said = StringIO()
+    output = StringIO()
     structlog.configure(
         processors=[structlog.processors.JSONRenderer()],
-        logger_factory=structlog.PrintLoggerFactory(said),
+        logger_factory=structlog.PrintLoggerFactory(output),
     )
     StructlogLogger().log(hostile_event)
-    [line] = said.getvalue().splitlines()
+    [line] = output.getvalue().splitlines()
     assert json.loads(line)["event"] == account_of(hostile_event).event
 
 

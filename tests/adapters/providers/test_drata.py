@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import pytest
 from attrs import evolve
-from vanta_talk import PARCEL, PDF, Talk, told
+from vanta_talk import PARCEL, PDF, Talk, json_reply
 
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.plugins import discover_providers
@@ -42,7 +42,7 @@ BASE = "https://public-api.drata.com/public/v2"
 PERSON = DrataSettings(api_key=Secret("drata-key-0123456789"), user_by="address")
 LIBRARY = evolve(PERSON, to="library", workspace=3, owner=9, controls=(11, 12))
 JANE = evolve(PARCEL, subject_email="jane+test@acme.example")
-CREATED = told(201, {"id": 41, "userId": 7, "name": PARCEL.file_name, "type": "SEC_TRAINING"})
+CREATED = json_reply(201, {"id": 41, "userId": 7, "name": PARCEL.file_name, "type": "SEC_TRAINING"})
 
 
 def test_a_person_is_named_by_number_by_default() -> None:
@@ -72,7 +72,7 @@ def check(*answers: HttpResponse, settings: DrataSettings = PERSON) -> tuple[Dry
 
 def page(*names: object, cursor: object = None) -> HttpResponse:
     items = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
-    return told(200, {"data": items, "pagination": {"cursor": cursor}})
+    return json_reply(200, {"data": items, "pagination": {"cursor": cursor}})
 
 
 def parts_of(talk: Talk) -> list[tuple[bytes, bytes]]:
@@ -119,7 +119,7 @@ def test_a_person_may_be_named_by_the_subject() -> None:
 
 
 LOOKED_UP = evolve(PERSON, user_by="number")
-USER = told(200, {"id": 4711, "email": "jane+test@acme.example"})
+USER = json_reply(200, {"id": 4711, "email": "jane+test@acme.example"})
 
 
 def test_a_person_known_by_address_may_be_named_by_dratas_number() -> None:
@@ -153,14 +153,18 @@ def test_no_person_is_looked_up_if_the_number_is_known_or_not_needed(
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        (told(404, {"message": "User not found"}), K.NOT_FOUND, "Drata does not know the person"),
-        (told(403, {"message": "no"}), K.FORBIDDEN, "Users: Get User"),
-        (told(401, {}), K.UNAUTHORIZED, "new key"),
-        (told(503, {}), K.SERVER_ERROR, "was not available"),
-        (told(429, {}), K.RATE_LIMITED, "no more requests"),
-        (told(200, b"{"), K.BROKEN_REPLY, "is not JSON"),
-        (told(200, []), K.REFUSED, "has no id"),
-        (told(200, {"id": "7"}), K.REFUSED, "has no id"),
+        (
+            json_reply(404, {"message": "User not found"}),
+            K.NOT_FOUND,
+            "Drata does not know the person",
+        ),
+        (json_reply(403, {"message": "no"}), K.FORBIDDEN, "Users: Get User"),
+        (json_reply(401, {}), K.UNAUTHORIZED, "new key"),
+        (json_reply(503, {}), K.SERVER_ERROR, "was not available"),
+        (json_reply(429, {}), K.RATE_LIMITED, "no more requests"),
+        (json_reply(200, b"{"), K.BROKEN_REPLY, "is not JSON"),
+        (json_reply(200, []), K.REFUSED, "has no id"),
+        (json_reply(200, {"id": "7"}), K.REFUSED, "has no id"),
     ],
 )
 def test_who_cannot_be_looked_up_is_sent_nothing_and_leaves_no_doubt(
@@ -227,7 +231,7 @@ def test_a_library_item_is_posted_as_documented_and_needs_no_person() -> None:
 
 
 @pytest.mark.parametrize(
-    ("controls_as", "controls", "told"),
+    ("controls_as", "controls", "parts"),
     [
         ("repeated", (11, 12), [(b"controlIds", b"11"), (b"controlIds", b"12")]),
         ("brackets", (11, 12), [(b"controlIds[]", b"11"), (b"controlIds[]", b"12")]),
@@ -241,17 +245,19 @@ def test_a_library_item_is_posted_as_documented_and_needs_no_person() -> None:
     ],
 )
 def test_how_the_controls_are_written_is_a_setting(
-    controls_as: ControlsAs, controls: tuple[int, ...], told: list[tuple[bytes, bytes]]
+    controls_as: ControlsAs, controls: tuple[int, ...], parts: list[tuple[bytes, bytes]]
 ) -> None:
     _, talk = upload(evolve(LIBRARY, controls=controls, controls_as=controls_as), PARCEL)
     sent = parts_of(talk)
-    assert sent[4:-1] == told
+    assert sent[4:-1] == parts
     assert (sent[3], sent[-1]) == ((b"ownerId", b"9"), (FILE_HEAD, PDF))
 
 
 NEWER = evolve(LIBRARY, library_api="evidence")
-FILED = told(201, {"fileKey": "7/evidence-library/x/ev-1.pdf", "originalFilename": "ev-1.pdf"})
-MADE = told(
+FILED = json_reply(
+    201, {"fileKey": "7/evidence-library/x/ev-1.pdf", "originalFilename": "ev-1.pdf"}
+)
+MADE = json_reply(
     201, {"id": 41, "name": PARCEL.file_name, "artifactsRequested": 1, "artifactsCreated": 1}
 )
 
@@ -292,11 +298,11 @@ def test_the_newer_endpoint_takes_a_file_and_then_evidence_that_names_it() -> No
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (told(503, {}), Deferred),
+        (json_reply(503, {}), Deferred),
         (TransportFailure(K.TIMEOUT, "silence"), Deferred),
-        (told(201, b"<html>"), Deferred),
-        (told(201, {}), Rejected),
-        (told(403, {}), Rejected),
+        (json_reply(201, b"<html>"), Deferred),
+        (json_reply(201, {}), Rejected),
+        (json_reply(403, {}), Rejected),
     ],
 )
 def test_before_the_evidence_is_made_nothing_is_in_doubt(
@@ -311,17 +317,17 @@ def test_before_the_evidence_is_made_nothing_is_in_doubt(
 
 
 def test_a_file_that_drata_has_forgotten_is_stored_again() -> None:
-    verdict, talk = newer(told(400, {"message": "fileKey"}), FILED, MADE, progress="old")
+    verdict, talk = newer(json_reply(400, {"message": "fileKey"}), FILED, MADE, progress="old")
     assert isinstance(verdict, Delivered)
     assert len(talk.requests) == 3
-    refused, talk = newer(FILED, told(400, {"message": "name"}))
+    refused, talk = newer(FILED, json_reply(400, {"message": "name"}))
     assert isinstance(refused, Rejected)
     assert len(talk.requests) == 2
 
 
 @pytest.mark.parametrize("created", [0, None, "1", 2])
 def test_evidence_without_its_file_is_not_success(created: object) -> None:
-    verdict, _ = newer(FILED, told(201, {"id": 41, "artifactsCreated": created}))
+    verdict, _ = newer(FILED, json_reply(201, {"id": 41, "artifactsCreated": created}))
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.UNRECOGNISED_REPLY
     assert "evidence 41 was made without its file" in verdict.failure.message
@@ -355,7 +361,7 @@ def test_the_newer_list_is_searched_for_the_name() -> None:
     assert isinstance(finding, Found)
     assert urlsplit(talk.requests[0].url).path.endswith("/workspaces/3/evidence")
     bare = {"id": 1, "name": PARCEL.file_name, "status": "NEEDS_ARTIFACT"}
-    answer = told(200, {"data": [bare], "pagination": {"cursor": None}})
+    answer = json_reply(200, {"data": [bare], "pagination": {"cursor": None}})
     finding, _ = look_up(answer, settings=NEWER, parcel=PARCEL)
     assert isinstance(finding, Unreadable)
     assert "without its file" in finding.failure.message
@@ -432,24 +438,24 @@ def test_a_name_that_is_only_similar_is_another_upload(near: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        told(200, b""),
-        told(200, b"<html>"),
-        told(200, None),
-        told(200, []),
-        told(200, 7),
-        told(200, {}),
-        told(200, {"data": []}),
-        told(200, {"data": None, "pagination": {"cursor": None}}),
-        told(200, {"data": [], "pagination": {}}),
-        told(200, {"data": [7], "pagination": {"cursor": None}}),
+        json_reply(200, b""),
+        json_reply(200, b"<html>"),
+        json_reply(200, None),
+        json_reply(200, []),
+        json_reply(200, 7),
+        json_reply(200, {}),
+        json_reply(200, {"data": []}),
+        json_reply(200, {"data": None, "pagination": {"cursor": None}}),
+        json_reply(200, {"data": [], "pagination": {}}),
+        json_reply(200, {"data": [7], "pagination": {"cursor": None}}),
         page(cursor=7),
         page(None),
-        told(401, {"message": "no"}),
-        told(403, {}),
-        told(404, {}),
-        told(429, {}),
-        told(503, {}),
-        told(302, {}),
+        json_reply(401, {"message": "no"}),
+        json_reply(403, {}),
+        json_reply(404, {}),
+        json_reply(429, {}),
+        json_reply(503, {}),
+        json_reply(302, {}),
         TransportFailure(K.TIMEOUT, "silence"),
     ],
     ids=repr,
@@ -471,12 +477,12 @@ def test_a_list_without_end_is_given_up() -> None:
 
 def test_the_dry_run_reads_whether_the_company_takes_uploads() -> None:
     company = {"name": "Acme", "manualUploadEnabled": True, "securityTraining": "MANUAL"}
-    ready, talk = check(told(200, company))
+    ready, talk = check(json_reply(200, company))
     assert ready == Ready(
         "Drata knows the key; Acme takes documents for its people (security training: MANUAL)"
     )
     assert talk.asked() == ["GET public-api.drata.com/public/v2/company"]
-    refused, _ = check(told(200, company | {"manualUploadEnabled": False}))
+    refused, _ = check(json_reply(200, company | {"manualUploadEnabled": False}))
     assert isinstance(refused, NotReady)
     assert "a Drata admin must allow manual uploads" in refused.failure.message
 
@@ -486,7 +492,7 @@ def test_the_dry_run_reads_whether_the_company_takes_uploads() -> None:
 )
 def test_the_dry_run_warns_of_a_training_that_is_not_manual(how: str) -> None:
     company = {"name": "Acme", "manualUploadEnabled": True, "securityTraining": how}
-    ready, _ = check(told(200, company))
+    ready, _ = check(json_reply(200, company))
     assert isinstance(ready, Ready)
     assert f"security training: {how}, which is not manual" in ready.message
     assert "SEC_TRAINING document of ours may not count" in ready.message
@@ -500,22 +506,23 @@ def test_the_dry_run_looks_at_the_training_that_the_documents_are_of() -> None:
         "hipaaTraining": "MANUAL_EVIDENCE_FIRST",
     }
     hipaa = evolve(PERSON, document_type="HIPAA_TRAINING_EVIDENCE")
-    assert check(told(200, company), settings=hipaa)[0] == Ready(
+    assert check(json_reply(200, company), settings=hipaa)[0] == Ready(
         "Drata knows the key; Acme takes documents for its people "
         "(HIPAA training: MANUAL_EVIDENCE_FIRST)"
     )
-    required = check(told(200, company | {"hipaaTraining": "NOT_REQUIRED"}), settings=hipaa)[0]
+    answer = json_reply(200, company | {"hipaaTraining": "NOT_REQUIRED"})
+    required = check(answer, settings=hipaa)[0]
     assert isinstance(required, Ready) and "not manual" in required.message
     other = evolve(PERSON, document_type="MFA_EVIDENCE")
-    assert check(told(200, company), settings=other)[0] == Ready(
+    assert check(json_reply(200, company), settings=other)[0] == Ready(
         "Drata knows the key; Acme takes documents for its people"
     )
 
 
 def test_the_dry_run_of_a_library_looks_for_the_workspace() -> None:
     pages = [
-        told(200, {"data": [{"id": 1, "name": "one"}], "pagination": {"cursor": "x"}}),
-        told(200, {"data": [{"id": 3, "name": "three"}], "pagination": {"cursor": None}}),
+        json_reply(200, {"data": [{"id": 1, "name": "one"}], "pagination": {"cursor": "x"}}),
+        json_reply(200, {"data": [{"id": 3, "name": "three"}], "pagination": {"cursor": None}}),
     ]
     ready, talk = check(*pages, settings=LIBRARY)
     assert ready == Ready(
@@ -531,12 +538,12 @@ def test_the_dry_run_of_a_library_looks_for_the_workspace() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (told(401, {"message": "Unauthorized"}), K.UNAUTHORIZED),
-        (told(403, {}), K.FORBIDDEN),
-        (told(412, {}), K.REFUSED),
-        (told(200, {}), K.UNRECOGNISED_REPLY),
-        (told(200, b"<html>"), K.BROKEN_REPLY),
-        (told(500, {}), K.SERVER_ERROR),
+        (json_reply(401, {"message": "Unauthorized"}), K.UNAUTHORIZED),
+        (json_reply(403, {}), K.FORBIDDEN),
+        (json_reply(412, {}), K.REFUSED),
+        (json_reply(200, {}), K.UNRECOGNISED_REPLY),
+        (json_reply(200, b"<html>"), K.BROKEN_REPLY),
+        (json_reply(500, {}), K.SERVER_ERROR),
     ],
 )
 def test_the_dry_run_says_why_it_found_nothing(

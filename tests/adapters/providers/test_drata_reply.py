@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from vanta_talk import PARCEL, Talk, told
+from vanta_talk import PARCEL, Talk, json_reply
 
 from evidence_courier.adapters.providers.drata.provider import DrataProvider
 from evidence_courier.adapters.providers.drata.settings import DrataSettings
@@ -64,21 +64,23 @@ def verdict_on(
 def test_each_status_has_its_verdict_and_its_words(
     status: int, verdict: type[Rejected], kind: FailureKind, words: str
 ) -> None:
-    came_to = verdict_on(told(status, {"statusCode": status, "message": "told  so", "code": 1}))
+    came_to = verdict_on(
+        json_reply(status, {"statusCode": status, "message": "told  so", "code": 1})
+    )
     assert isinstance(came_to, verdict)
     assert came_to.failure.kind is kind
     assert words in came_to.failure.message
 
 
 def test_in_a_library_a_404_is_of_the_integration_and_not_of_one_person() -> None:
-    came_to = verdict_on(told(404, {}), LIBRARY)
+    came_to = verdict_on(json_reply(404, {}), LIBRARY)
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.TARGET_NOT_FOUND
     assert "correct workspace, owner" in came_to.failure.message
 
 
 def test_several_complaints_are_all_quoted() -> None:
-    came_to = verdict_on(told(400, {"message": ["type is wrong", 7, "file is missing"]}))
+    came_to = verdict_on(json_reply(400, {"message": ["type is wrong", 7, "file is missing"]}))
     assert isinstance(came_to, Rejected)
     assert 'saying "type is wrong; file is missing"' in came_to.failure.message
 
@@ -113,7 +115,7 @@ def test_a_throttled_upload_keeps_its_retry_after() -> None:
 def test_a_whole_reply_that_is_not_success_is_final_and_leaves_a_doubt(
     body: object, settings: DrataSettings
 ) -> None:
-    came_to = verdict_on(told(201, body), settings)
+    came_to = verdict_on(json_reply(201, body), settings)
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.UNRECOGNISED_REPLY
     assert "in Drata, then attest" in came_to.failure.message
@@ -121,7 +123,7 @@ def test_a_whole_reply_that_is_not_success_is_final_and_leaves_a_doubt(
 
 @pytest.mark.parametrize("status", [200, 202, 204, 206])
 def test_only_201_is_success(status: int) -> None:
-    came_to = verdict_on(told(status, SUCCESS))
+    came_to = verdict_on(json_reply(status, SUCCESS))
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.UNRECOGNISED_REPLY
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import pytest
 from attrs import evolve
-from vanta_talk import PARCEL, PDF, Talk, told
+from vanta_talk import PARCEL, PDF, Talk, json_reply
 
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.plugins import discover_providers
@@ -61,7 +61,7 @@ JANE = evolve(
     created_at=RECEIVED_AT - timedelta(minutes=1),
 )
 STORAGE = "https://storage.example/bucket/file?signature=abc"
-STAGED = told(
+STAGED = json_reply(
     200,
     {
         "data": {
@@ -79,9 +79,9 @@ STAGED = told(
         }
     },
 )
-STORED = told(200, b"")
-ATTACHED = told(200, {"data": {"id": EVIDENCE, "type": "evidence", "attributes": {}}})
-SPENT = told(400, {"message": "upload_id is not redeemable"})
+STORED = json_reply(200, b"")
+ATTACHED = json_reply(200, {"data": {"id": EVIDENCE, "type": "evidence", "attributes": {}}})
+SPENT = json_reply(400, {"message": "upload_id is not redeemable"})
 KEPT = json.dumps({"upload_id": UPLOAD, "staged_at": RECEIVED_AT.isoformat()})
 OLD = json.dumps(
     {"upload_id": UPLOAD, "staged_at": (RECEIVED_AT - timedelta(minutes=50)).isoformat()}
@@ -116,7 +116,7 @@ def check(*answers: HttpResponse, settings: SecureframeSettings) -> tuple[DryRun
 
 
 def listed(*items: object, total: int | None = None) -> HttpResponse:
-    return told(
+    return json_reply(
         200, {"data": list(items), "meta": {"total": len(items) if total is None else total}}
     )
 
@@ -217,16 +217,16 @@ def test_sent_directly_it_is_one_request_with_the_file() -> None:
 @pytest.mark.parametrize(
     ("answers", "verdict"),
     [
-        ([told(503, {})], Deferred),
+        ([json_reply(503, {})], Deferred),
         ([TransportFailure(K.TIMEOUT, "silence")], Deferred),
-        ([told(200, b"<html>")], Deferred),
-        ([told(429, {})], Deferred),
-        ([told(200, {"data": None})], Rejected),
-        ([told(400, {"message": "byte_size"})], Rejected),
-        ([STAGED, told(500, b"")], Deferred),
+        ([json_reply(200, b"<html>")], Deferred),
+        ([json_reply(429, {})], Deferred),
+        ([json_reply(200, {"data": None})], Rejected),
+        ([json_reply(400, {"message": "byte_size"})], Rejected),
+        ([STAGED, json_reply(500, b"")], Deferred),
         ([STAGED, TransportFailure(K.CONNECTION_LOST, "reset")], Deferred),
-        ([STAGED, told(403, b"<Error/>")], Rejected),
-        ([STAGED, told(307, b"", ("Location", "https://elsewhere.example"))], Rejected),
+        ([STAGED, json_reply(403, b"<Error/>")], Rejected),
+        ([STAGED, json_reply(307, b"", ("Location", "https://elsewhere.example"))], Rejected),
     ],
 )
 def test_before_it_is_attached_nothing_is_in_doubt(
@@ -241,7 +241,7 @@ def test_before_it_is_attached_nothing_is_in_doubt(
 
 @pytest.mark.parametrize("status", [404, 405])
 def test_an_account_that_stages_nothing_gets_the_document_directly(status: int) -> None:
-    verdict, talk = upload(told(status, {"message": "Not found"}), ATTACHED)
+    verdict, talk = upload(json_reply(status, {"message": "Not found"}), ATTACHED)
     assert isinstance(verdict, Delivered)
     assert [path for _, path, _ in asked(talk)] == ["/file_uploads", f"/users/{USER}/evidences"]
     assert any(part is PDF for part in talk.requests[1].body)
@@ -255,7 +255,7 @@ def test_an_account_that_stages_nothing_gets_the_document_directly(status: int) 
 
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_refusal_of_the_storages_says_nothing_of_the_key(status: int) -> None:
-    came_to, _ = upload(STAGED, told(status, b""))
+    came_to, _ = upload(STAGED, json_reply(status, b""))
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.REFUSED
     assert "set send: direct" in came_to.failure.message
@@ -280,7 +280,7 @@ def test_a_refusal_of_the_storages_says_nothing_of_the_key(status: int) -> None:
 )
 def test_the_document_goes_to_no_address_that_is_not_https(url: object) -> None:
     data = {"id": UPLOAD, "attributes": {"url": url, "headers": {}}}
-    verdict, talk = upload(told(200, {"data": data}))
+    verdict, talk = upload(json_reply(200, {"data": data}))
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.REFUSED
     assert len(talk.requests) == 1
@@ -291,7 +291,7 @@ def test_the_document_goes_to_no_address_that_is_not_https(url: object) -> None:
 )
 def test_headers_that_are_none_are_not_sent(headers: object) -> None:
     data = {"id": UPLOAD, "attributes": {"url": STORAGE, "headers": headers}}
-    verdict, talk = upload(told(200, {"data": data}))
+    verdict, talk = upload(json_reply(200, {"data": data}))
     assert isinstance(verdict, Rejected)
     assert len(talk.requests) == 1
 
@@ -338,7 +338,9 @@ def test_where_several_are_like_it_none_of_them_is_named() -> None:
 @pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
 def test_an_old_id_and_nothing_like_it_listed_mean_staging_anew(status: int) -> None:
     other = like(evidenceable_id="another")
-    verdict, talk = upload(told(status, {}), listed(other), STAGED, STORED, ATTACHED, progress=OLD)
+    verdict, talk = upload(
+        json_reply(status, {}), listed(other), STAGED, STORED, ATTACHED, progress=OLD
+    )
     assert isinstance(verdict, Delivered)
     assert [method for method, _, _ in asked(talk)] == ["POST", "GET", "POST", "PUT", "POST"]
 
@@ -347,10 +349,10 @@ def test_an_old_id_and_nothing_like_it_listed_mean_staging_anew(status: int) -> 
     ("progress", "answer"),
     [
         (OLD, listed(like())),
-        (OLD, told(200, {})),
+        (OLD, json_reply(200, {})),
         (KEPT, listed()),
-        (KEPT, told(404, {})),
-        (KEPT, told(500, {})),
+        (KEPT, json_reply(404, {})),
+        (KEPT, json_reply(500, {})),
     ],
 )
 def test_a_dead_id_without_explanation_leaves_a_doubt_and_guards_no_more(
@@ -369,11 +371,11 @@ def test_a_dead_id_without_explanation_leaves_a_doubt_and_guards_no_more(
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (told(503, {}), Unclear),
+        (json_reply(503, {}), Unclear),
         (TransportFailure(K.TIMEOUT, "silence"), Unclear),
-        (told(429, {}), Deferred),
-        (told(401, {}), Rejected),
-        (told(403, {}), Rejected),
+        (json_reply(429, {}), Deferred),
+        (json_reply(401, {}), Rejected),
+        (json_reply(403, {}), Rejected),
     ],
 )
 def test_whatever_else_an_attach_comes_to_is_judged_as_at_the_first_time(
@@ -418,7 +420,7 @@ def test_nothing_like_it_in_the_list_is_absent() -> None:
 
 def test_an_id_that_guards_against_a_copy_is_attached_again() -> None:
     """What the list shows does not matter then."""
-    for answer in (listed(), listed(like()), told(404, {}), told(500, {})):
+    for answer in (listed(), listed(like()), json_reply(404, {}), json_reply(500, {})):
         assert look_up(answer, progress=KEPT)[0] == Partly(KEPT)
 
 
@@ -478,9 +480,11 @@ def test_the_list_is_read_to_its_end() -> None:
 
 def test_a_page_that_is_not_full_is_the_last_of_a_list_without_a_length() -> None:
     other = like(evidenceable_id="another", created_at=JANE.created_at.isoformat())
-    finding, talk = look_up(told(200, {"data": [other]}))
+    finding, talk = look_up(json_reply(200, {"data": [other]}))
     assert (finding, len(talk.requests)) == (Absent(), 1)
-    finding, talk = look_up(told(200, {"data": [other] * 100}), told(200, {"data": [other]}))
+    finding, talk = look_up(
+        json_reply(200, {"data": [other] * 100}), json_reply(200, {"data": [other]})
+    )
     assert (finding, len(talk.requests)) == (Absent(), 2)
 
 
@@ -498,17 +502,17 @@ def test_a_list_without_end_or_order_cannot_be_read() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        told(404, {}),
-        told(401, {}),
-        told(403, {}),
-        told(429, {}),
-        told(500, {}),
-        told(200, b""),
-        told(200, None),
-        told(200, []),
-        told(200, {"data": {}}),
-        told(200, {"data": [7]}),
-        told(200, {"data": [{"attributes": {}}]}),
+        json_reply(404, {}),
+        json_reply(401, {}),
+        json_reply(403, {}),
+        json_reply(429, {}),
+        json_reply(500, {}),
+        json_reply(200, b""),
+        json_reply(200, None),
+        json_reply(200, []),
+        json_reply(200, {"data": {}}),
+        json_reply(200, {"data": [7]}),
+        json_reply(200, {"data": [{"attributes": {}}]}),
         TransportFailure(K.TIMEOUT, "silence"),
     ],
     ids=repr,
@@ -535,7 +539,9 @@ def users(*pairs: tuple[str, object], total: int | None = None) -> HttpResponse:
     shown = [
         {"id": number, "type": "user", "attributes": {"email": email}} for number, email in pairs
     ]
-    return told(200, {"data": shown, "meta": {"total": len(shown) if total is None else total}})
+    return json_reply(
+        200, {"data": shown, "meta": {"total": len(shown) if total is None else total}}
+    )
 
 
 def test_a_person_is_looked_up_by_address_and_the_hit_is_checked() -> None:
@@ -579,9 +585,9 @@ def test_an_address_cannot_leave_its_quotes() -> None:
             K.BAD_REQUEST,
             "has 2 users",
         ),
-        ([told(401, {})], K.UNAUTHORIZED, "api_key and api_secret"),
-        ([told(403, {})], K.FORBIDDEN, "Personnel settings > Roles"),
-        ([told(200, {"data": 7})], K.REFUSED, "otherwise than documented"),
+        ([json_reply(401, {})], K.UNAUTHORIZED, "api_key and api_secret"),
+        ([json_reply(403, {})], K.FORBIDDEN, "Personnel settings > Roles"),
+        ([json_reply(200, {"data": 7})], K.REFUSED, "otherwise than documented"),
     ],
 )
 def test_a_person_who_cannot_be_identified_gets_nothing(
@@ -595,8 +601,8 @@ def test_a_person_who_cannot_be_identified_gets_nothing(
 
 
 def test_a_search_that_fails_for_now_leaves_no_doubt() -> None:
-    assert isinstance(upload(told(503, {}), settings=BY_EMAIL)[0], Deferred)
-    assert isinstance(look_up(told(503, {}), settings=BY_EMAIL)[0], Unreadable)
+    assert isinstance(upload(json_reply(503, {}), settings=BY_EMAIL)[0], Deferred)
+    assert isinstance(look_up(json_reply(503, {}), settings=BY_EMAIL)[0], Unreadable)
 
 
 def test_without_an_address_or_an_id_as_subject_nothing_is_sent() -> None:
@@ -622,12 +628,12 @@ def test_the_dry_run_reads_the_test() -> None:
         "id": TEST,
         "attributes": {"title": "Training", "test_type": "upload", "enabled": False},
     }
-    ready, talk = check(told(200, {"data": shown}), settings=AT_TEST)
+    ready, talk = check(json_reply(200, {"data": shown}), settings=AT_TEST)
     assert ready == Ready(
         "Secureframe knows the key and the test 'Training' (upload), but it is disabled"
     )
     assert asked(talk) == [("GET", f"/tests/{TEST}", {})]
-    gone, _ = check(told(404, {"message": "Resource not found"}), settings=AT_TEST)
+    gone, _ = check(json_reply(404, {"message": "Resource not found"}), settings=AT_TEST)
     assert isinstance(gone, NotReady)
     assert gone.failure.kind is K.TARGET_NOT_FOUND
 
@@ -636,7 +642,7 @@ def test_the_dry_run_for_people_reads_the_list_of_users() -> None:
     ready, talk = check(users((USER, "jane@acme.example"), total=12), settings=BY_EMAIL)
     assert ready == Ready("Secureframe knows the key, and shows it 12 users")
     assert asked(talk) == [("GET", "/users", {"page": "1", "per_page": "1"})]
-    refused, _ = check(told(401, {}), settings=BY_EMAIL)
+    refused, _ = check(json_reply(401, {}), settings=BY_EMAIL)
     assert isinstance(refused, NotReady)
     assert refused.failure.kind is K.UNAUTHORIZED
 

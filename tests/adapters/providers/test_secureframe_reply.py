@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from vanta_talk import PARCEL, Talk, told
+from vanta_talk import PARCEL, Talk, json_reply
 
 from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider
 from evidence_courier.adapters.providers.secureframe.settings import SecureframeSettings
@@ -46,7 +46,7 @@ def verdict_on(
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_2xx_with_an_id_is_success(status: int) -> None:
-    assert verdict_on(told(status, SUCCESS)) == Delivered(Receipt(ID, None))
+    assert verdict_on(json_reply(status, SUCCESS)) == Delivered(Receipt(ID, None))
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_a_2xx_with_an_id_is_success(status: int) -> None:
 def test_each_status_has_its_verdict_and_its_words(
     status: int, verdict: type[Rejected], kind: FailureKind, words: str
 ) -> None:
-    came_to = verdict_on(told(status, {"message": "told  so"}))
+    came_to = verdict_on(json_reply(status, {"message": "told  so"}))
     assert isinstance(came_to, verdict)
     assert came_to.failure.kind is kind
     assert words in came_to.failure.message
 
 
 def test_a_missing_test_is_a_failure_of_the_integration() -> None:
-    came_to = verdict_on(told(404, {"message": "Resource not found"}), AT_TEST)
+    came_to = verdict_on(json_reply(404, {"message": "Resource not found"}), AT_TEST)
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.TARGET_NOT_FOUND
 
@@ -103,7 +103,7 @@ def test_a_missing_test_is_a_failure_of_the_integration() -> None:
     ids=json.dumps,
 )
 def test_a_whole_reply_that_is_not_success_is_final_and_leaves_a_doubt(body: object) -> None:
-    came_to = verdict_on(told(200, body))
+    came_to = verdict_on(json_reply(200, body))
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.UNRECOGNISED_REPLY
     assert "in Secureframe, then attest" in came_to.failure.message
@@ -169,5 +169,5 @@ def test_going_on_from_a_bookmark_survives_any_two_replies(
     came_to = Talk(first, second, reply(503)).hold(SecureframeProvider().upload(JANE, STAGED, kept))
     if isinstance(came_to, Delivered):
         # Either the attach itself says so, or it was refused and the list shows one like it.
-        told = json.loads((first if first.status // 100 == 2 else second).body)["data"]
-        assert told
+        shown = json.loads((first if first.status // 100 == 2 else second).body)["data"]
+        assert shown

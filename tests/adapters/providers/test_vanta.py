@@ -27,9 +27,9 @@ from vanta_talk import (
     Reply,
     Talk,
     document,
+    json_reply,
     listed,
     page,
-    told,
 )
 
 from evidence_courier.adapters.providers.vanta.provider import PAGES, VantaProvider
@@ -72,7 +72,7 @@ K = FailureKind
 PROVIDER = VantaProvider()
 BASE = "api.vanta.com/v1/documents/access-requests"
 DELIVERED = Delivered(Receipt(UPLOAD_ID, "uploaded and submitted"))
-REFUSED = told(401, {"message": "Unauthorized"})
+REFUSED = json_reply(401, {"message": "Unauthorized"})
 
 
 def deliver(
@@ -188,7 +188,7 @@ def minted(settings: VantaSettings, *answers: Reply) -> tuple[MintedToken | Fail
 
 
 def test_a_token_is_asked_for_in_json_with_all_scopes() -> None:
-    token, talk = minted(SETTINGS, told(200, {"access_token": "vat_a", "expires_in": 3600}))
+    token, talk = minted(SETTINGS, json_reply(200, {"access_token": "vat_a", "expires_in": 3600}))
     assert token == MintedToken(Secret("vat_a"), 3_600.0)
     [request] = talk.requests
     assert (request.method, request.url) == ("POST", "https://api.vanta.com/oauth/token")
@@ -278,7 +278,7 @@ def test_a_refusal_of_the_token_endpoint_while_changing_a_token_decides() -> Non
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 415, 422])
 def test_an_upload_that_is_refused_is_not_submitted(status: int) -> None:
-    talk = Talk(told(status, {"message": "no"}))
+    talk = Talk(json_reply(status, {"message": "no"}))
     verdict = deliver(talk)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.http_status == status
@@ -286,7 +286,7 @@ def test_an_upload_that_is_refused_is_not_submitted(status: int) -> None:
 
 
 def test_an_unknown_document_speaks_of_the_integration() -> None:
-    verdict = deliver(Talk(told(404, {"message": "Document not found"})))
+    verdict = deliver(Talk(json_reply(404, {"message": "Document not found"})))
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.TARGET_NOT_FOUND
     assert "document access-requests" in verdict.failure.message
@@ -295,8 +295,8 @@ def test_an_unknown_document_speaks_of_the_integration() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        told(503, b""),
-        told(504, b""),
+        json_reply(503, b""),
+        json_reply(504, b""),
         TransportFailure(K.TIMEOUT, "silent"),
         TransportFailure(K.CONNECTION_LOST, "reset"),
     ],
@@ -309,7 +309,7 @@ def test_an_upload_that_may_have_been_taken_is_unclear(answer: Reply) -> None:
 @pytest.mark.parametrize("echo", ECHOES)
 def test_a_token_or_secret_given_as_the_id_is_not_believed(echo: str) -> None:
     for secret in (OLD.value, SECRET):
-        talk = Talk(told(201, {"id": ECHOES[echo](secret.reveal())}))
+        talk = Talk(json_reply(201, {"id": ECHOES[echo](secret.reveal())}))
         verdict = deliver(talk)
         assert isinstance(verdict, Rejected)
         assert verdict.failure.kind is K.UNRECOGNISED_REPLY
@@ -322,9 +322,9 @@ def test_a_token_or_secret_given_as_the_id_is_not_believed(echo: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        told(500, b""),
-        told(503, b""),
-        told(429, b""),
+        json_reply(500, b""),
+        json_reply(503, b""),
+        json_reply(429, b""),
         reply(200, b"", ending=Ending.CUT_SHORT),
         TransportFailure(K.TIMEOUT, "silent"),
         TransportFailure(K.CONNECTION_LOST, "reset"),
@@ -338,7 +338,9 @@ def test_a_submission_in_trouble_is_repeated_later_for_it_makes_no_copy(answer: 
         assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
 
 
-@pytest.mark.parametrize("answer", [told(200, b""), told(202, {}), told(200, b"<html>")], ids=str)
+@pytest.mark.parametrize(
+    "answer", [json_reply(200, b""), json_reply(202, {}), json_reply(200, b"<html>")], ids=str
+)
 def test_a_submission_with_an_undocumented_success_is_looked_into(
     answer: HttpResponse,
 ) -> None:
@@ -348,8 +350,8 @@ def test_a_submission_with_an_undocumented_success_is_looked_into(
     for looked in (
         [page()],
         [page(listed()), document("Needs document")],
-        [told(503, b"")],
-        [told(403, b"")],
+        [json_reply(503, b"")],
+        [json_reply(403, b"")],
     ):
         verdict = deliver(Talk(UPLOADED, answer, *looked))
         assert isinstance(verdict, Deferred)
@@ -367,7 +369,7 @@ def test_a_submission_with_an_undocumented_success_is_looked_into(
     ids=str,
 )
 def test_a_submission_with_a_success_that_denies_itself_is_none(said: object) -> None:
-    talk = Talk(UPLOADED, told(200, said), page(listed()), document("OK"))
+    talk = Talk(UPLOADED, json_reply(200, said), page(listed()), document("OK"))
     assert isinstance(deliver(talk), Deferred)
     assert len(talk.requests) == 2
 
@@ -389,7 +391,7 @@ def test_a_submission_with_a_success_that_denies_itself_is_none(said: object) ->
 def test_a_submission_refused_as_done_has_succeeded_if_it_is_listed(
     status: int, said: object
 ) -> None:
-    talk = Talk(UPLOADED, told(status, said), page(listed()), document("OK"))
+    talk = Talk(UPLOADED, json_reply(status, said), page(listed()), document("OK"))
     assert deliver(talk) == Delivered(
         Receipt(UPLOAD_ID, "uploaded, and submitted together with another upload")
     )
@@ -420,7 +422,7 @@ def test_a_submission_refused_without_saying_that_it_is_done_is_final(
     status: int, said: object
 ) -> None:
     """A listed file in a document with the status OK proves no submission of ours."""
-    talk = Talk(UPLOADED, told(status, said), page(listed()), document("OK"))
+    talk = Talk(UPLOADED, json_reply(status, said), page(listed()), document("OK"))
     verdict = deliver(talk)
     assert isinstance(verdict, Rejected)
     assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
@@ -444,8 +446,8 @@ def test_an_answered_submission_is_not_repeated_by_the_next_attempt() -> None:
         [page(listed(deletionDate="2026-02-21T00:00:00.000Z")), document("OK")],
         [page(listed()), document("Needs document")],
         [page(listed()), document("ok")],
-        [page(listed()), told(404, b"")],
-        [told(403, b"")],
+        [page(listed()), json_reply(404, b"")],
+        [json_reply(403, b"")],
     ],
     ids=[
         "not listed",
@@ -458,25 +460,27 @@ def test_an_answered_submission_is_not_repeated_by_the_next_attempt() -> None:
     ],
 )
 def test_else_a_refused_submission_is_final(looked: list[HttpResponse]) -> None:
-    talk = Talk(UPLOADED, told(400, {"message": "nothing to submit"}), *looked)
+    talk = Talk(UPLOADED, json_reply(400, {"message": "nothing to submit"}), *looked)
     verdict = deliver(talk)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.BAD_REQUEST
     assert 'saying "nothing to submit"' in verdict.failure.message
 
 
-@pytest.mark.parametrize("looked", [[told(503, b"")], [page(listed()), told(429, b"")]], ids=str)
+@pytest.mark.parametrize(
+    "looked", [[json_reply(503, b"")], [page(listed()), json_reply(429, b"")]], ids=str
+)
 def test_a_refused_submission_that_was_not_looked_into_is_repeated_later(
     looked: list[HttpResponse],
 ) -> None:
-    refused = told(409, {"message": "already submitted"})
+    refused = json_reply(409, {"message": "already submitted"})
     verdict = deliver(Talk(UPLOADED, refused, *looked))
     assert isinstance(verdict, Deferred)
     assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
 
 
 def test_where_drafts_are_not_listed_a_listed_upload_is_submitted() -> None:
-    talk = Talk(UPLOADED, told(400, b""), page(listed()))
+    talk = Talk(UPLOADED, json_reply(400, b""), page(listed()))
     assert isinstance(deliver(talk, settings=evolve(SETTINGS, drafts_listed=False)), Delivered)
 
 
@@ -485,7 +489,7 @@ def test_where_drafts_are_not_listed_a_listed_upload_is_submitted() -> None:
     ["The document is in review", "Upload a file of the last quarter first", "Invalid request"],
 )
 def test_a_refused_submission_that_gives_another_reason_is_believed(said: str) -> None:
-    talk = Talk(UPLOADED, told(409, {"message": said}))
+    talk = Talk(UPLOADED, json_reply(409, {"message": said}))
     verdict = deliver(talk)
     assert isinstance(verdict, Rejected)
     assert f'saying "{said}"' in verdict.failure.message
@@ -494,7 +498,7 @@ def test_a_refused_submission_that_gives_another_reason_is_believed(said: str) -
 
 @pytest.mark.parametrize("status", [302, 403, 404, 413])
 def test_any_other_refusal_of_a_submission_is_final_without_a_look(status: int) -> None:
-    talk = Talk(UPLOADED, told(status, b""))
+    talk = Talk(UPLOADED, json_reply(status, b""))
     assert isinstance(deliver(talk), Rejected)
     assert len(talk.requests) == 2
 
@@ -576,11 +580,11 @@ def test_a_list_without_an_end_is_unreadable() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (told(503, b""), K.SERVER_ERROR),
-        (told(429, b""), K.RATE_LIMITED),
-        (told(403, b""), K.FORBIDDEN),
-        (told(404, b""), K.TARGET_NOT_FOUND),
-        (told(200, b"<html>"), K.BROKEN_REPLY),
+        (json_reply(503, b""), K.SERVER_ERROR),
+        (json_reply(429, b""), K.RATE_LIMITED),
+        (json_reply(403, b""), K.FORBIDDEN),
+        (json_reply(404, b""), K.TARGET_NOT_FOUND),
+        (json_reply(200, b"<html>"), K.BROKEN_REPLY),
         (reply(200, b"{", ending=Ending.TOO_LONG), K.BROKEN_REPLY),
         (TransportFailure(K.TIMEOUT, "silent"), K.TIMEOUT),
     ],
@@ -625,10 +629,10 @@ def test_a_deactivated_document_is_not_ready() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (told(404, b""), K.TARGET_NOT_FOUND),
-        (told(403, b""), K.FORBIDDEN),
-        (told(500, b""), K.SERVER_ERROR),
-        (told(200, []), K.BROKEN_REPLY),
+        (json_reply(404, b""), K.TARGET_NOT_FOUND),
+        (json_reply(403, b""), K.FORBIDDEN),
+        (json_reply(500, b""), K.SERVER_ERROR),
+        (json_reply(200, []), K.BROKEN_REPLY),
         (TransportFailure(K.NO_CONNECTION, "no route"), K.NO_CONNECTION),
     ],
     ids=str,
@@ -666,7 +670,7 @@ def test_a_token_that_a_reply_repeats_is_masked_everywhere(echo: str, status: in
         said.encode("utf-8", "replace"),
     )
     for body in bodies:
-        answer = told(status, body, ("Location", f"https://{said}/"), ("Retry-After", said))
+        answer = json_reply(status, body, ("Location", f"https://{said}/"), ("Retry-After", said))
         ready = Talk(answer).hold(PROVIDER.check(SETTINGS))
         came_to = (
             MASKS.verdict(deliver(Talk(answer, answer, answer))),
@@ -738,7 +742,7 @@ def test_api_and_token_endpoint_share_a_base(settings: VantaSettings, base: str)
     talk = Talk(UPLOADED, SUBMITTED)
     deliver(talk, settings=settings)
     assert talk.requests[0].url == f"{base}/v1/documents/access-requests/uploads"
-    _, minting = minted(settings, told(200, {"access_token": "vat_a"}))
+    _, minting = minted(settings, json_reply(200, {"access_token": "vat_a"}))
     assert minting.requests[0].url == f"{base}/oauth/token"
 
 

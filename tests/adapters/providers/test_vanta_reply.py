@@ -8,7 +8,7 @@ import json
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from vanta_talk import UPLOAD_ID, document, listed, page, told
+from vanta_talk import UPLOAD_ID, document, json_reply, listed, page
 
 from evidence_courier.adapters.providers.vanta.reply import (
     DocumentState,
@@ -62,12 +62,14 @@ UNREACHED = (K.NO_CONNECTION, K.NOT_SENT, K.TIMEOUT, K.CONNECTION_LOST)
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_an_upload_that_was_made_has_an_id(status: int) -> None:
-    assert judge_upload(told(status, {"id": UPLOAD_ID, "fileName": None}), DOCUMENT) == UPLOAD_ID
+    assert (
+        judge_upload(json_reply(status, {"id": UPLOAD_ID, "fileName": None}), DOCUMENT) == UPLOAD_ID
+    )
 
 
 @pytest.mark.parametrize("body", NO_SUCCESS, ids=str)
 def test_a_whole_reply_without_an_id_is_final_and_unrecognised(body: object) -> None:
-    verdict = judge_upload(told(201, body), DOCUMENT)
+    verdict = judge_upload(json_reply(201, body), DOCUMENT)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.UNRECOGNISED_REPLY
     assert "look at the document in Vanta" in verdict.failure.message
@@ -75,14 +77,14 @@ def test_a_whole_reply_without_an_id_is_final_and_unrecognised(body: object) -> 
 
 @pytest.mark.parametrize("status", [203, 206, 299])
 def test_another_2xx_is_not_known_as_success_whatever_it_holds(status: int) -> None:
-    verdict = judge_upload(told(status, {"id": UPLOAD_ID}), DOCUMENT)
+    verdict = judge_upload(json_reply(status, {"id": UPLOAD_ID}), DOCUMENT)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.UNRECOGNISED_REPLY
 
 
 @pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:12]))
 def test_a_2xx_that_is_no_json_is_unclear(body: bytes) -> None:
-    verdict = judge_upload(told(201, body), DOCUMENT)
+    verdict = judge_upload(json_reply(201, body), DOCUMENT)
     assert isinstance(verdict, Unclear)
     assert verdict.failure.kind is K.BROKEN_REPLY
 
@@ -120,7 +122,7 @@ def test_every_other_status_has_its_verdict_whatever_the_body_says(
     status: int, verdict: type[Rejected], kind: FailureKind
 ) -> None:
     for body in ({"id": UPLOAD_ID}, {"message": "no"}, b"<html>", b"", [None], 5):
-        came_to = judge_upload(told(status, body, ("Retry-After", "17")), DOCUMENT)
+        came_to = judge_upload(json_reply(status, body, ("Retry-After", "17")), DOCUMENT)
         assert isinstance(came_to, verdict)
         assert came_to.failure.kind is kind
         assert came_to.failure.http_status == status
@@ -147,7 +149,7 @@ def test_a_submission_is_recognised_by_its_status() -> None:
 def test_any_other_2xx_is_tried_again_for_a_submission_makes_no_copy(
     status: int, body: object
 ) -> None:
-    verdict = judge_submission(told(status, body), DOCUMENT, UPLOAD_ID)
+    verdict = judge_submission(json_reply(status, body), DOCUMENT, UPLOAD_ID)
     assert isinstance(verdict, Deferred)
     assert verdict.failure.kind is K.BROKEN_REPLY
     assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
@@ -175,7 +177,7 @@ def test_a_submission_without_a_reply_is_never_unclear(kind: FailureKind) -> Non
 def test_a_submission_that_is_refused_says_where_the_upload_is(
     status: int, verdict: type[Rejected], kind: FailureKind
 ) -> None:
-    came_to = judge_submission(told(status, {"message": "no"}), DOCUMENT, UPLOAD_ID)
+    came_to = judge_submission(json_reply(status, {"message": "no"}), DOCUMENT, UPLOAD_ID)
     assert isinstance(came_to, verdict)
     assert came_to.failure.kind is kind
     assert came_to.failure.message.startswith(f"the upload is at Vanta as {UPLOAD_ID}")
@@ -187,14 +189,14 @@ def test_a_submission_that_is_refused_says_where_the_upload_is(
 
 def test_a_token_is_good_for_as_long_as_it_says_or_an_hour() -> None:
     token = Secret("vat_a")
-    assert read_token(told(200, {"access_token": "vat_a", "expires_in": 60})) == MintedToken(
+    assert read_token(json_reply(200, {"access_token": "vat_a", "expires_in": 60})) == MintedToken(
         token, 60.0
     )
     for said in ({}, {"expires_in": None}, {"expires_in": "60"}, {"expires_in": True}):
-        assert read_token(told(200, {"access_token": "vat_a", **said})) == MintedToken(
+        assert read_token(json_reply(200, {"access_token": "vat_a", **said})) == MintedToken(
             token, 3_600.0
         )
-    long = read_token(told(200, {"access_token": "vat_a", "expires_in": 10**400}))
+    long = read_token(json_reply(200, {"access_token": "vat_a", "expires_in": 10**400}))
     assert long == MintedToken(token, 86_400.0)
 
 
@@ -216,7 +218,7 @@ def test_a_token_is_good_for_as_long_as_it_says_or_an_hour() -> None:
     ids=lambda body: str(body)[:20],
 )
 def test_a_reply_without_a_token_is_tried_again_and_not_shown(body: object) -> None:
-    failure = read_token(told(200, body))
+    failure = read_token(json_reply(200, body))
     assert isinstance(failure, Failure)
     assert failure.kind is K.BROKEN_REPLY
     assert failure.detail is None
@@ -259,7 +261,7 @@ def test_a_token_in_a_reply_that_was_cut_short_is_shown_nowhere() -> None:
 def test_the_endpoints_own_refusal_speaks_of_the_integration(
     status: int, body: object, kind: FailureKind, who_does_what: str
 ) -> None:
-    failure = read_token(told(status, body))
+    failure = read_token(json_reply(status, body))
     assert isinstance(failure, Failure)
     assert failure.kind is kind
     assert not kind.retryable
@@ -278,7 +280,7 @@ def test_the_endpoints_own_refusal_speaks_of_the_integration(
     ],
 )
 def test_a_token_endpoint_in_trouble_is_asked_again(status: int, kind: FailureKind) -> None:
-    failure = read_token(told(status, b"<html>", ("Retry-After", "9")))
+    failure = read_token(json_reply(status, b"<html>", ("Retry-After", "9")))
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.retry_after) == (kind, 9.0)
     assert "whether it took the upload" not in failure.message
@@ -314,7 +316,7 @@ def test_a_page_leaves_out_what_was_deleted_and_what_has_no_id() -> None:
     [None, {}, {"hasNextPage": False, "endCursor": "x"}, {"hasNextPage": True}, {"hasNextPage": 1}],
 )
 def test_a_page_without_a_way_on_is_the_last(info: object) -> None:
-    shown = read_page(told(200, {"results": {"data": [], "pageInfo": info}}), DOCUMENT)
+    shown = read_page(json_reply(200, {"results": {"data": [], "pageInfo": info}}), DOCUMENT)
     assert shown == Page([], None)
 
 
@@ -324,7 +326,7 @@ def test_a_page_without_a_way_on_is_the_last(info: object) -> None:
     ids=lambda body: repr(body)[:20],
 )
 def test_what_is_no_list_of_uploads_says_nothing(body: object) -> None:
-    failure = read_page(told(200, body), DOCUMENT)
+    failure = read_page(json_reply(200, body), DOCUMENT)
     assert isinstance(failure, Failure)
     assert failure.kind is K.BROKEN_REPLY
 
@@ -340,7 +342,7 @@ def test_a_document_is_described_by_title_status_and_deactivation() -> None:
 
 @pytest.mark.parametrize("status", ["OK", "Upcoming", "Not relevant"])
 def test_a_documents_status_has_one_of_two_names(status: str) -> None:
-    shown = told(200, {"id": "a", "title": "Access requests", "overallStatus": status})
+    shown = json_reply(200, {"id": "a", "title": "Access requests", "overallStatus": status})
     assert read_document(shown, DOCUMENT) == DocumentState("Access requests", status, False)
 
 
@@ -350,7 +352,7 @@ def test_a_documents_status_has_one_of_two_names(status: str) -> None:
     ids=lambda body: repr(body)[:20],
 )
 def test_what_is_no_document_says_nothing(body: object) -> None:
-    failure = read_document(told(200, body), DOCUMENT)
+    failure = read_document(json_reply(200, body), DOCUMENT)
     assert isinstance(failure, Failure)
     assert failure.kind is K.BROKEN_REPLY
 
@@ -368,24 +370,24 @@ def test_what_is_no_document_says_nothing(body: object) -> None:
     ids=json.dumps,
 )
 def test_the_words_of_a_refusal_are_found_where_apis_put_them(body: object) -> None:
-    assert quote_of(told(400, body)) == "said"
+    assert quote_of(json_reply(400, body)) == "said"
 
 
 @pytest.mark.parametrize(
     "body", [None, 5, [], {}, {"message": 7}, {"errors": {}}, {"errors": [None]}, b"<"]
 )
 def test_a_refusal_without_words_has_none(body: object) -> None:
-    assert quote_of(told(400, body)) is None
+    assert quote_of(json_reply(400, body)) is None
 
 
 def test_a_long_reply_does_not_cut_off_the_advice() -> None:
     long = {"message": "x" * 10_000, "error": "invalid_client"}
     for status in (400, 401, 403, 404, 413, 422):
-        refused = judge_upload(told(status, long), DOCUMENT)
+        refused = judge_upload(json_reply(status, long), DOCUMENT)
         assert isinstance(refused, Rejected)
-        submitted = judge_submission(told(status, long), DOCUMENT, UPLOAD_ID)
+        submitted = judge_submission(json_reply(status, long), DOCUMENT, UPLOAD_ID)
         assert isinstance(submitted, Rejected)
-        token = read_token(told(status, long))
+        token = read_token(json_reply(status, long))
         assert isinstance(token, Failure)
         for failure in (refused.failure, submitted.failure, token):
             assert len(failure.message) <= MESSAGE_LIMIT, failure.message

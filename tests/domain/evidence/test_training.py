@@ -165,8 +165,8 @@ def test_a_moment_without_a_time_zone_is_refused(name: str) -> None:
 
 def test_a_moment_is_stored_in_utc() -> None:
     india = timezone(timedelta(hours=5, minutes=30))
-    kept = record(generated_at=datetime(2026, 2, 22, 3, 0, tzinfo=india)).generated_at
-    assert (kept.isoformat(), kept.tzinfo) == ("2026-02-21T21:30:00+00:00", UTC)
+    utc = record(generated_at=datetime(2026, 2, 22, 3, 0, tzinfo=india)).generated_at
+    assert (utc.isoformat(), utc.tzinfo) == ("2026-02-21T21:30:00+00:00", UTC)
 
 
 def test_a_moment_outside_the_years_of_utc_is_refused() -> None:
@@ -242,9 +242,9 @@ def test_an_extra_that_contains_itself_is_refused() -> None:
 
 def test_the_record_keeps_a_copy_of_extra() -> None:
     inner = [1]
-    kept = record(extra={"a": inner})
+    made = record(extra={"a": inner})
     inner.append(2)
-    assert kept.extra == {"a": [1]}
+    assert made.extra == {"a": [1]}
 
 
 def test_none_means_absent_for_every_optional_field() -> None:
