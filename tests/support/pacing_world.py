@@ -348,8 +348,10 @@ class World:
             passed = (self.now - START - self._phase) / period
             since = START + self._phase + floor(passed) * period - timedelta(microseconds=1)
         recent = sum(at > since for at in self.arrivals[-self.plan.limit :])
-        self.refused += recent >= self.plan.limit
-        self.arrivals.append(self.now)
+        if recent < self.plan.limit:
+            self.arrivals.append(self.now)
+        else:  # and it takes no room: one that comes too early is not counted twice
+            self.refused += 1
 
 
 def _known(slots: Sequence[int | None]) -> tuple[int, ...]:

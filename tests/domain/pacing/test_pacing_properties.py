@@ -106,6 +106,9 @@ def test_who_waits_for_the_database_makes_no_room_for_others(plan: Plan, late: f
 
 @given(plans(), st.floats(0, 90), st.sampled_from([-3600.0, -31.0, -29.0, -5.0, 20.0, 3600.0]))
 @settings(max_examples=25, deadline=None)
+@example(
+    Plan(limit=10, uploads=60, requests=(1, 1), cost=1, unforeseen=1.0, latency=0.3), 0.0, 3600.0
+)
 def test_a_clock_that_is_set_costs_a_period_or_a_periods_requests_once(
     plan: Plan, after: float, by: float
 ) -> None:
