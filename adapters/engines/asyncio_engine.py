@@ -93,7 +93,7 @@ class AsyncEngine:
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at, self._adopt_at = driver.clock.monotonic(), inf
         self._maintaining: asyncio.Task[None] | None = None
-        self._duties = Duties(driver.clock, interruption_of, duties)
+        self.duties = Duties(driver.clock, interruption_of, duties)
         self._beside: set[asyncio.Task[None]] = set()
         self._woken, self._rested = asyncio.Event(), asyncio.Event()
         self._alarm: asyncio.Task[None] | None = None
@@ -166,7 +166,7 @@ class AsyncEngine:
     def workload(self) -> Workload:
         """What is in hand."""
         active, failures = self.active, self._driver.notifier.all_failures
-        own = self._driver.outside.readers.lost, self._duties.failures
+        own = self._driver.outside.readers.lost, self.duties.failures
         return Workload(self._recorder.waiting, active.planned, active.under_way, failures, *own)
 
     @property
@@ -241,13 +241,13 @@ class AsyncEngine:
             self._adopt_at = now + ADOPT_EVERY
         if now >= self._maintain_at:
             self._maintain_at = now + MAINTAIN_EVERY
-            self._maintaining = self._run_beside(self._maintenance.run_once())
-            for duty in self._duties.due():
-                self._run_beside(duty)
+            self._maintaining = self.run_beside(self._maintenance.run_once())
+            for duty in self.duties.due():
+                self.run_beside(duty)
         elif adopts:
-            self._maintaining = self._run_beside(self._maintenance.adopt())
+            self._maintaining = self.run_beside(self._maintenance.adopt())
         elif self.active.backlog.wanting or self.active.postponed.wanting(self._clock.now()):
-            self._maintaining = self._run_beside(self._maintenance.adopt_more())
+            self._maintaining = self.run_beside(self._maintenance.adopt_more())
 
     def _stop(self, destination: Destination, blocked: Blocked) -> Turn[None]:
         yield from hold_rest(self._context, self.active, destination, blocked)
@@ -297,7 +297,8 @@ class AsyncEngine:
         later_on = min(self._maintain_at, self._adopt_at) > self._clock.monotonic()
         return later_on and (due is None or due > self._clock.now())
 
-    def _run_beside(self, work: Turn[None]) -> asyncio.Task[None]:
+    def run_beside(self, work: Turn[None]) -> asyncio.Task[None]:
+        """Run what is no delivery; a close waits for it."""
         self._beside.add(task := self._turns.spawn(self._driver.run(work)))
         task.add_done_callback(self._ended_beside)
         return task
@@ -317,8 +318,8 @@ class AsyncEngine:
         for task in self._own_tasks():
             task.cancel()
             await asyncio.wait([task])
-        for duty in self._duties.last():
-            self._run_beside(duty)
+        for duty in self.duties.last():
+            self.run_beside(duty)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(grace, self._least_grace)) as self._grace:
@@ -369,8 +370,8 @@ class AsyncEngine:
 
 async def do_duties(engine: AsyncEngine) -> None:
     """Do a step of each duty now, but for those with one under way, and wait for these."""
-    engine._duties.hasten()
-    if steps := [engine._run_beside(step) for step in engine._duties.due()]:
+    engine.duties.hasten()
+    if steps := [engine.run_beside(step) for step in engine.duties.due()]:
         await asyncio.wait(steps)
 
 

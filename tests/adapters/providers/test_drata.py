@@ -343,8 +343,8 @@ def test_evidence_without_its_file_is_not_success(created: object) -> None:
 )
 def test_what_a_success_says_beside_its_id_counts(beside: dict[str, object], seen: str) -> None:
     for verdict in (
-        newer(FILED, told(201, {"id": 41, **beside}))[0],
-        upload(LIBRARY, PARCEL, told(201, {"id": 41, **beside}))[0],
+        newer(FILED, json_reply(201, {"id": 41, **beside}))[0],
+        upload(LIBRARY, PARCEL, json_reply(201, {"id": 41, **beside}))[0],
     ):
         assert isinstance(verdict, Rejected)
         assert verdict.failure.kind is K.UNRECOGNISED_REPLY
@@ -353,7 +353,7 @@ def test_what_a_success_says_beside_its_id_counts(beside: dict[str, object], see
 
 @pytest.mark.parametrize("beside", [{"errors": []}, {"error": None}, {"status": "READY"}])
 def test_what_says_nothing_bad_beside_an_id_is_a_success(beside: dict[str, object]) -> None:
-    assert isinstance(newer(FILED, told(201, {"id": 41, **beside}))[0], Delivered)
+    assert isinstance(newer(FILED, json_reply(201, {"id": 41, **beside}))[0], Delivered)
 
 
 def test_the_newer_list_is_searched_for_the_name() -> None:

@@ -308,11 +308,11 @@ def test_what_was_staged_is_only_attached() -> None:
 
 @pytest.mark.parametrize("beside", [{"errors": [{"title": "refused"}]}, {"error": "refused"}])
 def test_an_error_beside_the_id_is_no_success(beside: dict[str, object]) -> None:
-    verdict, _ = upload(told(201, {"data": {"id": EVIDENCE}, **beside}), progress=KEPT)
+    verdict, _ = upload(json_reply(201, {"data": {"id": EVIDENCE}, **beside}), progress=KEPT)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.UNRECOGNISED_REPLY
     assert "an error stands beside its id" in verdict.failure.message
-    verdict, _ = upload(told(201, {"data": {"id": EVIDENCE}, "errors": []}), progress=KEPT)
+    verdict, _ = upload(json_reply(201, {"data": {"id": EVIDENCE}, "errors": []}), progress=KEPT)
     assert isinstance(verdict, Delivered)
 
 

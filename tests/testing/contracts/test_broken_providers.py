@@ -232,8 +232,8 @@ class BeginsAgain(ArchiveProvider):
 
 
 class TakesAnyId(ArchiveProvider):
-    def id_in(self, said: object) -> str | None:
-        return super().id_in(said) or ("d-1" if mapping(said).get("success") is False else None)
+    def id_in(self, value: object) -> str | None:
+        return super().id_in(value) or ("d-1" if mapping(value).get("success") is False else None)
 
 
 class TakesAnyStatus(ArchiveProvider):
