@@ -26,7 +26,6 @@ from .declaring import (
     _PLACE,
     _REASON,
     _RECORDS,
-    _RETENTION,
     _SECRETS,
     _SINCE,
     _YES,
@@ -41,6 +40,7 @@ from .declaring import (
 from .examples import ENDS, epilog
 from .pause_commands import PAUSES
 from .removal_commands import ERASE, PRUNE, REMOVALS, VACUUM
+from .run_commands import RUN
 from .tenant_commands import CHECK, DOCTOR, SCHEMA
 
 STATUSES = ("pending", "retrying", "held", "succeeded", "failed", "skipped")
@@ -84,45 +84,6 @@ _SUBMIT = _command(
     _SECRETS,
     _JSON,
     _argument("files", metavar="FILE...", nargs=-1, required=True, type=_PATH),
-)
-
-_RUN = _command(
-    "run",
-    "run.run",
-    """Deliver what is recorded, and go on until it is stopped.
-
-    Any number of them, and of other couriers, may run on one database: they share the work. A
-    tenant whose file is invalid waits, and the others are served. SIGTERM and Ctrl-C let what is
-    under way finish and hand the rest back; a second signal ends at once. SIGHUP reads the tenants
-    anew; what is invalid keeps what it had. The log goes to standard error. A webhook or mail
-    gets what a person must know if EVIDENCE_COURIER_WEBHOOK or EVIDENCE_COURIER_MAIL is set.
-    """,
-    _CONFIG,
-    _db("; a file is made if it does not exist"),
-    _APP,
-    _BLOCK,
-    _SECRETS,
-    _RETENTION,
-    _option("--drain", "End once everything is settled or held.", is_flag=True),
-    _option(
-        "--watch",
-        "Read the tenants anew when a file changes: of a tenant, a secret, certificates.",
-        is_flag=True,
-    ),
-    _option(
-        "--listen",
-        "Serve /healthz, /readyz and /metrics there; without a host on loopback.",
-        metavar="[HOST:]PORT",
-        envvar="EVIDENCE_COURIER_LISTEN",
-    ),
-    _option(
-        "--grace",
-        "How many seconds what is under way may take when it is stopped.",
-        default=10.0,
-        type=click.FloatRange(min=0),
-        metavar="SECONDS",
-    ),
-    _option("--json as_json", "Log JSON, one object a line.", is_flag=True),
 )
 
 _IMPORT = _command(
@@ -490,7 +451,7 @@ _SANDBOXES = click.Group(
     commands=[
         *(*_ACTIONS, _BLOCKS, CHECK, _COPY, _DEMO, DOCTOR, ERASE, _EXPORT, _HEALTH),
         *PAUSES,
-        *(_IMPORT, _INVARIANTS, PRUNE, REMOVALS, _RENDER, _RUN, _SANDBOXES, SCHEMA, _SHOW),
+        *(_IMPORT, _INVARIANTS, PRUNE, REMOVALS, _RENDER, RUN, _SANDBOXES, SCHEMA, _SHOW),
         *(_STATUS, _SUBMIT, VACUUM, _VERIFY, _VERSION, _WATCH),
     ],
 )

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from evidence_courier.adapters.notices.webhook import signature_of
 from evidence_courier.bootstrap import notices
+from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.notices import Notice
 
 PAGE = (Path(__file__).parents[2] / "docs" / "notices.md").read_text(encoding="utf-8")
@@ -26,6 +28,12 @@ def test_the_page_lists_every_kind_of_notice() -> None:
     kinds = re.search(r"`kind` is ([^.]*)", Notice.__doc__)
     assert kinds is not None
     assert told == re.split(r",\s+|\s+or\s+", kinds[1])
+
+
+def test_the_help_of_run_names_every_variable() -> None:
+    shown = CliRunner().invoke(app, ["run", "--help"]).stdout
+    for name in re.findall(r"EVIDENCE_COURIER_\w+", PAGE):
+        assert f"\n  {name}  " in shown
 
 
 def test_the_page_tells_every_variable() -> None:
