@@ -37,6 +37,10 @@ LAST_WAIT = 15.0
 no longer for all of them."""
 
 FIRST_WAIT = timedelta(seconds=10)
+"""For so long a sink that has taken nothing is left alone; then for twice as long each time."""
+
+OTHERS_FIRST = timedelta(seconds=10)
+"""For so much longer by the courier that was refused: another one may reach the sink."""
 
 _KINDS = {kind.value for kind in FailureKind}
 
@@ -108,14 +112,17 @@ def _look(names: Sequence[str], watch: Watch, now: datetime) -> Turn[bool]:
 
 
 class _Telling:
-    """Telling one sink: which notices are claimed, with how often each was told in vain, and until
-    when. A step waits `wait` seconds; `ends` are the moments at which the last steps began, of all
-    sinks: one courier may do them one after the other."""
+    """Telling one sink: which notices are claimed, until when, for how long the sink is left alone
+    if it refuses the next, and until when it was. A step waits `wait` seconds; `ends` are the
+    moments at which the last steps began, of all sinks: one courier may do them one after the
+    other."""
 
     def __init__(self, teller: Teller, wait: float, ends: list[datetime]) -> None:
         self._teller, self._wait, self._ends = teller, wait, ends
-        self._claimed: dict[int, int] = {}
+        self._claimed: set[int] = set()
         self._until: datetime | None = None
+        self._backoff = timedelta(0)
+        self._left_until: datetime | None = None
         self.duty = Duty(f"telling {teller.name}", TELL_EVERY, self.step, self.end)
 
     def step(self, now: datetime) -> Turn[bool]:
@@ -124,13 +131,14 @@ class _Telling:
         if not teller.is_free and self._until is not None and self._until <= now:
             teller.give_up()
         is_free, _ = yield from self._write_results(now)
-        if not is_free:
+        if not is_free or self._is_for_others(now):
             return False
         claim = Write(lambda store: store.claim(teller.name, now, until, CLAIMED_AT_ONCE))
         waiting = yield from perform(claim)
         if not waiting:
             return False
-        self._claimed, self._until = {one.number: one.tries for one in waiting}, until
+        self._claimed, self._until = {one.number for one in waiting}, until
+        self._backoff = _wait(waiting[0].refusals)
         names = teller.names_subjects
         given = yield from perform(Read(lambda store: _as_of_now(store, waiting, now, names)))
         yield from perform(Read(lambda store: teller.tell(given, self._wait)))
@@ -150,27 +158,34 @@ class _Telling:
                 break
         return False
 
+    def _is_for_others(self, now: datetime) -> bool:
+        """Whether the sink is left to other couriers now, one of which may reach it."""
+        left = self._left_until
+        return left is not None and left <= now < later(left, OTHERS_FIRST)
+
     def _write_results(self, now: datetime) -> Turn[tuple[bool, int]]:
-        """Write down what the sink has taken, and when the rest is told again: what it has not been
-        told because it refused another, together with that. Whether it is free, and how many
-        notices it took."""
+        """Write down what the sink has taken, and when the rest is told again: what it refused,
+        and was not told therefore, once it has been left alone; or at once, if it took one of those
+        that are claimed. Whether it is free, and how many notices it took."""
         teller, until = self._teller, self._until
         is_free, results = teller.is_free, teller.results()  # in this order
         taken = [number for number, why in results.items() if why is None]
         refused = {number: why for number, why in results.items() if why is not None}
-        tries = [self._claimed.pop(number, 0) for number in results]
+        self._claimed -= results.keys()
         untold = [*self._claimed] if is_free else []
         if taken:
+            self._backoff = timedelta(0)
             yield from perform(Write(lambda store: store.notices_taken(teller.name, taken, now)))
-        due = later(now, _wait(tries[-1])) if refused else now
+        due = later(now, self._backoff) if refused else now
         if refused:
+            self._left_until = due if self._backoff else None
             why = next(iter(refused.values()))
             yield from perform(Notify(NoticeNotTaken(teller.name, len(refused), why)))
         if until is not None and (refused or untold):
             numbers = [*refused]
             yield from perform(Write(lambda store: store.put_back(until, numbers, untold, due)))
         if is_free:
-            self._claimed = {}
+            self._claimed = set()
         return is_free, len(taken)
 
 
@@ -218,5 +233,5 @@ def _subjects_of(key: UploadKey, store: UploadStore) -> Sequence[str]:
         return []
 
 
-def _wait(tries: int) -> timedelta:
-    return min(FIRST_WAIT * (1 << min(tries, 20)), MAX_WAIT)
+def _wait(refusals: int) -> timedelta:
+    return min(FIRST_WAIT * (1 << min(refusals, 20)), MAX_WAIT)

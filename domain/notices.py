@@ -181,36 +181,26 @@ def summary_of(notices: Sequence[Notice]) -> Notice:
 
 @frozen
 class WaitingNotice:
-    """A notice that waits for a sink. `tries` is how often it was told in vain; a courier is
-    telling it if it `is_claimed`."""
+    """A notice that waits for a sink. `tries` is 0 until the sink has refused it, and then how many
+    it had refused in a row by that time; `refusals`, how many it has by now."""
 
     number: int
     notice: Notice
     tries: int
-    is_due: bool = field(default=True, eq=False)
-    is_claimed: bool = field(default=False, eq=False)
+    refusals: int = field(default=0, eq=False)
 
 
-def tellable(waiting: Iterable[WaitingNotice]) -> list[WaitingNotice]:
-    """Which of the notices that wait for one sink, the oldest first, may be told: those that are
-    due, each behind all older ones about the same, which are told with it even if they are not due.
-    So a sink that takes notices again is told of a thing as soon as there is something new about
-    it, and the last word is the newest. A notice that a courier is telling keeps back what is newer
-    about the same. What was not taken before comes behind what was not told yet.
-    """
-    chains, closed = dict[_About, list[WaitingNotice]](), set[_About]()
+def in_turn(waiting: Iterable[WaitingNotice]) -> list[WaitingNotice]:
+    """What waits for one sink, the oldest first, in the order in which it is told. Each notice
+    comes behind all older ones about the same, so that the last word is the newest. What was
+    refused comes behind what was not told yet, and last what was refused last: a notice that is
+    never taken stands in the way of no other."""
+    chains, refusals = dict[_About, list[WaitingNotice]](), 0
     for one in waiting:
-        about = _about(one.notice)
-        if one.is_claimed:
-            closed.add(about)
-        elif about not in closed:
-            chains.setdefault(about, []).append(one)
-    found = list[tuple[int, WaitingNotice]]()
-    for chain in chains.values():
-        while chain and not chain[-1].is_due:
-            chain.pop()
-        found += [(chain[0].tries, one) for one in chain]
-    return [one for _, one in sorted(found, key=lambda pair: (pair[0], pair[1].number))]
+        chains.setdefault(_about(one.notice), []).append(one)
+        refusals = max(refusals, one.tries)
+    found = [(chain[0].tries, one.number, one) for chain in chains.values() for one in chain]
+    return [evolve(one, refusals=refusals) for *_, one in sorted(found, key=lambda key: key[:2])]
 
 
 _About: TypeAlias = tuple[str | None, ...]

@@ -12,7 +12,7 @@ MAX_WAITING = 1_000
 """The most notices that wait for one sink; of more, the oldest half becomes one summary."""
 
 MAX_WAIT = timedelta(minutes=10)
-"""No notice waits longer until it is sent again: one that is due later is due at once, as the clock
+"""No sink is left alone for longer after it refused: what is due later is due at once, as the clock
 was set back."""
 
 
@@ -39,21 +39,22 @@ class Notices(Protocol):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
-        """The first of the notices that may be told to a sink (`tellable`); one that is due after
-        MAX_WAIT is due. No other caller is given them before `until`, when they are due again."""
+        """The first of the notices that wait for a sink (`in_turn`), if all of them are due; one
+        that is due after MAX_WAIT is. They are due again at `until`: before, no caller is given any
+        of the sink's, so one courier at a time tells it."""
         ...
 
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
-        """The sink has taken these: they are removed. What it had refused before, and no courier is
-        telling, is due now: it takes notices again."""
+        """The sink has taken these: they are removed. It takes notices again: all others that no
+        courier has claimed are due now, and none of them has more than one try."""
         ...
 
     def put_back(
         self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
     ) -> None:
         """The sink has refused some that were claimed until `until`, and was not told others: they
-        are due again at `due`, the refused ones with one try more. Not those that another courier
-        has claimed since."""
+        are due again at `due`, each of the refused ones with one try more than any other that waits
+        for the sink. Not those that another courier has claimed since."""
         ...
 
 

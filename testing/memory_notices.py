@@ -9,7 +9,7 @@ from itertools import count
 from attrs import define, evolve
 
 from ..domain.health import Count, RecordsHealth, SinkNotices
-from ..domain.notices import News, Notice, Standing, WaitingNotice, summary_of, tellable
+from ..domain.notices import News, Notice, Standing, WaitingNotice, in_turn, summary_of
 from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
 from ..ports.notices import MAX_WAIT, MAX_WAITING
@@ -69,13 +69,11 @@ class MemoryNotices(MemoryInspection):
     ) -> Sequence[WaitingNotice]:
         with self._lock:
             self._go_on("claim")
-            waiting, beyond = list[WaitingNotice](), later(now, MAX_WAIT)
-            for number, one in self._notices.items():
-                if one.sink == sink:
-                    is_due = not now < one.due <= beyond
-                    claimed = one.claimed and not is_due
-                    waiting.append(WaitingNotice(number, one.notice, one.tries, is_due, claimed))
-            found = tellable(waiting)[:limit]
+            beyond, waiting = later(now, MAX_WAIT), self._waiting_for(sink)
+            if any(now < one.due <= beyond for one in waiting.values()):
+                return []
+            numbered = [WaitingNotice(n, one.notice, one.tries) for n, one in waiting.items()]
+            found = in_turn(numbered)[:limit]
             for claim in found:
                 self._notices[claim.number].due = until
                 self._notices[claim.number].claimed = True
@@ -86,8 +84,9 @@ class MemoryNotices(MemoryInspection):
             self._go_on("notices_taken")
             for number in numbers:
                 self._notices.pop(number, None)
-            for one in self._notices.values():
-                if one.sink == sink and not one.claimed:
+            for one in self._waiting_for(sink).values():
+                one.tries = min(one.tries, 1)
+                if not one.claimed:
                     one.due = min(one.due, now)
 
     def _sinks(self) -> Sequence[SinkNotices]:
@@ -109,4 +108,9 @@ class MemoryNotices(MemoryInspection):
                 one = self._notices.get(number)
                 if one is not None and one.claimed and one.due == until:
                     one.due, one.claimed = due, False
-                    one.tries += number in refused
+                    if number in refused:
+                        others = self._waiting_for(one.sink).values()
+                        one.tries = 1 + max(other.tries for other in others)
+
+    def _waiting_for(self, sink: str) -> Mapping[int, _Waiting]:
+        return {number: one for number, one in self._notices.items() if one.sink == sink}

@@ -49,7 +49,7 @@ class NoticeRules(GateRules):
             store.notices_taken("one", [one.number for one in waiting], AT)
             same(list(store.claim("one", SOON, SOON, 9)), [])
             same(len(store.claim("two", AT, SOON, 1)), 1, "how many of at most one")
-            same(len(store.claim("two", AT, SOON, 9)), 1, "how many others")
+            same(len(store.claim("two", SOON, LATER, 9)), 2, "how many in all")
 
     def test_what_one_has_taken_up_is_due_for_others_after_a_while(self) -> None:
         with self._store() as store:
@@ -85,39 +85,69 @@ class NoticeRules(GateRules):
             tries = [one.tries for one in store.claim("one", LATER, LATER, 9)]
             same(tries, [0, 0])
 
+    def test_of_several_couriers_one_at_a_time_tells_a_sink(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one", "two"], says("a", "b"), {})
+            same(len(store.claim("one", AT, SOON, 1)), 1)
+            store.note(AT, ["one"], says("c"), {})
+            same(list(store.claim("one", AT, SOON, 9)), [], "meanwhile")
+            same(len(store.claim("two", AT, SOON, 9)), 2, "how many for another sink")
+            same(len(store.claim("one", SOON, LATER, 9)), 3, "how many once its time is over")
+
+    def test_a_sink_that_refused_one_is_left_alone_with_all(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one", "two"], says("a", "b"), {})
+            (first,) = store.claim("one", AT, SOON, 1)
+            store.put_back(SOON, [first.number], [], LATER)
+            store.note(AT, ["one"], says("c"), {})
+            same(list(store.claim("one", SOON, LATER, 9)), [], "before its time")
+            same(len(store.claim("two", SOON, LATER, 9)), 2, "how many for another sink")
+            same(len(store.claim("one", LATER, LATER, 9)), 3, "how many at its time")
+
+    def test_what_a_sink_refuses_in_a_row_is_counted_for_all(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one", "two"], says("a", "b"), {})
+            refused = list[int]()
+            for many in range(4):
+                ((number, refusals),) = [
+                    (one.number, one.refusals) for one in store.claim("one", AT, SOON, 1)
+                ]
+                same(refusals, many)
+                refused.append(number)
+                store.put_back(SOON, [number], [], AT)
+            a, b, *_ = refused
+            same(refused, [a, b, a, b], "another one each time")
+            same([one.tries for one in store.claim("one", AT, SOON, 9)], [3, 4])
+            (other, _) = store.claim("two", AT, SOON, 9)
+            same(other.refusals, 0, "of another sink")
+            store.notices_taken("one", [a], AT)
+            store.put_back(SOON, [], [b], AT)
+            same([one.refusals for one in store.claim("one", AT, SOON, 9)], [1], "once it took one")
+
     def test_a_sink_that_takes_again_is_given_at_once_what_it_refused(self) -> None:
         with self._store() as store:
-            store.note(AT, ["one", "two"], says("a"), {})
-            (first,) = store.claim("one", AT, SOON, 9)
-            (other,) = store.claim("two", AT, SOON, 9)
-            store.put_back(SOON, [first.number], [], LATER)
-            store.put_back(SOON, [other.number], [], LATER)
-            store.note(AT, ["one"], says("b", "c"), {})
-            taken, under_way = store.claim("one", AT, SOON, 9)
-            store.notices_taken("one", [taken.number], AT)
-            again = store.claim("one", AT, SOON, 9)
-            same(again, [evolve(first, tries=1)], f"not {under_way}, which is being sent")
-            store.note(AT, ["one"], says("d", "e", "f"), {})
-            refused, untold, last = store.claim("one", AT, SOON, 9)
+            store.note(AT, ["one", "two"], says("a", "b"), {})
+            refused, untold = store.claim("one", AT, SOON, 9)
+            other, _ = store.claim("two", AT, SOON, 9)
             store.put_back(SOON, [refused.number], [untold.number], LATER)
-            store.notices_taken("one", [last.number], AT)
-            numbers = [one.number for one in store.claim("one", AT, SOON, 9)]
-            same(numbers, [untold.number, refused.number], "what was not tried either")
+            store.put_back(SOON, [other.number], [], LATER)
+            store.notices_taken("one", [], AT)  # as one that was given up for hanging has
+            again = store.claim("one", AT, SOON, 9)
+            same(again, [untold, evolve(refused, tries=1)], "what was not tried first")
             same(list(store.claim("two", AT, SOON, 9)), [], "another sink's")
+            store.notices_taken("one", [untold.number], AT)
+            same(list(store.claim("one", AT, SOON, 9)), [], "what is being sent")
 
-    def test_a_notice_waits_for_older_ones_about_the_same_only(self) -> None:
+    def test_a_notice_comes_behind_older_ones_about_the_same(self) -> None:
         blocked, over = of_block("blocked", "acme"), of_block("open_again", "acme")
         again, other = evolve(blocked, reason="forbidden"), of_block("blocked", "globex")
         with self._store() as store:
-            store.note(AT, ["one"], News([blocked, over, again, other], {}), {})
+            store.note(AT, ["one"], News([blocked], {}), {})
             (first,) = store.claim("one", AT, SOON, 1)
-            store.note(AT, ["two"], News([over], {}), {})
-            same([one.notice for one in store.claim("one", AT, LATER, 2)], [other], "meanwhile")
-            same([one.notice for one in store.claim("two", AT, SOON, 1)], [over], "another sink's")
+            store.note(AT, ["one"], News([over, again, other], {}), {})
             store.put_back(SOON, [first.number], [], LATER)
-            claimed = store.claim("one", AT, SOON, 3)
-            same([one.notice for one in claimed], [blocked, over, again], "in their order")
-            same(list(store.claim("one", AT, SOON, 3)), [], "behind those that are being sent")
+            claimed = [one.notice for one in store.claim("one", LATER, LATER, 9)]
+            same(claimed, [other, blocked, over, again], "in this order")
 
     def test_a_look_is_given_how_all_stand_and_what_was_noted(self) -> None:
         seen: list[Mapping[str, str]] = []

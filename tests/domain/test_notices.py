@@ -16,9 +16,9 @@ from evidence_courier.domain.notices import (
     Notice,
     Standing,
     WaitingNotice,
+    in_turn,
     news_of,
     notice_of,
-    tellable,
 )
 from evidence_courier.domain.upload.upload import Status
 
@@ -157,7 +157,7 @@ def test_two_notices_have_different_ids_and_one_has_the_same_each_time() -> None
     assert json.loads(first.to_json())["at"].endswith("Z")
 
 
-def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
+def test_a_notice_comes_behind_older_ones_about_the_same() -> None:
     def about(kind: str, tenant: str = "", provider: str = "", reason: str = "") -> Notice:
         return notice_of(kind, NOW, "text", tenant or None, provider, reason or None)
 
@@ -166,9 +166,10 @@ def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
         about("failed", "acme", "sprinto", "bad_request"),
         about("late"),
         about("skipped", "globex"),
-        *(alone := [about("tenant_unknown", "acne"), about("summary")]),
+        about("tenant_unknown", "acne"),
+        about("summary"),
     ]
-    newer = [
+    behind = [
         about("open_again", "acme", "sprinto"),
         about("failed", "acme", "sprinto", "bad_request"),
         about("arriving_again"),
@@ -180,26 +181,30 @@ def test_a_notice_keeps_back_newer_ones_about_the_same_only() -> None:
         about("held", "acme", "sprinto", "bad_request"),
         about("skipped", "acme"),
         about("tenant_unknown", "acme-2"),
+        evolve(about("summary"), id="another"),
     ]
-    notices = [*first, *newer, *others]
+    notices = [*first, *behind, *others]
 
-    fresh: dict[str, Any] = {"tries": 0}
+    def told(**of_first: Any) -> list[Notice]:
+        of = [of_first] * len(first) + [{"tries": 0}] * (len(notices) - len(first))
+        waiting = [WaitingNotice(n, one, **of[n]) for n, one in enumerate(notices)]
+        return [one.notice for one in in_turn(waiting)]
 
-    def tellable_now(**of_first: Any) -> list[Notice]:
-        waiting = [
-            WaitingNotice(number, one, **(of_first if number < len(first) else fresh))
-            for number, one in enumerate(notices)
-        ]
-        return [one.notice for one in tellable(waiting)]
+    assert told(tries=0) == notices
+    assert told(tries=1) == [*others, *first, *behind]
 
-    assert tellable_now(tries=0, is_due=False, is_claimed=True) == others
-    assert tellable_now(tries=0) == notices
-    assert tellable_now(tries=0, is_due=False) == [one for one in notices if one not in alone]
-    assert tellable_now(tries=1, is_due=False) == [
-        *others,
-        *(one for one in first if one not in alone),
-        *newer,
+
+def test_what_a_sink_refused_last_is_told_last() -> None:
+    one = notice_of("tenant_unknown", NOW, "text")
+    tries = [2, 0, 7, 0, 1]
+    waiting = [
+        WaitingNotice(n, evolve(one, tenant_id=f"t{n}"), tries=many) for n, many in enumerate(tries)
     ]
+    found = in_turn(waiting)
+    assert [each.tries for each in found] == sorted(tries)
+    assert [each.number for each in found][:2] == [1, 3]
+    assert {each.refusals for each in found} == {7}
+    assert in_turn([]) == []
 
 
 def test_a_late_notice_says_when_it_was_so() -> None:

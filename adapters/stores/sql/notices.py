@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from attrs import evolve
-
-from ....domain.notices import News, Notice, Standing, WaitingNotice, summary_of, tellable
+from ....domain.notices import News, Notice, Standing, WaitingNotice, in_turn, summary_of
 from ....domain.upload.backoff import later
 from ....domain.upload.find import Find
 from ....ports.notices import MAX_WAIT, MAX_WAITING
-from ..rows import Row, moment
+from ..rows import moment
 from . import health
 from .linking import SqlLinks
 from .lists import counted
-from .session import Batch, Session
+from .session import Batch, Given, Session
 
 _NAME = ("name", "value")
 _HAVE_LOCK = "INSERT INTO notice_notes (name, value) VALUES ('', '') ON CONFLICT (name) DO NOTHING"
@@ -33,27 +31,24 @@ _ADD = Batch(
 )
 _WAITING = "SELECT COUNT(*) AS number FROM notices WHERE sink = :sink"
 _OLDEST = "SELECT id, notice FROM notices WHERE sink = :sink ORDER BY id LIMIT :most"
-_ALL = """
-SELECT id, notice, tries, claimed, due <= :now OR due > :beyond AS is_due FROM notices
-WHERE sink = :sink ORDER BY id
+_DUE = """
+SELECT COUNT(*) AS number, COUNT(CASE WHEN due > :now AND due <= :beyond THEN 1 END) AS later
+FROM notices WHERE sink = :sink
 """
-_LOCK_FREE = """
-SELECT id FROM notices
-WHERE sink = :sink AND id <= :last AND (claimed = 0 OR due <= :now OR due > :beyond)
-ORDER BY id /* FOR UPDATE SKIP LOCKED */
-"""
+_ALL = "SELECT id, notice, tries FROM notices WHERE sink = :sink ORDER BY id"
 _CLAIM = Batch(
     ("id", "due"),
     "UPDATE notices SET due = given.due, claimed = 1 FROM given WHERE notices.id = given.id",
 )
-_PUT_BACK = """
-UPDATE notices SET due = :due, claimed = 0, tries = tries + :more
+_TAKES_AGAIN = "UPDATE notices SET tries = 1 WHERE sink = :sink AND tries > 1"
+_DUE_NOW = "UPDATE notices SET due = :now WHERE sink = :sink AND claimed = 0 AND due > :now"
+_REFUSED = """
+UPDATE notices SET tries =
+    1 + (SELECT MAX(others.tries) FROM notices AS others WHERE others.sink = notices.sink)
 WHERE id = :id AND claimed = 1 AND due = :until
 """
-_TAKES_AGAIN = """
-UPDATE notices SET due = :now WHERE id IN
-    (SELECT id FROM notices WHERE sink = :sink AND claimed = 0 AND due > :now
-     ORDER BY id /* FOR UPDATE SKIP LOCKED */)
+_PUT_BACK = """
+UPDATE notices SET due = :due, claimed = 0 WHERE id = :id AND claimed = 1 AND due = :until
 """
 _REMOVE = Batch(("id",), "DELETE FROM notices WHERE id IN (SELECT id FROM given)")
 
@@ -97,39 +92,42 @@ class SqlNotices(SqlLinks):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
+        given = {"sink": sink, "now": moment(now), "beyond": moment(later(now, MAX_WAIT))}
         with self.transaction("no notice was taken up"):
-            given = {"sink": sink, "now": moment(now), "beyond": moment(later(now, MAX_WAIT))}
-            waiting = [_waiting_of(row) for row in self._session.ask(_ALL, given)]
-            wanted = tellable(waiting)[:limit]
-            if not wanted:
+            if not self._are_due(given):
                 return []
-            # Another courier may have taken up some of these meanwhile: what is behind them waits.
-            last = max(one.number for one in wanted)
-            free = {row["id"] for row in self._session.ask(_LOCK_FREE, {"last": last, **given})}
-            found = tellable(evolve(one, is_claimed=one.number not in free) for one in waiting)
-            claimed = found[:limit]
+            self._session.ask(_LOCK)
+            if not self._are_due(given):  # another courier has taken them up meanwhile
+                return []
+            rows = self._session.ask(_ALL, {"sink": sink})
+            waiting = [
+                WaitingNotice(row["id"], Notice.from_json(row["notice"]), row["tries"])
+                for row in rows
+            ]
+            claimed = in_turn(waiting)[:limit]
             self._session.tell_all(_CLAIM, [(one.number, moment(until)) for one in claimed])
             return claimed
 
+    def _are_due(self, given: Given) -> bool:
+        """Whether any wait for the sink, and all of these are due."""
+        (row,) = self._session.ask(_DUE, given)
+        return bool(row["number"]) and not row["later"]
+
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
         with self.transaction("notices that were sent will be sent again"):
+            self._session.ask(_LOCK)
             self._session.tell_all(_REMOVE, [(number,) for number in numbers])
-            self._session.tell(_TAKES_AGAIN, {"sink": sink, "now": moment(now)})
+            self._session.tell(_TAKES_AGAIN, {"sink": sink})
+            self._session.tell(_DUE_NOW, {"sink": sink, "now": moment(now)})
 
     def put_back(
         self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
     ) -> None:
-        given = {"until": moment(until), "due": moment(due)}
-        rows = [{"id": one, "more": 1, **given} for one in refused]
-        rows += [{"id": one, "more": 0, **given} for one in untold]
+        claimed = [{"id": one, "until": moment(until)} for one in (*refused, *untold)]
         with self.transaction("notices will be sent again later"):
-            self._session.tell_many(_PUT_BACK, rows)
-
-
-def _waiting_of(row: Row) -> WaitingNotice:
-    is_due, notice = bool(row["is_due"]), Notice.from_json(row["notice"])
-    claimed = bool(row["claimed"]) and not is_due
-    return WaitingNotice(row["id"], notice, row["tries"], is_due, claimed)
+            self._session.ask(_LOCK)
+            self._session.tell_many(_REFUSED, claimed[: len(refused)])
+            self._session.tell_many(_PUT_BACK, [{"due": moment(due), **one} for one in claimed])
 
 
 def _notes(session: Session) -> Mapping[str, str]:

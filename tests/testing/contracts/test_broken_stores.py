@@ -49,6 +49,7 @@ from evidence_courier.domain.upload.upload import (
 from evidence_courier.ports.chain import ChainPage, Unlinked
 from evidence_courier.ports.couriers import NO_TENANTS
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
+from evidence_courier.ports.notices import MAX_WAIT
 from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
@@ -719,18 +720,61 @@ class HidesWhatWaitsForASink(MemoryStore):
         return evolve(super().health(now), notices=())
 
 
-@breaks("a_notice_waits_for_older_ones_about_the_same_only")
+class KeepsBackNoOther(MemoryStore):
+    """Only the notices that are not due are kept back, if a courier is telling them or if not."""
+
+    if_claimed: bool
+
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        waiting = self._notices
+        self._notices = {
+            number: one
+            for number, one in waiting.items()
+            if one.claimed != self.if_claimed or not now < one.due <= now + MAX_WAIT
+        }
+        found = super().claim(sink, now, until, limit)
+        self._notices = waiting
+        return found
+
+
+@breaks("of_several_couriers_one_at_a_time_tells_a_sink")
+class TellsASinkTwiceAtATime(KeepsBackNoOther):
+    if_claimed = True
+
+
+@breaks("a_sink_that_refused_one_is_left_alone_with_all")
+class TriesASinkOnceForEach(KeepsBackNoOther):
+    if_claimed = False
+
+
+@breaks("what_a_sink_refuses_in_a_row_is_counted_for_all")
+class CountsTheTriesOfEachAlone(MemoryStore):
+    def put_back(
+        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
+    ) -> None:
+        tries = {number: self._notices[number].tries + 1 for number in refused}
+        super().put_back(until, refused, untold, due)
+        for number, many in tries.items():
+            self._notices[number].tries = many
+
+
+@breaks("what_a_sink_refuses_in_a_row_is_counted_for_all")
+class CountsOnWhenASinkTakesAgain(MemoryStore):
+    def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
+        tries = {number: one.tries for number, one in self._notices.items()}
+        super().notices_taken(sink, numbers, now)
+        for number, one in self._notices.items():
+            one.tries = tries[number]
+
+
+@breaks("a_notice_comes_behind_older_ones_about_the_same")
 class TellsOutOfOrder(MemoryStore):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
-        found = super().claim(sink, now, until, limit)
-        kept_back = [
-            WaitingNotice(number, one.notice, one.tries)
-            for number, one in self._notices.items()
-            if one.sink == sink and one.due <= now
-        ]
-        return [*found, *kept_back][:limit]
+        return sorted(super().claim(sink, now, until, limit), key=lambda one: one.tries)
 
 
 @breaks(
