@@ -261,11 +261,22 @@ def _folders(paths: Sequence[PathText]) -> tuple[PathText, ...]:
 
 
 def _sinks(given: Sequence[Sink]) -> tuple[Sink, ...]:
-    sinks = several("notices", given, Sink, "a sink, such as a Webhook")
+    sinks = [
+        one
+        for sink in several("notices", given, Sink, "a sink, such as a Webhook")
+        for one in _parts(sink)
+    ]
     names = [sink.name for sink in sinks]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise MisuseError(f"notices: two sinks have the name {twice!r}: give each its own")
     return tuple(sinks)
+
+
+def _parts(sink: Sink) -> Sequence[Sink]:
+    # A courier that tells nothing need not load what tells.
+    from ..adapters.notices import Mail
+
+    return sink.for_each() if isinstance(sink, Mail) else [sink]
 
 
 def _at_least_1(name: str, value: int | None, default: int) -> int:

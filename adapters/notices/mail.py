@@ -10,7 +10,7 @@ from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ...domain.errors import MisuseError
 from ...domain.evidence.moments import write_moment
@@ -23,7 +23,8 @@ IMPLICIT_TLS = 465
 
 @frozen(kw_only=True)
 class Mail:
-    """Sends each notice as a mail.
+    """Sends each notice as a mail. A courier tells each address by itself (`for_each`): what is
+    refused for one is told that one again.
 
     Args:
         host: The mail server.
@@ -55,6 +56,10 @@ class Mail:
         if self.username is not None and not self.tls:
             raise MisuseError("Mail sends no password without TLS: leave `username` out")
 
+    def for_each(self) -> Sequence[Mail]:
+        """The same for each address, as a sink of its own."""
+        return [evolve(self, to=[one]) for one in dict.fromkeys(self.to)]
+
     @property
     def name(self) -> str:
         """The server, and a digest of the addresses."""
@@ -62,14 +67,15 @@ class Mail:
         return f"mail by {self.host} ({digest})"
 
     def take(self, notice: Notice) -> None:
-        """Send it; it is taken if the server takes it for one of the addresses. NotTakenError if
-        not, without what the server said: that may have an address in it."""
+        """Send it; it is taken if the server takes it for all addresses. NotTakenError if not,
+        without what the server said: that may have an address in it."""
         try:
             server = self._connected()
             try:
                 if self.username is not None:
                     server.login(self.username, self.password or "")
-                server.send_message(self.message(notice))
+                if refused := server.send_message(self.message(notice)):
+                    raise smtplib.SMTPRecipientsRefused(refused)
             finally:
                 with suppress(smtplib.SMTPException, OSError):
                     server.quit()
@@ -114,7 +120,9 @@ def _words_for(error: smtplib.SMTPException | OSError) -> str:
             return "the server offers no login, or takes no address beyond ASCII"
         case smtplib.SMTPRecipientsRefused():
             codes = sorted({code for code, _ in error.recipients.values()})
-            return f"the server refused all addresses (SMTP {', '.join(map(str, codes))})"
+            number = len(error.recipients)
+            addresses = f"{number} address{'es' if number > 1 else ''}"
+            return f"the server refused {addresses} (SMTP {', '.join(map(str, codes))})"
         case smtplib.SMTPResponseException():
             return f"the server refused it (SMTP {error.smtp_code})"
         case smtplib.SMTPException() if type(error) is smtplib.SMTPException:  # of a login

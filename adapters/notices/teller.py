@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from ...domain.notices import WaitingNotice
@@ -13,16 +14,19 @@ from .webhook import NotTakenError
 MOST_HANGING = 3
 """The most threads that are left behind in a sink that hangs; then no other one begins."""
 
+LONGEST = 60.0
+"""For so many seconds a thread begins with another notice; then a courier looks what was taken."""
+
 _HANGS = "it hangs: it has neither taken a notice nor refused it"
 
 
 class SinkTeller:
-    """The `Teller` of one sink."""
+    """The `Teller` of one sink, which it tells for `longest` seconds at a time."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, longest: float = LONGEST) -> None:
         self.name = sink.name
         self.names_subjects = getattr(sink, "subjects", False) is True
-        self._sink = sink
+        self._sink, self._longest = sink, longest
         self._thread: threading.Thread | None = None
         self._hanging: list[threading.Thread] = []
         self._telling: list[int] = []
@@ -38,7 +42,8 @@ class SinkTeller:
         return not _is_alive(self._thread) and hanging < MOST_HANGING
 
     def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
-        """Tell these one after the other, up to the first that is not taken."""
+        """Tell these one after the other, up to the first that is not taken, or that would come too
+        late."""
         self._hanging = [one for one in self._hanging if one.is_alive()]
         self._listener = Listener()
         given = notices, self._listener
@@ -73,8 +78,9 @@ class SinkTeller:
         return found
 
     def _tell(self, notices: Sequence[WaitingNotice], listener: Listener) -> None:
+        until = time.monotonic() + self._longest
         for one in notices:
-            if self._ends or not self._tell_one(one, listener):
+            if self._ends or not self._tell_one(one, listener) or time.monotonic() >= until:
                 return
 
     def _tell_one(self, waiting: WaitingNotice, listener: Listener) -> bool:

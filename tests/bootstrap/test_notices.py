@@ -349,6 +349,24 @@ def test_a_subject_is_named_by_setting_only(house: House) -> None:
     assert not [event for event in house.logger.events if "emp-7" in repr(event)]
 
 
+def test_each_address_of_a_mail_is_told_by_itself(house: House) -> None:
+    def mail(*to: str) -> Mail:
+        return Mail(host="127.0.0.1", port=1, tls=False, sender="courier@example.com", to=to)
+
+    sinks = [mail("ops@example.com", "asha@example.com", "ops@example.com")]
+    with house.blocking_courier(transport=Desk(house), notices=sinks) as courier:
+        courier.deliver(evidence("ev-1", "nobody"))
+        courier.recover()
+        house.clock.advance(12)
+        courier.recover()
+        waits = courier.health().notices
+    names = sorted([mail("ops@example.com").name, mail("asha@example.com").name])
+    assert [(one.sink, one.number, one.tries) for one in waits] == [(name, 1, 1) for name in names]
+    refused = [one for one in house.logger.events if isinstance(one, NoticeNotTaken)]
+    assert {one.sink for one in refused} == {*names}
+    assert not [one for one in refused if "@" in repr(one)]
+
+
 def waiting(house: House, number: int) -> None:
     """So many notices wait for a sink."""
     notices = [

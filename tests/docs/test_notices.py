@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from evidence_courier import Mail
 from evidence_courier.adapters.notices.webhook import signature_of
 from evidence_courier.bootstrap import notices
 from evidence_courier.bootstrap.cli.app import app
@@ -63,12 +64,18 @@ def test_the_code_of_the_page_tells_genuine_requests_from_others() -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_the_shell_line_of_the_page_prints_the_signature(tmp_path: Path) -> None:
-    (line,) = re.findall(r"```sh\n(.*?)\n```", PAGE)
+def test_the_shell_lines_of_the_page_print_signature_and_digest(tmp_path: Path) -> None:
+    signature, digest = re.findall(r"```sh\n(.*?)\n```", PAGE)
     body = '{"text": "acmé", "x": "\\\\n"}'.encode()
     (tmp_path / "body").write_bytes(body)
     given = {**os.environ, "TIMESTAMP": "1771668000", "SECRET": SECRET}
-    ran = subprocess.run(
-        ["sh", "-c", line], cwd=tmp_path, env=given, capture_output=True, text=True, check=True
-    )
-    assert signature_of(SECRET, "1771668000", body) in ran.stdout.split()
+
+    def printed(line: str) -> str:
+        ran = subprocess.run(
+            ["sh", "-c", line], cwd=tmp_path, env=given, capture_output=True, text=True, check=True
+        )
+        return ran.stdout
+
+    assert signature_of(SECRET, "1771668000", body) in printed(signature).split()
+    mail = Mail(host="mx.example.com", sender="courier@example.com", to=["ops@example.com"])
+    assert mail.name == f"mail by mx.example.com ({printed(digest).strip()})"

@@ -152,9 +152,22 @@ def test_without_tls_if_the_host_says_so(serving: Serving, box: Box) -> None:
     assert [encrypted for encrypted, *_ in box.mails] == [False]
 
 
-def test_a_mail_is_taken_if_one_address_is(serving: Serving, box: Box) -> None:
-    assert refusal(mail(serving(), tls=False, to=["ops@example.com", "no@example.com"])) is None
+def test_an_address_that_is_refused_keeps_no_other_from_its_mail(
+    serving: Serving, box: Box
+) -> None:
+    both = mail(serving(), tls=False, to=["no@example.com", "ops@example.com"])
+    assert [refusal(one) for one in both.for_each()] == [
+        "the server refused 1 address (SMTP 550)",
+        None,
+    ]
     assert [to for _, to, _ in box.mails] == [["ops@example.com"]]
+
+
+def test_a_mail_that_is_refused_for_one_of_its_addresses_is_not_taken(
+    serving: Serving, box: Box
+) -> None:
+    both = mail(serving(), tls=False, to=["no@example.com", "ops@example.com"])
+    assert refusal(both) == "the server refused 1 address (SMTP 550)"
 
 
 def _open(serving: Serving) -> Mail:
@@ -213,7 +226,7 @@ def _down(serving: Serving) -> Mail:
         (_wrong_password, "the server refused the login (SMTP 535)"),
         (_no_login, "the server offers no login that is known: leave the user and"),
         (_login_wanted, "the server refused it (SMTP 530)"),
-        (_no_address, "the server refused all addresses (SMTP 550)"),
+        (_no_address, "the server refused 2 addresses (SMTP 550)"),
         (_plain_at_tls, "no connection, or it was lost: SSLError"),
         (_down, "no connection, or it was lost: ConnectionRefusedError"),
     ],
