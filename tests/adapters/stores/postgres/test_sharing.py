@@ -22,6 +22,7 @@ from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.status import ActionRow
 from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER, Status
 from evidence_courier.ports.records import Added, Begun, Change, Conflict, Known
+from evidence_courier.testing.contracts.store_notices import says
 from evidence_courier.testing.contracts.stored import (
     AT,
     UNPACED,
@@ -105,6 +106,18 @@ def test_an_attempt_is_begun_by_one(stores: list[PostgresStore]) -> None:
     answers = [answer for some in at_once(stores, begin) for answer in some]
     assert answers.count(Begun) == 50
     assert answers.count(Conflict) == 50 * (COURIERS - 1)
+
+
+def test_notices_are_claimed_by_one(dsn: str, stores: list[PostgresStore]) -> None:
+    one, other, *_ = stores
+    soon = AT + timedelta(minutes=2)
+    one.note(AT, ["one"], says("a", "b"), {})
+    with ThreadPoolExecutor(1) as threads:
+        with one.transaction():
+            assert len(one.claim("one", AT, soon, 9)) == 2
+            late = threads.submit(other.claim, "one", AT, soon, 9)
+            wait_for_a_waiter(dsn)
+        assert late.result() == []
 
 
 def test_they_keep_one_pace_together(stores: list[PostgresStore]) -> None:
