@@ -199,8 +199,9 @@ def in_turn(waiting: Iterable[WaitingNotice]) -> list[WaitingNotice]:
     for one in waiting:
         chains.setdefault(_about(one.notice), []).append(one)
         refusals = max(refusals, one.tries)
-    found = [(chain[0].tries, one.number, one) for chain in chains.values() for one in chain]
-    return [evolve(one, refusals=refusals) for *_, one in sorted(found, key=lambda key: key[:2])]
+    found = [(chain[0].tries, one) for chain in chains.values() for one in chain]
+    found.sort(key=lambda pair: (pair[0], pair[1].number))
+    return [evolve(one, refusals=refusals) for _, one in found]
 
 
 _About: TypeAlias = tuple[str | None, ...]

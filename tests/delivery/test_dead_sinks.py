@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from attrs import define, field
 
 from evidence_courier.delivery.effects import Effect, Notify, Read, Write
@@ -178,15 +179,33 @@ def test_what_a_sink_never_takes_holds_others_up_for_one_wait_at_most() -> None:
     assert world.waiting == 30
 
 
-def test_a_sink_that_takes_one_at_a_time_is_not_left_alone() -> None:
-    class TakesOne(Teller):
-        def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
-            super().tell(notices[:1], wait)
-            if len(notices) > 1:
-                self.found[notices[1].number] = "HTTP 429"
+class TakesOne(Teller):
+    """Its sink takes one notice at a time, and refuses the next."""
 
-    sink = Sink()
-    world = World(TakesOne(sink))
+    def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
+        super().tell(notices[:1], wait)
+        if len(notices) > 1:
+            self.found[notices[1].number] = "HTTP 429"
+
+
+class TakesOneSlowly(TakesOne):
+    """What it has taken is known a step earlier than what it has refused."""
+
+    def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
+        super().tell(notices, wait)
+        self.is_free = False
+
+    def results(self) -> Mapping[int, str | None]:
+        if not self.found:
+            self.is_free = True
+            return {}
+        number, *_ = self.found
+        return {number: self.found.pop(number)}
+
+
+@pytest.mark.parametrize("teller", [TakesOne, TakesOneSlowly])
+def test_a_sink_that_takes_one_at_a_time_is_not_left_alone(teller: type[Teller]) -> None:
+    world = World(teller(Sink()))
     world.write(*names(100))
-    world.run(100 * EVERY)
+    world.run(300 * EVERY)
     assert world.waiting == 0
