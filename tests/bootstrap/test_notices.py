@@ -349,7 +349,7 @@ def test_a_subject_is_named_by_setting_only(house: House) -> None:
     assert not [event for event in house.logger.events if "emp-7" in repr(event)]
 
 
-def test_each_address_of_a_mail_is_told_by_itself(house: House) -> None:
+def test_each_address_of_a_mail_is_a_sink_of_its_own(house: House) -> None:
     def mail(*to: str) -> Mail:
         return Mail(host="127.0.0.1", port=1, tls=False, sender="courier@example.com", to=to)
 

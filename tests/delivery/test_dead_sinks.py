@@ -126,7 +126,7 @@ def test_new_notices_are_no_new_tries_while_a_sink_is_down() -> None:
     assert sink.tried <= 17
 
 
-def test_notices_of_a_week_are_told_once_each_when_the_sink_is_back() -> None:
+def test_notices_of_a_week_go_once_each_when_the_sink_is_back() -> None:
     sink = Sink(is_down=True)
     world = World(Teller(sink), Teller(sink))
     for hour in range(7 * 24):

@@ -194,7 +194,7 @@ def test_a_notice_comes_behind_older_ones_about_the_same() -> None:
     assert told(tries=1) == [*others, *first, *behind]
 
 
-def test_what_a_sink_refused_last_is_told_last() -> None:
+def test_what_a_sink_refused_last_goes_last() -> None:
     one = notice_of("tenant_unknown", NOW, "text")
     tries = [2, 0, 7, 0, 1]
     waiting = [

@@ -263,7 +263,7 @@ def test_a_sink_that_hangs_is_waited_for_no_longer_than_asked() -> None:
     teller.tell([], 5.0) if teller.is_free else None
 
 
-def test_a_slow_sink_is_told_the_rest_another_time() -> None:
+def test_a_slow_sink_gets_the_rest_another_time() -> None:
     got: list[Notice] = []
     teller = SinkTeller(OnNotice(got.append), longest=0.0)
     teller.tell([WaitingNotice(number, NOTICE, 0) for number in (1, 2, 3)], 5.0)
