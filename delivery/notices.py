@@ -159,7 +159,7 @@ class _Telling:
         return False
 
     def _is_for_others(self, now: datetime) -> bool:
-        """Whether the sink is left to other couriers now, one of which may reach it."""
+        """Whether others try the sink first now: one of them may reach it."""
         left = self._left_until
         return left is not None and left <= now < later(left, OTHERS_FIRST)
 
