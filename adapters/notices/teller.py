@@ -15,7 +15,8 @@ MOST_HANGING = 3
 """The most threads that are left behind in a sink that hangs; then no other one begins."""
 
 LONGEST = 60.0
-"""For so many seconds a thread begins with another notice; then a courier looks what was taken."""
+"""How many seconds after its first notice a thread begins with another; then a courier looks what
+was taken."""
 
 _HANGS = "it hangs: it has neither taken a notice nor refused it"
 
