@@ -1,4 +1,4 @@
-"""What a person must know is taken at least once, by one of several couriers, whatever a sink
+"""What a person must know is told at least once, by one of several couriers, whatever a sink
 does."""
 
 from __future__ import annotations

@@ -185,13 +185,13 @@ def test_a_notice_comes_behind_older_ones_about_the_same() -> None:
     ]
     notices = [*first, *behind, *others]
 
-    def told(**of_first: Any) -> list[Notice]:
+    def ordered(**of_first: Any) -> list[Notice]:
         of = [of_first] * len(first) + [{"tries": 0}] * (len(notices) - len(first))
         waiting = [WaitingNotice(n, one, **of[n]) for n, one in enumerate(notices)]
         return [one.notice for one in in_turn(waiting)]
 
-    assert told(tries=0) == notices
-    assert told(tries=1) == [*others, *first, *behind]
+    assert ordered(tries=0) == notices
+    assert ordered(tries=1) == [*others, *first, *behind]
 
 
 def test_what_a_sink_refused_last_goes_last() -> None:
