@@ -20,6 +20,7 @@ from ..domain.upload.upload import Upload
 from ..domain.upload.verdict import (
     Deferred,
     Finding,
+    Partly,
     Receipt,
     Rejected,
     Unbundled,
@@ -31,7 +32,7 @@ from ..ports.provider import Parcel
 from ..ports.records import Dossier
 from .destinations import Destination
 from .effects import Interrupted, ReadDocument
-from .sender import OvertimeError
+from .sender import OvertimeError, check_kept
 
 VERDICTS: tuple[type, ...] = get_args(Verdict)
 VERDICTS_OF_MANY = (*VERDICTS, Unbundled)
@@ -137,6 +138,10 @@ def sound(result: object, kinds: tuple[type, ...]) -> Any:
             value = getattr(part, inner)
             if not isinstance(value, of):
                 raise TypeError(f"the {inner} of its {owed.__name__} is {type(value).__name__}")
+        if isinstance(part, Failure) and not 0 <= (part.http_status or 0) <= _HIGHEST_STATUS:
+            raise TypeError("the http_status of its Failure is none")
+    if isinstance(result, Partly):
+        check_kept("progress of its Partly", result.progress)
     return result
 
 
@@ -147,6 +152,8 @@ _PARTS = (
     ("failure", Failure),
     ("progress", str),
 )
+_HIGHEST_STATUS = 2**31 - 1
+"""The highest number that every database takes."""
 _TEXT, _NUMBER = (str, type(None)), (int, float, type(None))
 _OWED: Mapping[type, tuple[tuple[str, tuple[type, ...]], ...]] = {
     Receipt: (("reference", _TEXT), ("message", _TEXT)),

@@ -50,6 +50,16 @@ class OvertimeError(Exception):
     """An attempt's requests together take longer than they may."""
 
 
+def check_kept(what: str, text: str) -> None:
+    """Raise TypeError for what no database takes as a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise TypeError(f"the {what} holds half a character (a lone surrogate)") from None
+    if "\0" in text:
+        raise TypeError(f"the {what} holds the character U+0000")
+
+
 def wait_out(sender: Sender, refused: NotBefore) -> Turn[bool]:
     """Wait as long as the driver may."""
     return (yield from perform(Wait(refused.at)))
@@ -115,6 +125,7 @@ class Sender:
             case HttpRequest():
                 return (yield from self._send(step))
             case Bookmark(progress=progress):
+                check_kept("progress of its Bookmark", progress)
                 yield from self.commit(progress)
                 self._unanswered = self._to_repeat = False
                 return None

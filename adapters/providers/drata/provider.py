@@ -259,7 +259,7 @@ def _make_evidence(
         if isinstance(stored, Failure):
             return stored
         file_key = text(stored.get("fileKey"))
-        if not file_key:
+        if not file_key or not file_key.isprintable():  # it could not be kept
             missing = unreadable("its reply to the file has no fileKey, so no evidence was made")
             return evolve(missing, kind=FailureKind.REFUSED)
         yield from bookmark(file_key)

@@ -302,6 +302,8 @@ def test_the_newer_endpoint_takes_a_file_and_then_evidence_that_names_it() -> No
         (TransportFailure(K.TIMEOUT, "silence"), Deferred),
         (json_reply(201, b"<html>"), Deferred),
         (json_reply(201, {}), Rejected),
+        (json_reply(201, {"fileKey": "half a \ud800 character"}), Rejected),
+        (json_reply(201, {"fileKey": "a \0 within"}), Rejected),
         (json_reply(403, {}), Rejected),
     ],
 )
