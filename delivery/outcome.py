@@ -32,7 +32,7 @@ from ..ports.provider import Parcel
 from ..ports.records import Dossier
 from .destinations import Destination
 from .effects import Interrupted, ReadDocument
-from .sender import OvertimeError, check_kept
+from .sender import OvertimeError, refuse_unstorable
 
 VERDICTS: tuple[type, ...] = get_args(Verdict)
 VERDICTS_OF_MANY = (*VERDICTS, Unbundled)
@@ -141,7 +141,7 @@ def sound(result: object, kinds: tuple[type, ...]) -> Any:
         if isinstance(part, Failure) and not 0 <= (part.http_status or 0) <= _HIGHEST_STATUS:
             raise TypeError("the http_status of its Failure is none")
     if isinstance(result, Partly):
-        check_kept("progress of its Partly", result.progress)
+        refuse_unstorable("progress of its Partly", result.progress)
     return result
 
 

@@ -50,7 +50,7 @@ class OvertimeError(Exception):
     """An attempt's requests together take longer than they may."""
 
 
-def check_kept(what: str, text: str) -> None:
+def refuse_unstorable(what: str, text: str) -> None:
     """Raise TypeError for what no database takes as a text."""
     try:
         text.encode()
@@ -125,7 +125,7 @@ class Sender:
             case HttpRequest():
                 return (yield from self._send(step))
             case Bookmark(progress=progress):
-                check_kept("progress of its Bookmark", progress)
+                refuse_unstorable("progress of its Bookmark", progress)
                 yield from self.commit(progress)
                 self._unanswered = self._to_repeat = False
                 return None

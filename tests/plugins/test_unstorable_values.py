@@ -40,7 +40,7 @@ class Careless(PaperProvider):
 
 
 @pytest.mark.parametrize("what", [*TEXTS, *map(refusal, STATUSES)], ids=repr)
-def test_what_cannot_be_kept_ends_the_attempt_as_the_providers_bug(
+def test_what_cannot_be_stored_ends_the_attempt_as_the_providers_bug(
     tmp_path: Path, what: str | Rejected
 ) -> None:
     house = House(tmp_path / "courier.db")
@@ -69,12 +69,12 @@ def test_what_cannot_be_kept_ends_the_attempt_as_the_providers_bug(
 
 
 @pytest.mark.parametrize("progress", TEXTS, ids=repr)
-def test_a_finding_whose_progress_cannot_be_kept_is_none(progress: str) -> None:
+def test_a_finding_whose_progress_cannot_be_stored_is_none(progress: str) -> None:
     with pytest.raises(TypeError, match="progress of its Partly"):
         sound(Partly(progress), FINDINGS)
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_a_failure_whose_status_cannot_be_kept_is_none(status: int) -> None:
+def test_a_failure_whose_status_cannot_be_stored_is_none(status: int) -> None:
     with pytest.raises(TypeError, match="http_status of its Failure"):
         sound(refusal(status), VERDICTS)
