@@ -143,6 +143,9 @@ class VaultProvider:
         put = HttpRequest("PUT", presigned, headers, (parcel.content,), repeatable=True)
         stored = yield from fetch(put)
         failure = failure_to_read(stored, HINTS)
+        if isinstance(stored, HttpResponse) and stored.status == 401:
+            # It sees no key, and says nothing of one.
+            return refusal(stored, FailureKind.REFUSED, "Vault's storage refused it: look there")
         if failure is not None:
             return unsent(failure)
         assert isinstance(stored, HttpResponse)
