@@ -94,17 +94,19 @@ def user_ids(
 @frozen
 class Seen:
     """What the list shows: one that bears our name, or those that are like ours, or why it could
-    not be read. `at`: our time of day then, if a reply came."""
+    not be read. `owned` are those of them that the list says are the person's, or that are no
+    person's if a test gets them. `at`: our time of day then, if a reply came."""
 
     at: datetime | None
     named: Resource | None = None
     like: tuple[Resource, ...] = ()
+    owned: tuple[Resource, ...] = ()
     failure: Failure | None = None
 
     @property
     def receipt(self) -> Receipt:
-        """For one of those that are like ours: which it is, is known only of a single one."""
-        reference = self.like[0].id if len(self.like) == 1 else None
+        """For one of those that are owned: which it is, is known only of a single one."""
+        reference = self.owned[0].id if len(self.owned) == 1 else None
         return Receipt(reference, "attached by an attempt before, whose answer was lost")
 
 
@@ -136,7 +138,8 @@ def look_for(
         return Seen(evidence.at, failure=found)
     if isinstance(found, Resource):
         return Seen(evidence.at, named=found)
-    return Seen(evidence.at, like=tuple(like))
+    owned = tuple(item for item in like if user is None or _owner(item) == user.lower())
+    return Seen(evidence.at, like=tuple(like), owned=owned)
 
 
 def _fits(item: Resource, parcel: Parcel, user: str | None, document_type: str) -> bool:
@@ -147,10 +150,14 @@ def _fits(item: Resource, parcel: Parcel, user: str | None, document_type: str) 
         return False
     if user is None:
         return shown.get("evidenceable_type") != "CompanyUser"
-    owner, kind = text(shown.get("evidenceable_id")), text(shown.get("evidence_type"))
-    if owner is not None and owner.lower() != user.lower():
-        return False
-    return kind is None or kind == document_type
+    kind = text(shown.get("evidence_type"))
+    return _owner(item) in (None, user.lower()) and kind in (None, document_type)
+
+
+def _owner(item: Resource) -> str | None:
+    """Whose evidence it is, in small letters; None if that is not said."""
+    owner = text(item.attributes.get("evidenceable_id"))
+    return None if owner is None else owner.lower()
 
 
 def _made_at(item: Resource) -> datetime | None:

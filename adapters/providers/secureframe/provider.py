@@ -17,10 +17,11 @@ is the only guard against a copy that Secureframe offers. Where it cannot be sta
 with `send: direct`, and that is bookmarked.
 
 After a lost reply to an attach, the same id is attached again within its hour. If it was not taken
-before, it is now. If the id is refused and something like it is listed, the first was taken:
-delivered, once. If the list does not bear that out, or the hour is over, the list alone decides:
-nothing like it means that it is sent again; something like it, or a list that cannot be read,
-leaves the decision to `on_unclear`. The age of an id is the time between two replies.
+before, it is now. If the id is refused, and the list shows something like it as the person's, the
+first was taken: delivered, once. The list does not name a test: there it may be another employee's.
+If the list does not bear that out, or the hour is over, the list alone decides: nothing like it
+means that it is sent again; something like it, or a list that cannot be read, leaves the decision
+to `on_unclear`. The age of an id is the time between two replies.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class SecureframeProvider:
             return verdicts.Unreadable(seen.failure)
         if not seen.like:
             return verdicts.Absent()
-        if staged is not None and staged.spent:
+        if staged is not None and staged.spent and seen.owned:
             return verdicts.Found(seen.receipt)
         message = (
             f"Secureframe lists {len(seen.like)} evidence like this one, but does not say from "
@@ -169,7 +170,7 @@ def _attach_again(
     refused = staged.refused(reply.received_at)
     if seen.named is not None:
         return verdicts.Delivered(Receipt(seen.named.id, None))
-    if seen.like and refused.spent:
+    if seen.owned and refused.spent:
         return verdicts.Delivered(seen.receipt)
     if not (seen.failure or seen.like or refused.spent):
         return None

@@ -329,6 +329,14 @@ def test_a_spent_id_and_one_like_it_listed_mean_that_it_was_taken() -> None:
     )
 
 
+def test_a_spent_id_and_one_of_an_unknown_person_leave_a_doubt() -> None:
+    """The list does not say that it is this person's."""
+    verdict, _ = upload(SPENT, listed(like(evidenceable_id=None)), progress=KEPT)
+    assert isinstance(verdict, Unclear)
+    finding, _ = look_up(listed(like(evidenceable_id=None)), progress=SPENT_BEFORE)
+    assert isinstance(finding, Unreadable)
+
+
 def test_where_several_are_like_it_none_of_them_is_named() -> None:
     verdict, _ = upload(SPENT, listed(like(), like()), progress=KEPT)
     assert isinstance(verdict, Delivered)
