@@ -136,7 +136,7 @@ def blocks(place: Place, as_json: bool) -> None:
         say("nothing is blocked, parked, paused or skipped")
     elif is_terminal():
         for stop in found.stops:
-            head = f"since {moment(stop.since)}, {_waiting(stop)}"
+            head = f"since {moment(stop.since)}, {_stopped(stop)}"
             reason = "" if stop.state == "paused" else f"{stop.reason}: "  # it is in the message
             words = (f"{reason}{stop.message}".rstrip(": "), f"to do: {to_do(stop)}")
             print_in_lines((*_about(stop), stop.state), (head, *words))
@@ -152,9 +152,8 @@ def _about(stop: Stop) -> Iterator[str]:
         yield stop.provider
 
 
-def _waiting(stop: Stop) -> str:
-    verb = "waits" if stop.uploads == 1 else "wait"
-    return f"{number_of(stop.uploads, 'upload')} {verb}"
+def _stopped(stop: Stop) -> str:
+    return f"{number_of(stop.uploads, 'upload')} stopped"  # held, parked, or failed for it
 
 
 def _to_do(place: str, stops: Sequence[Stop], stop: Stop) -> str:
