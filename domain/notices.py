@@ -292,7 +292,8 @@ def _of_age(
         yield notice_of("late", now, text)
     if not is_late and "late" in notes:
         changed["late"] = None
-        yield notice_of("arriving_again", now, "evidence arrives again: no open upload is too old")
+        text = "no open upload is too old any more; what is parked or paused does not count"
+        yield notice_of("arriving_again", now, text)
 
 
 def _of_unknown(
