@@ -125,7 +125,6 @@ class Sender:
             case HttpRequest():
                 return (yield from self._send(step))
             case Bookmark(progress=progress):
-                refuse_unstorable("progress of its Bookmark", progress)
                 yield from self.commit(progress)
                 self._unanswered = self._to_repeat = False
                 return None

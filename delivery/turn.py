@@ -87,7 +87,7 @@ from .outcome import (
     parcel_of,
     sound,
 )
-from .sender import OvertimeError, Sender, run_dialogue
+from .sender import OvertimeError, Sender, refuse_unstorable, run_dialogue
 from .turn_context import TurnContext, hold, settled, slots_of
 
 Stop: TypeAlias = Callable[[Destination, GateBlocked], Turn[None]]
@@ -300,6 +300,7 @@ class AttemptTurn:
         one = self._alone
         if not isinstance(progress, str):
             raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
+        refuse_unstorable("progress of its Bookmark", progress)
         now = self._context.clock.now()
         yield from apply(Step(one, Progressed(now, one.sending.attempt, progress)))
 
