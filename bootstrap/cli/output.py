@@ -320,7 +320,7 @@ _RUNNING: Columns = {
     "running": lambda row: str(row.number),
     "since": lambda row: moment(row.started_at),
     "courier": lambda row: f"{row.courier_id} ({row.courier or 'gone: it will be recovered'})",
-    "waits for": lambda row: row.waits_for or "the provider's reply",
+    "waits for": lambda row: row.waits_for or "a connection, or the provider's reply",
 }
 _LOOK_UPS: Columns = {
     "looked up": lambda row: moment(row.at),

@@ -48,11 +48,11 @@ class UploadStatus:
 
     `status` is pending, retrying, held, succeeded, failed or skipped. Moments are aware and in UTC;
     `last_attempt_at` is the start of the latest attempt, and `next_attempt_at` is None if no moment
-    is known, or nothing is done any more. `waits_for` says what must come before
-    something is done next; None if a request is under way, or nothing is done any more. `digest` is
-    the document's SHA-256. `erased_at` is when what named a person was removed, `pruned_at` when
-    the attempts and look-ups were. `out_of_time`: it has failed because `give_up_after` was over
-    before its attempts were used up.
+    is known, or nothing is done any more. `waits_for` says what must come before something is done
+    next; None if a request is under way or waits for a connection, or if nothing is done any more.
+    `digest` is the document's SHA-256. `erased_at` is when what named a person was removed,
+    `pruned_at` when the attempts and look-ups were. `out_of_time`: it has failed because
+    `give_up_after` was over before its attempts were used up.
     """
 
     tenant_id: str
@@ -142,7 +142,7 @@ class LookUpRow:
 class RunningAttempt:
     """An attempt that is under way. `courier_id` is the courier that makes it, `courier` its host
     and process; None if it is registered no more, and the attempt will be recovered. `waits_for` is
-    None while a request is under way."""
+    None while a request is under way, or waits for a connection."""
 
     number: int
     started_at: datetime
