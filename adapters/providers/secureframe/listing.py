@@ -94,8 +94,8 @@ def user_ids(
 @frozen
 class Seen:
     """What the list shows: one that bears our name, or those that are like ours, or why it could
-    not be read. `owned` are those of them that the list says are the person's, or that are no
-    person's if a test gets them. `at`: our time of day then, if a reply came."""
+    not be read. `owned` are those of them that the list says are the person's: none where a test
+    gets them, since the list names no test. `at`: our time of day then, if a reply came."""
 
     at: datetime | None
     named: Resource | None = None
@@ -118,7 +118,7 @@ def look_for(
     since: datetime,
 ) -> Dialogue[Seen]:
     """Read the list of evidence, the newest first, until what is older than the upload. `user` is
-    whose evidence it is; None for a test's, since the list does not name the test."""
+    whose evidence it is; None for a test's."""
     evidence = _List(settings, hints, "/evidences", {"sort": "-created_at"}, newest_first=True)
     name = re.compile(rf"(?<![\w.-]){re.escape(parcel.file_name)}(?![\w.-])")
     like: list[Resource] = []
@@ -138,7 +138,7 @@ def look_for(
         return Seen(evidence.at, failure=found)
     if isinstance(found, Resource):
         return Seen(evidence.at, named=found)
-    owned = tuple(item for item in like if user is None or _owner(item) == user.lower())
+    owned = tuple(item for item in like if user and _owner(item) == user.lower())
     return Seen(evidence.at, like=tuple(like), owned=owned)
 
 

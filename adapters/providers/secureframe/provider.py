@@ -18,10 +18,10 @@ with `send: direct`, and that is bookmarked.
 
 After a lost reply to an attach, the same id is attached again within its hour. If it was not taken
 before, it is now. If the id is refused, and the list shows something like it as the person's, the
-first was taken: delivered, once. The list does not name a test: there it may be another employee's.
-If the list does not bear that out, or the hour is over, the list alone decides: nothing like it
-means that it is sent again; something like it, or a list that cannot be read, leaves the decision
-to `on_unclear`. The age of an id is the time between two replies.
+first was taken: delivered, once. If the list does not bear that out, or the hour is over, the list
+alone decides: nothing like it means that it is sent again; something like it, or a list that cannot
+be read, leaves the decision to `on_unclear`. So it is with something like it at a test: the list
+names no test, and it may be another employee's. The age of an id is the time between two replies.
 """
 
 from __future__ import annotations

@@ -337,6 +337,16 @@ def test_a_spent_id_and_one_of_an_unknown_person_leave_a_doubt() -> None:
     assert isinstance(finding, Unreadable)
 
 
+def test_a_spent_id_and_one_like_it_at_a_test_leave_a_doubt() -> None:
+    """The list does not name the test: it may be another employee's."""
+    company = like(evidenceable_type="Company", evidenceable_id="acme", evidence_type="custom")
+    verdict, talk = upload(SPENT, listed(company), settings=AT_TEST, progress=KEPT)
+    assert isinstance(verdict, Unclear)
+    assert [json.loads(kept)["spent"] for kept in talk.bookmarks] == [True]
+    finding, _ = look_up(listed(company), settings=AT_TEST, progress=SPENT_BEFORE)
+    assert isinstance(finding, Unreadable)
+
+
 def test_where_several_are_like_it_none_of_them_is_named() -> None:
     verdict, _ = upload(SPENT, listed(like(), like()), progress=KEPT)
     assert isinstance(verdict, Delivered)

@@ -30,7 +30,7 @@ WHOLE = {"provider": "secureframe", "api_key": "${KEY}", "api_secret": "${SECRET
 PERSON: dict[str, object] = {**WHOLE}
 AT_TEST: dict[str, object] = {**WHOLE, "test": TEST}
 KEYS = Keys({"KEY": KEY, "SECRET": SECRET})
-STAGE = STORE = None  # a request served well, in a script of faults
+SEARCH = STAGE = STORE = None  # a request served well, in a script of faults
 
 
 def story(
@@ -98,28 +98,30 @@ def test_a_person_may_be_named_by_secureframes_id(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("on_unclear", ["retry", "hold"])
 @pytest.mark.parametrize("lists_evidence", [True, False])
+@pytest.mark.parametrize("block", [PERSON, AT_TEST], ids=["person", "test"])
 @pytest.mark.parametrize("loss", ["reset-after", "status-after:504", "cut", "huge"])
 def test_a_staged_upload_whose_reply_was_lost_makes_no_silent_copy(
-    tmp_path: Path, loss: str, lists_evidence: bool, on_unclear: str
+    tmp_path: Path, loss: str, block: dict[str, object], lists_evidence: bool, on_unclear: str
 ) -> None:
     async def tell(house: CourierHouse) -> None:
-        house.sandbox.use_faults(FaultPlan.script([STAGE, STORE, loss]))
+        before = [SEARCH, STAGE, STORE] if block is PERSON else [STAGE, STORE]
+        house.sandbox.use_faults(FaultPlan.script([*before, loss]))
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        if lists_evidence:
+        if lists_evidence and block is PERSON:
             assert (status.status, status.attempts, status.possible_duplicate) == (
                 "succeeded",
                 2,
                 False,
             )
             assert house.sandbox.copies(DIGEST) == 1
-        elif on_unclear == "hold":  # the id is spent, and nothing says by whom
+        elif on_unclear == "hold":  # nothing says whose evidence is listed
             assert (status.status, house.sandbox.copies(DIGEST)) == ("held", 1)
         else:
             assert (status.status, status.possible_duplicate) == ("succeeded", True)
             assert house.sandbox.copies(DIGEST) == 2
 
-    story(tell, tmp_path, AT_TEST | {"on_unclear": on_unclear}, lists_evidence=lists_evidence)
+    story(tell, tmp_path, block | {"on_unclear": on_unclear}, lists_evidence=lists_evidence)
 
 
 @pytest.mark.parametrize("lists_evidence", [True, False])
@@ -301,12 +303,12 @@ def test_the_dry_run_tries_the_key_and_the_test_and_uploads_nothing(tmp_path: Pa
 
 @pytest.mark.parametrize("fault", ["silence", "silence-after"])
 def test_a_process_killed_at_the_attach_leaves_one_copy(tmp_path: Path, fault: str) -> None:
-    faults = FaultPlan.script([STAGE, STORE, fault])
+    faults = FaultPlan.script([SEARCH, STAGE, STORE, fault])
     with sandbox_in_thread(SecureframeSandbox(key=KEY, secret=SECRET, faults=faults)) as sandbox:
         house = CourierHouse(
-            sandbox, tmp_path / "courier.db", AT_TEST, KEYS, FakeClock(datetime.now(UTC))
+            sandbox, tmp_path / "courier.db", PERSON, KEYS, FakeClock(datetime.now(UTC))
         )
-        killed_at_request(house, 3)
+        killed_at_request(house, 4)
 
         async def next_one() -> UploadStatus:
             async with house.courier() as courier:
