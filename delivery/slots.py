@@ -10,9 +10,10 @@ from attrs import define, evolve, field
 
 from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota, Refusal
 from ..domain.upload.failure import Failure
-from ..domain.upload.upload import UploadKey
+from ..domain.upload.upload import Upload, UploadKey
 from ..ports.clock import Clock
 from ..ports.gates import Acquire
+from ..ports.records import Conflict
 from .effects import TakeSlot, Turn, perform
 
 
@@ -85,10 +86,18 @@ class Slots:
         """Take a slot for the next request if it has none; or why none is free now."""
         if self._covered:
             return None
-        ended = self._ended
-        request = Acquire(
-            self.quota, self.clock.now(), self.courier_id, self.acquired.turn, ended, self.key
-        )
+        refused = yield from self._ask(None)
+        assert not isinstance(refused, Conflict)
+        return refused
+
+    def begin_look_up(self, look_up: Upload) -> Turn[Refusal | Conflict | None]:
+        """Take a slot for the first request of a look-up, and write the upload as it is meanwhile;
+        or why that may not begin."""
+        return (yield from self._ask(look_up))
+
+    def _ask(self, look_up: Upload | None) -> Turn[Refusal | Conflict | None]:
+        ended, now, turn = self._ended, self.clock.now(), self.acquired.turn
+        request = Acquire(self.quota, now, self.courier_id, turn, ended, self.key, look_up)
         answer = yield from perform(TakeSlot(request))
         self._ended = self._ended[len(ended) :]
         if not isinstance(answer, Acquired):

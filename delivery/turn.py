@@ -13,6 +13,7 @@ a verdict that is written down. If its driver was cut off, `Interrupted` is rais
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from attrs import evolve
@@ -23,13 +24,13 @@ from ..domain.pacing.gate import (
     GateChange,
     NotBefore,
     Refusal,
+    look_up_time,
     may_overtake,
     patience_of,
 )
 from ..domain.pacing.gate import Blocked as GateBlocked
-from ..domain.pacing.paused import pause_of
 from ..domain.upload.attempt import attempt_of
-from ..domain.upload.backoff import seconds_between
+from ..domain.upload.backoff import later, seconds_between
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ..domain.upload.events import Blocked, LookedUp, Progressed, Unfit
 from ..domain.upload.failure import Failure, FailureKind
@@ -42,6 +43,7 @@ from ..domain.upload.upload import (
     UploadKey,
     Waiting,
     due_of,
+    with_look_up_due,
 )
 from ..domain.upload.verdict import (
     AttemptVerdict,
@@ -53,7 +55,7 @@ from ..domain.upload.verdict import (
 )
 from ..ports.logger import AttemptEnded, AttemptStarted, LogEvent, LookUpEnded
 from ..ports.provider import Bundling, CanLookUp, Parcel
-from ..ports.records import BeginAnswer, Begun, Conflict, Start
+from ..ports.records import BeginAnswer, Begun, Change, Conflict, Start
 from .accounting import (
     beginning_of,
     end_of,
@@ -62,13 +64,12 @@ from .accounting import (
     shared_id,
 )
 from .active import ActiveUpload
-from .applying import Step, apply
+from .applying import Step, apply, save
 from .destinations import Destination
 from .effects import (
     Begin,
     Interrupted,
     Notify,
-    Read,
     ReadDocument,
     ReadDocuments,
     Turn,
@@ -419,20 +420,29 @@ def take_turn(
 def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     """One look-up, to its end. NotBefore: it may not begin yet. Blocked: the integration is.
 
+    No other courier makes it meanwhile; if this one is killed, after the time that a look-up takes.
     An interruption goes on its way: a look-up changes nothing, and is made again.
     """
     state, destination, key = active.upload.state, active.destination, active.upload.key
     assert isinstance(state, LookingUp | Undecided)
     slots, began = slots_of(context, destination, key), context.clock.now()
-    refused: Refusal | None = yield from _pause_of(key)
-    if refused is None:
-        refused = yield from slots.reserve()
+    until = later(began, look_up_time(destination.quota))
+    look_up = with_look_up_due(active.upload, until, began)
+    refused = yield from slots.begin_look_up(look_up)
     if isinstance(refused, NotBefore):
         return refused
+    if isinstance(refused, Conflict):
+        active.adopt(refused.current)
+        return None
     sender = context.wait_log.sender(destination, slots)
     finding = None
     if refused is None:
-        finding = yield from _finding(context, active, sender)
+        active.upload = look_up
+        try:
+            finding = yield from _finding(context, active, sender)
+        except Interrupted:
+            yield from _leave_look_up(context, active)
+            raise
         active.answered = sender.answered
     if (blocked := refused or sender.blocked) is not None:
         held = Blocked(context.clock.now(), blocked.failure)
@@ -451,12 +461,13 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     return None if block is None else GateBlocked(block)
 
 
-def _pause_of(key: UploadKey) -> Turn[GateBlocked | None]:
-    """What a person has paused that an upload belongs to. The gate asks for it when an attempt
-    begins, and cannot tell the request of a look-up from an attempt's second one."""
-    pauses = yield from perform(Read(lambda store: store.paused()))
-    paused = pause_of(pauses, key.tenant_id, key.provider)
-    return None if paused is None else GateBlocked(paused.failure)
+def _leave_look_up(context: TurnContext, active: ActiveUpload) -> Turn[None]:
+    """A look-up that was cut off changes nothing, and may be made again at once."""
+    now = context.clock.now()
+    left = with_look_up_due(active.upload, now, now)
+    with suppress(Interrupted, StoreError):
+        yield from save([Change(left)])
+        active.upload = left
 
 
 def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn[Finding]:

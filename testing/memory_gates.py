@@ -26,7 +26,7 @@ from ..domain.pacing.lease import Lease
 from ..domain.pacing.paused import Paused, Resumed, Scope, pause_of
 from ..domain.upload.backoff import earlier, is_set_back, later
 from ..domain.upload.upload import UploadKey
-from ..ports.gates import Acquire, AcquireAnswer
+from ..ports.gates import Acquire
 from ..ports.records import Start
 
 _UNDER_WAY = datetime.max.replace(tzinfo=UTC)
@@ -77,16 +77,21 @@ class MemoryGates:
     def begin(self, start: Start) -> Acquired | Refusal:
         """Let a turn begin, or say why not now."""
         at, quota, key = start.upload.updated_at, start.quota, start.upload.key
-        paused = pause_of(self.paused(), key.tenant_id, key.provider)
-        if paused is not None:
-            return Blocked(paused.failure)
+        if (paused := self._pause_of(key)) is not None:
+            return paused
         gate = self.gate(quota, at, key)
         leaves, patience = start.leaves, start.patience
         return rules.begin(gate, quota, at, start.courier_id, leaves=leaves, patience=patience)
 
-    def acquire(self, request: Acquire) -> AcquireAnswer:
-        """Let a request leave, or say why not now."""
+    def end(self, request: Acquire) -> None:
+        """The requests before that one have ended."""
         self._end(request.quota, request.ended, request.at)
+
+    def acquire(self, request: Acquire) -> Acquired | Refusal:
+        """Let a request leave, or say why not now."""
+        self.end(request)
+        if request.look_up is not None and (paused := self._pause_of(request.look_up.key)):
+            return paused
         gate = self.gate(request.quota, request.at, request.key)
         return rules.go_on(gate, request.quota, request.at, request.courier_id, request.turn)
 
@@ -127,6 +132,10 @@ class MemoryGates:
             else:
                 del found[one.scope]
         return tuple(found.values())
+
+    def _pause_of(self, key: UploadKey) -> Blocked | None:
+        paused = pause_of(self.paused(), key.tenant_id, key.provider)
+        return None if paused is None else Blocked(paused.failure)
 
     def pause(self, one: Paused | Resumed) -> None:
         """Take note of it, unless it changes nothing."""

@@ -156,7 +156,7 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         with self._lock:
             self._go_on("acquire")
-            return [self._gates.acquire(request) for request in requests]
+            return [self._acquire(request) for request in requests]
 
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         with self._lock:
@@ -317,6 +317,16 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
             else:
                 answers.append(begun)
         return answers
+
+    def _acquire(self, request: Acquire) -> AcquireAnswer:
+        look_up = None if request.look_up is None else Change(request.look_up)
+        if look_up is not None and (lost := self._outdated(look_up)) is not None:
+            self._gates.end(request)
+            return lost
+        answer = self._gates.acquire(request)
+        if look_up is not None and isinstance(answer, Acquired):
+            self._write(look_up)
+        return answer
 
     def _outdated(self, change: Start | Change) -> Conflict | None:
         record = self._records.get(change.upload.key)

@@ -459,6 +459,14 @@ def patience_of(quota: Quota) -> timedelta:
     return max(MIN_PATIENCE, periods * quota.pace.period)
 
 
+def look_up_time(quota: Quota) -> timedelta:
+    """How long a courier has for a look-up before another may make it: a request's time, and the
+    periods that as many requests as an upload takes must wait for."""
+    if quota.pace is None:
+        return quota.timeout
+    return quota.timeout + (quota.cost - 1) // quota.pace.limit * quota.pace.period
+
+
 def uploads_a_period(limit: int, cost: int, together: int) -> int:
     """How many uploads a period's requests are enough for; at least 1."""
     return max(1, limit * together // cost)

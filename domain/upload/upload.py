@@ -297,6 +297,13 @@ def with_digest(upload: Upload, digest: str, at: datetime) -> Upload:
     return evolve(upload, digest=digest, updated_at=at, version=upload.version + 1)
 
 
+def with_look_up_due(upload: Upload, due: datetime, at: datetime) -> Upload:
+    """The upload whose look-up is due at `due`: while a courier makes it, when another may."""
+    assert isinstance(upload.state, LookingUp | Undecided)
+    state = evolve(upload.state, due=due)
+    return evolve(upload, state=state, updated_at=at, version=upload.version + 1)
+
+
 def due_at(upload: Upload, now: datetime) -> datetime | None:
     """`due_of`; if the clock was set back since the upload was written, the wait counts from
     `now`."""

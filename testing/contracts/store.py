@@ -44,6 +44,7 @@ from .assertions import a, must, raises, same, some
 from .hostile_inputs import HALF_A_CHARACTER, NAMES, TEXTS
 from .store_chain import ChainRules
 from .store_lists import ListRules
+from .store_look_ups import LookUpRules
 from .store_notices import NoticeRules
 from .store_pauses import PauseRules
 from .store_removals import RemovalRules
@@ -63,7 +64,7 @@ from .stored import (
 MINUTE = timedelta(minutes=1)
 
 
-class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules):
+class StoreContract(ChainRules, ListRules, LookUpRules, NoticeRules, PauseRules, RemovalRules):
     """The rules for a store. Give it `open_store`; say `durable = False` where what is written
     ends with the store."""
 

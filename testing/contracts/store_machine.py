@@ -80,7 +80,7 @@ from ...ports.removal import Removal
 from ...ports.store import UploadStore
 from ..memory_store import MemoryStore
 from .assertions import must, same
-from .stored import unblock
+from .stored import BUSY_PROVIDER, unblock
 
 T = TypeVar("T")
 
@@ -391,15 +391,20 @@ class StoreMachine(RuleBasedStateMachine):
         quota=st.sampled_from(sorted(PASSAGES)),
         courier_id=courier_ids,
         goes_on=st.booleans(),
+        look_ups=st.lists(plans, max_size=1),
     )
-    def acquire(self, at: datetime, quota: str, courier_id: int, goes_on: bool) -> None:
-        asked = PASSAGES[quota]
+    def acquire(
+        self, at: datetime, quota: str, courier_id: int, goes_on: bool, look_ups: list[Plan]
+    ) -> None:
+        asked, begins = PASSAGES[quota], [change.upload for change in self.changes(look_ups)]
+        look_up = evolve(begins[0], state=LookingUp(1, at, at, BUSY_PROVIDER)) if begins else None
 
         def acquire(store: UploadStore) -> AcquireAnswer:
             open_turns = [one for one in self._open[store] if one[0] == asked]
             quota, turn, slots = open_turns[0] if goes_on and open_turns else (asked, None, [])
             ended, slots[:] = tuple(slots), []
-            (answer,) = store.acquire([Acquire(quota, at, courier_id, turn, ended)])
+            request = Acquire(quota, at, courier_id, turn, ended, look_up=look_up)
+            (answer,) = store.acquire([request])
             if isinstance(answer, Acquired):
                 if turn is None:
                     self._open[store].append((quota, answer.turn, slots))

@@ -26,7 +26,7 @@ from ....domain.pacing.gate import Acquired, Block, Cooldown, GateChange, NotBef
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import LATE, earlier, is_set_back, later
 from ....domain.upload.failure import Failure, FailureKind
-from ....ports.gates import Acquire, AcquireAnswer
+from ....ports.gates import Acquire
 from ....ports.records import Start
 from ..rows import Cell, Row, moment, moment_of
 from . import statements as sql
@@ -88,8 +88,11 @@ class Gates:
             gate.admit()
         return answer
 
-    def acquire(self, request: Acquire, asker: Asker) -> AcquireAnswer:
+    def acquire(self, request: Acquire, asker: Asker) -> Acquired | rules.Refusal:
         """Let a request leave, or say why not now."""
+        look_up = request.look_up
+        if look_up is not None and (blocked := self._pauses.blocking(look_up.key)) is not None:
+            return blocked
         gate = self._gate(asker)
         assert gate is not None  # it was waited for
         return rules.go_on(gate, request.quota, request.at, request.courier_id, request.turn)

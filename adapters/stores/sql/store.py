@@ -295,19 +295,35 @@ class SqlStore(SqlNotices, SqlRemovals):
     # --- gates ---
 
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        answers: list[AcquireAnswer] = []
         with self.transaction("request not let through"):
-            session = self._session
-            gates.end(session, ((slot, one.at) for one in requests for slot in one.ended))
-            keys = [(n, one.key) for n, one in enumerate(requests) if one.key is not None]
-            wanted = ((n, *key_cells(key)) for n, key in keys)
-            ids = {row["position"]: row["id"] for row in session.ask_all(sql.SELECT_IDS, wanted)}
-            askers = [Asker(one.quota, one.at, ids.get(n)) for n, one in enumerate(requests)]
-            passage = Gates(self._database, askers, waits=True)
-            answers = [
-                passage.acquire(one, asker) for one, asker in zip(requests, askers, strict=True)
-            ]
-            passage.write()
+            for stretch in stretches(requests, _looked_up):
+                answers += self._acquire(stretch)
         return answers
+
+    def _acquire(self, requests: Sequence[Acquire]) -> Iterator[AcquireAnswer]:
+        """Ask for requests of which no two begin a look-up of one upload."""
+        session = self._session
+        gates.end(session, ((slot, one.at) for one in requests for slot in one.ended))
+        begins = [(n, one.look_up) for n, one in enumerate(requests) if one.look_up is not None]
+        found, outdated = self._compared([look_up for _, look_up in begins])
+        answers: dict[int, AcquireAnswer] = {begins[n][0]: late for n, late in outdated.items()}
+        left = [(n, one) for n, one in enumerate(requests) if n not in answers]
+        keys = ((n, *key_cells(one.key)) for n, one in left if one.key is not None)
+        ids = {row["position"]: row["id"] for row in session.ask_all(sql.SELECT_IDS, keys)}
+        askers = [Asker(one.quota, one.at, ids.get(n)) for n, one in left]
+        passage = Gates(self._database, askers, waits=True)
+        for (n, one), asker in zip(left, askers, strict=True):
+            answers[n] = passage.acquire(one, asker)
+        passage.write()
+        rows = [
+            (row, changing_cells(look_up))
+            for position, row in found.items()
+            for n, look_up in (begins[position],)
+            if isinstance(answers[n], Acquired)
+        ]
+        sql.update(session, rows, sql.UPDATE_UPLOADS, sql.UPDATE_USUALLY, USUAL_CHANGING)
+        return (answers[n] for n in range(len(requests)))
 
     # --- couriers ---
 
@@ -334,6 +350,10 @@ class SqlStore(SqlNotices, SqlRemovals):
                 courier: [open_upload_of(row) for row in rows]
                 for courier, rows in zip(gone, found, strict=True)
             }
+
+
+def _looked_up(request: Acquire) -> list[UploadKey]:
+    return [] if request.look_up is None else [request.look_up.key]
 
 
 def _asker(start: Start, row: Row) -> Asker:

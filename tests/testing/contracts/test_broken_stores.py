@@ -624,6 +624,45 @@ class BeginsWhatIsPaused(MemoryStore):
         return super().begin(turns)
 
 
+@breaks(
+    "a_look_up_is_made_by_one_courier_at_a_time",
+    "a_look_up_that_another_courier_makes_costs_no_slot",
+    "a_look_up_that_may_not_begin_is_not_written",
+    "nothing_that_is_paused_is_looked_up",
+)
+class LooksUpAsOftenAsAsked(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        return super().acquire([evolve(one, look_up=None) for one in requests])
+
+
+@breaks("a_look_up_that_another_courier_makes_costs_no_slot")
+class ALostLookUpCosts(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        answers = super().acquire(requests)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Conflict):
+                super().acquire([evolve(request, look_up=None, ended=())])
+        return answers
+
+
+@breaks("a_look_up_that_may_not_begin_is_not_written")
+class BeginsLookUpsTooEarly(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        answers = super().acquire(requests)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, NotBefore) and request.look_up is not None:
+                self.save([Change(request.look_up)])
+        return answers
+
+
+@breaks("nothing_that_is_paused_is_looked_up")
+class LooksUpWhatIsPaused(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        ends = [Resumed(one.scope, one.at, one.by, one.reason) for one in self.paused()]
+        self.save(ends)
+        return super().acquire(requests)
+
+
 @breaks("a_pause_stays_with_whom_it_was_and_ends_once")
 class PausesAnew(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
