@@ -1,4 +1,4 @@
-"""The turn of an upload: an attempt or a look-up, from the gate to the record of its result.
+"""The turn of an upload: an attempt, from the gate to the record of its result, or a look-up.
 
 An attempt has three phases, so that an engine can begin and settle many uploads at once:
 
@@ -13,10 +13,7 @@ a verdict that is written down. If its driver was cut off, `Interrupted` is rais
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TypeAlias
-
-from attrs import evolve
 
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import (
@@ -24,13 +21,12 @@ from ..domain.pacing.gate import (
     GateChange,
     NotBefore,
     Refusal,
-    look_up_time,
     may_overtake,
     patience_of,
 )
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.attempt import attempt_of
-from ..domain.upload.backoff import later, seconds_between
+from ..domain.upload.backoff import seconds_between
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ..domain.upload.events import Blocked, LookedUp, Progressed, Unfit
 from ..domain.upload.failure import Failure, FailureKind
@@ -43,28 +39,25 @@ from ..domain.upload.upload import (
     UploadKey,
     Waiting,
     due_of,
-    with_look_up_due,
 )
 from ..domain.upload.verdict import (
     AttemptVerdict,
     Deferred,
-    Finding,
     Unreadable,
     Verdict,
     Withdrawn,
 )
-from ..ports.logger import AttemptEnded, AttemptStarted, LogEvent, LookUpEnded
-from ..ports.provider import Bundling, CanLookUp, Parcel
-from ..ports.records import BeginAnswer, Begun, Change, Conflict, Start
+from ..ports.logger import AttemptEnded, AttemptStarted, LogEvent
+from ..ports.provider import Bundling, Parcel
+from ..ports.records import BeginAnswer, Begun, Conflict, Start
 from .accounting import (
     beginning_of,
     end_of,
-    look_up_result_of,
     one_speaks_for_all,
     shared_id,
 )
 from .active import ActiveUpload
-from .applying import Step, apply, save
+from .applying import Step, apply
 from .destinations import Destination
 from .effects import (
     Begin,
@@ -76,9 +69,9 @@ from .effects import (
     Write,
     perform,
 )
+from .look_up import look_up
 from .making import made
 from .outcome import (
-    FINDINGS,
     VERDICTS,
     VERDICTS_OF_MANY,
     broken,
@@ -412,83 +405,6 @@ def take_turn(
         return refused
     yield from stop(destination, refused)
     return None
-
-
-# --- a look-up -----------------------------------------------------------------------------------
-
-
-def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
-    """One look-up, to its end. NotBefore: it may not begin yet. Blocked: the integration is.
-
-    No other courier makes it meanwhile; if this one is killed, after the time that a look-up takes.
-    An interruption goes on its way: a look-up changes nothing, and is made again.
-    """
-    state, destination, key = active.upload.state, active.destination, active.upload.key
-    assert isinstance(state, LookingUp | Undecided)
-    slots, began = slots_of(context, destination, key), context.clock.now()
-    until = later(began, look_up_time(destination.quota))
-    look_up = with_look_up_due(active.upload, until, began)
-    refused = yield from slots.begin_look_up(look_up)
-    if isinstance(refused, NotBefore):
-        return refused
-    if isinstance(refused, Conflict):
-        active.adopt(refused.current)
-        return None
-    sender = context.wait_log.sender(destination, slots)
-    finding = None
-    if refused is None:
-        active.upload = look_up
-        try:
-            finding = yield from _finding(context, active, sender)
-        except Interrupted:
-            yield from _leave_look_up(context, active)
-            raise
-        active.answered = sender.answered
-    if (blocked := refused or sender.blocked) is not None:
-        held = Blocked(context.clock.now(), blocked.failure)
-        yield from apply(Step(active, held, gate=slots.end()))
-        return blocked
-    assert finding is not None
-    end = evolve(slots.end(), opens=active.upload.tally.parked_at is not None)
-    result = look_up_result_of(finding, state.look_up, destination, end)
-    step = Step(active, result.event, look_up=result.look_up, gate=result.gate)
-    yield from settled(context, [step])
-    due = due_of(active.upload.state)
-    ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
-    yield from perform(Notify(ended))
-    yield from context.wait_log.tell_of_gate(key, result.gate, due, began)
-    block = result.gate.block
-    return None if block is None else GateBlocked(block)
-
-
-def _leave_look_up(context: TurnContext, active: ActiveUpload) -> Turn[None]:
-    """A look-up that was cut off changes nothing, and may be made again at once."""
-    now = context.clock.now()
-    left = with_look_up_due(active.upload, now, now)
-    with suppress(Interrupted, StoreError):
-        yield from save([Change(left)])
-        active.upload = left
-
-
-def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn[Finding]:
-    """What the provider says of the upload, redacted."""
-    destination, provider = active.destination, active.destination.provider
-    if not isinstance(provider, CanLookUp):
-        message = f"{destination.integration.provider} cannot be asked for an upload any more"
-        return Unreadable(Failure(FailureKind.PROVIDER_BROKEN, message))
-    parcel = parcel_of(active.upload, active.dossier, destination, b"")
-    try:
-        progress = active.upload.tally.progress
-        dialogue = provider.look_up(parcel, destination.integration.settings, progress)
-        finding: Finding = sound((yield from run_dialogue(dialogue, sender)), FINDINGS)
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        cut = context.interruption_of(error)
-        if cut is not None:
-            raise cut from None
-        finding = Unreadable(broken(destination, error, sender.sent).failure)
-    return context.redactors.of(destination, sender.secrets).finding(finding)
 
 
 def _fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Turn[None]:

@@ -124,6 +124,11 @@ class _Stops(MemoryInspection):
             self._go_on("paused")
             return self._gates.paused()
 
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
+        with self._lock:
+            self._go_on("freed")
+            return lists.freed_of(self._records.values(), self._gates, addresses, limit)
+
 
 class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals):
     """An `UploadStore` that forgets everything at its end. May be used from any thread."""
@@ -268,12 +273,7 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
                 return None
             return newest.details(self._status(newest, now), self._gates.pauses, self._removed)
 
-    # --- what is held, and what people do ---
-
-    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
-        with self._lock:
-            self._go_on("freed")
-            return lists.freed_of(self._records.values(), self._gates, addresses, limit)
+    # --- what people do ---
 
     def acted_on(self, after: int | None) -> ActedOn:
         with self._lock:

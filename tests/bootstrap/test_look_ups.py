@@ -13,7 +13,7 @@ import pytest
 from attrs import define, field
 from store_fixtures import House, PaperProvider, evidence
 
-from evidence_courier import AsyncCourier
+from evidence_courier import AsyncCourier, UploadStatus
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import Absent, Finding, Found, Receipt
@@ -94,6 +94,10 @@ async def words(courier: AsyncCourier) -> tuple[str, int]:
     details = await courier.show("acme", "ev-1")
     assert details is not None
     return details.status, len(details.look_ups)
+
+
+def status_of(status: UploadStatus | None) -> str | None:
+    return None if status is None else status.status
 
 
 @pytest.fixture
@@ -185,7 +189,7 @@ def test_what_one_worker_looks_up_no_other_does_meanwhile(couriers: Couriers) ->
         one.deliver(evidence("ev-1"))
         house.clock.advance(3)
         busy.while_asked = lambda: (two.deliver_due(), two.deliver(evidence("ev-1")))
-        assert one.deliver(evidence("ev-1")).status.status == "succeeded"
+        assert status_of(one.deliver(evidence("ev-1")).status) == "succeeded"
     assert (busy.asked, other.asked) == (["POST", "GET"], [])
 
 
@@ -201,5 +205,5 @@ def test_a_look_up_that_a_worker_breaks_off_is_made_at_the_next_call(couriers: C
         with pytest.raises(KeyboardInterrupt):
             one.deliver(evidence("ev-1"))
         desk.while_asked = lambda: None
-        assert one.deliver(evidence("ev-1")).status.status == "succeeded"
+        assert status_of(one.deliver(evidence("ev-1")).status) == "succeeded"
     assert desk.asked == ["POST", "GET", "GET"]

@@ -31,6 +31,8 @@ _ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3
 # Every question is a look-up in an index: its plan is not to change with what the server believes
 # of the tables' sizes, which is wrong in the first minutes of a burst. A session that has waited
 # for another's lock is to see what that has written, whatever isolation the server has by default.
+# A courier that stands still in a transaction, which takes it milliseconds, keeps others for
+# seconds at most.
 _SETTINGS = f"""
 SET search_path = {SCHEMA};
 SET default_transaction_isolation = 'read committed';
@@ -46,7 +48,7 @@ SET enable_mergejoin = off;
 SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 5;
 SET tcp_keepalives_count = 3;
-SET idle_in_transaction_session_timeout = '60s';
+SET idle_in_transaction_session_timeout = '10s';
 """
 # By the class of an SQLSTATE. What is not here may pass by itself, or is mended while the courier
 # runs.

@@ -4,7 +4,7 @@ written in the transaction that begins an attempt or lets a request leave.
 What a batch needs of its credentials is read at once, the rules are asked in memory, and what they
 changed is written at once: as many statements for a thousand credentials as for one. The row of a
 paced credential in `gates` is locked meanwhile. If another courier has it just then, the answer is
-"not yet".
+"not yet": no courier waits for the lock, since all its other work would wait behind it.
 
 A slot counts as used now while its request is under way: its `at` is then the end of time. When the
 end is recorded, `at` becomes that moment. If that never comes, the slot counts from `until`, when
@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ....domain.integration import Pace
 from ....domain.pacing import gate as rules
@@ -37,8 +37,8 @@ from .session import Database, Session
 UNDER_WAY = datetime.max.replace(tzinfo=UTC)
 END = moment(UNDER_WAY)
 
-BUSY = timedelta(milliseconds=20)
-"""When to ask again for a gate that another courier has just now."""
+BUSY, MAX_BUSY = timedelta(milliseconds=20), timedelta(seconds=1)
+"""When to ask again for a gate that another courier has just now: at first, and at the latest."""
 
 LinePlace = tuple[datetime, int]
 
@@ -61,11 +61,14 @@ class Asker:
 class Gates:
     """The gates of all who ask in one verb of one transaction."""
 
-    def __init__(self, database: Database, askers: Sequence[Asker], *, waits: bool) -> None:
-        """Read what is needed. `waits`: for gates that another courier has just now."""
+    def __init__(
+        self, database: Database, askers: Sequence[Asker], busy_since: dict[str, datetime]
+    ) -> None:
+        """Read what is needed. `busy_since`: the gates that another courier has, as far as was
+        seen; it is kept up to date."""
         self._database = database
         self._session = database.session
-        self._waits = waits
+        self._busy_since = busy_since
         self._askers = askers
         self._gates: dict[str, _Gate] = {}
         self._blocks: dict[str, Block | None] = {}
@@ -80,7 +83,7 @@ class Gates:
             return blocked
         gate = self._gate(asker)
         if gate is None:
-            return NotBefore(later(asker.at, BUSY))
+            return self._busy(asker)
         leaves, patience = start.leaves, start.patience
         quota, courier_id = start.quota, start.courier_id
         answer = rules.begin(gate, quota, asker.at, courier_id, leaves=leaves, patience=patience)
@@ -94,8 +97,15 @@ class Gates:
         if look_up is not None and (blocked := self._pauses.blocking(look_up.key)) is not None:
             return blocked
         gate = self._gate(asker)
-        assert gate is not None  # it was waited for
+        if gate is None:
+            return evolve(self._busy(asker), turn=request.turn)
         return rules.go_on(gate, request.quota, request.at, request.courier_id, request.turn)
+
+    def _busy(self, asker: Asker) -> NotBefore:
+        """Another courier has the gate: the longer it does, the later it is asked for again."""
+        since = self._busy_since.setdefault(asker.quota.credential, asker.at)
+        wait = min(max(BUSY, (asker.at - since) / 2), MAX_BUSY)
+        return NotBefore(later(asker.at, wait))
 
     def write(self) -> None:
         """Write what has changed."""
@@ -141,6 +151,7 @@ class Gates:
             row = rows.get(credential)
             if row is not None or asker.quota.pace is None:
                 self._gates[credential] = _Gate(self, asker, row)
+                self._busy_since.pop(credential, None)
             else:
                 self._gates.pop(credential, None)  # another courier has it
         had = [one for one in paced if one.quota.credential in rows]
@@ -152,12 +163,11 @@ class Gates:
         found = session.ask_all(sql.GATES, [(name,) for name in unpaced])
         names = sorted(one.quota.credential for one in paced)
         if names:
-            lock = sql.LOCK_GATES if self._waits else sql.LOCK_FREE_GATES
-            found += session.ask_all(lock, [(name,) for name in names])
+            found += session.ask_all(sql.LOCK_GATES, [(name,) for name in names])
             missing = sorted({*names} - {row["credential"] for row in found})
             if missing:
                 session.tell_all(sql.INSERT_GATES, [(name,) for name in missing])
-                found += session.ask_all(lock, [(name,) for name in missing])
+                found += session.ask_all(sql.LOCK_GATES, [(name,) for name in missing])
         return {row["credential"]: row for row in found}
 
     def _enter_paced(self, askers: Sequence[Asker]) -> None:

@@ -244,11 +244,10 @@ _GATES = (
     " ON gates.credential = given.credential"
 )
 GATES = Batch(("credential",), _GATES)
-LOCK_GATES = Batch(("credential",), f"{_GATES} /* ORDER BY gates.credential FOR UPDATE OF gates */")
-LOCK_FREE_GATES = Batch(
+LOCK_GATES = Batch(
     ("credential",), f"{_GATES} /* ORDER BY gates.credential FOR UPDATE OF gates SKIP LOCKED */"
 )
-"""The rows of the gates of these credentials: as they are, locked, and those of them that no other
+"""The rows of the gates of these credentials: as they are; and locked, those of them that no other
 courier has locked. Each row: a credential."""
 
 INSERT_GATES = Batch(

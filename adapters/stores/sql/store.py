@@ -3,7 +3,7 @@ between threads, couriers and machines, and its version is the fence."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -13,7 +13,6 @@ from ....domain.pacing.backfill import line_of
 from ....domain.pacing.gate import Acquired, GateChange
 from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload, UploadKey
 from ....ports import records
-from ....ports.couriers import NO_TENANTS
 from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Change, Conflict, Entry, InvalidTenants, NamedProvider, Start
 from ..rows import (
@@ -27,24 +26,25 @@ from ..rows import (
     document_cells,
     key_cells,
     moment,
-    open_upload_of,
     settings_cell,
 )
 from ..stretches import stretches
 from . import gates, pauses, reads, removal
 from . import statements as sql
+from .couriers import SqlCouriers
 from .gates import Asker, Gates
 from .notices import SqlNotices
 from .removing import SqlRemovals
 from .session import Database
 
 
-class SqlStore(SqlNotices, SqlRemovals):
+class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
     """An `UploadStore` in a database. May be used from any thread; writers take turns."""
 
     def __init__(self, database: Database, *, keep_documents: bool) -> None:
         super().__init__(database)
         self._keep_documents = keep_documents
+        self._busy_since: dict[str, datetime] = {}
 
     # --- uploads ---
 
@@ -132,7 +132,7 @@ class SqlStore(SqlNotices, SqlRemovals):
         answers: dict[int, records.BeginAnswer] = {**outdated}
         left = [some for place in places if (some := [n for n in place if n in found])]
         askers = [_asker(starts[some[0]], found[some[0]]) for some in left]
-        passage = Gates(self._database, askers, waits=False)
+        passage = Gates(self._database, askers, self._busy_since)
         begun: dict[int, Acquired] = {}
         for some, asker in zip(left, askers, strict=True):
             answer = passage.begin(starts[some[0]], asker)
@@ -302,7 +302,7 @@ class SqlStore(SqlNotices, SqlRemovals):
         return answers
 
     def _acquire(self, requests: Sequence[Acquire]) -> Iterator[AcquireAnswer]:
-        """Ask for requests of which no two begin a look-up of one upload."""
+        """Ask for requests. An upload is not looked up by two of them."""
         session = self._session
         gates.end(session, ((slot, one.at) for one in requests for slot in one.ended))
         begins = [(n, one.look_up) for n, one in enumerate(requests) if one.look_up is not None]
@@ -312,7 +312,7 @@ class SqlStore(SqlNotices, SqlRemovals):
         keys = ((n, *key_cells(one.key)) for n, one in left if one.key is not None)
         ids = {row["position"]: row["id"] for row in session.ask_all(sql.SELECT_IDS, keys)}
         askers = [Asker(one.quota, one.at, ids.get(n)) for n, one in left]
-        passage = Gates(self._database, askers, waits=True)
+        passage = Gates(self._database, askers, self._busy_since)
         for (n, one), asker in zip(left, askers, strict=True):
             answers[n] = passage.acquire(one, asker)
         passage.write()
@@ -324,32 +324,6 @@ class SqlStore(SqlNotices, SqlRemovals):
         ]
         sql.update(session, rows, sql.UPDATE_UPLOADS, sql.UPDATE_USUALLY, USUAL_CHANGING)
         return (answers[n] for n in range(len(requests)))
-
-    # --- couriers ---
-
-    def heartbeat(self, courier_id: int | None, now: datetime) -> int:
-        return self._database.heartbeat(courier_id, now)
-
-    def unregister(self, courier_id: int) -> None:
-        self._database.unregister(courier_id)
-
-    def dead(
-        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
-    ) -> Mapping[int, Sequence[Entry]]:
-        with self._database.reading() as session:
-            others = self._database.others(session, caller)
-            senders = {row["owner"] for row in session.ask(reads.SENDERS)}
-            gone = [courier for courier, is_dead in others.items() if is_dead]
-            gone += sorted(senders - others.keys() - {caller})
-            given = [
-                (courier, session.list_of(sorted(without.get(courier, ()))), limit)
-                for courier in gone
-            ]
-            found = session.ask_each(reads.IN_FLIGHT, given)
-            return {
-                courier: [open_upload_of(row) for row in rows]
-                for courier, rows in zip(gone, found, strict=True)
-            }
 
 
 def _looked_up(request: Acquire) -> list[UploadKey]:

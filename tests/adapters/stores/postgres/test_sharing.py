@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import psycopg
@@ -14,18 +14,21 @@ from attrs import evolve
 from psycopg.conninfo import make_conninfo
 
 from evidence_courier.adapters.stores.postgres import PostgresStore
+from evidence_courier.adapters.stores.postgres.address import address_of
 from evidence_courier.adapters.stores.postgres.schema import ADDED_UP_AT_ONCE
 from evidence_courier.adapters.stores.sql.gates import BUSY
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.pacing.gate import NotBefore
+from evidence_courier.domain.pacing.gate import Acquired, NotBefore
 from evidence_courier.domain.upload.find import Find
 from evidence_courier.domain.upload.status import ActionRow
-from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER, Status
-from evidence_courier.ports.records import Added, Begun, Change, Conflict, Known
+from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER, Status, Upload
+from evidence_courier.ports.records import Added, Begun, Change, Conflict, Known, Start
+from evidence_courier.testing.contracts.assertions import a
 from evidence_courier.testing.contracts.store_notices import says
 from evidence_courier.testing.contracts.stored import (
     AT,
     UNPACED,
+    acquire,
     begin_each,
     deferred,
     entry,
@@ -136,6 +139,40 @@ def test_they_keep_one_pace_together(stores: list[PostgresStore]) -> None:
         return begun
 
     assert sum(at_once(stores, begin)) == 7
+
+
+def test_no_courier_waits_for_a_gate_that_another_has_locked(stores: list[PostgresStore]) -> None:
+    """It may stand still in its transaction. The longer it does, the less often it is asked for."""
+    one, other, *_ = stores
+    entries = [entry("ev-1"), entry("ev-2")]
+    one.add(entries)
+    first, second = (started(each.upload, quota=PACED) for each in entries)
+    free = evolve(PACED, credential="another")
+    acquire(one, PACED)
+    with one.transaction():
+        assert isinstance(begin_each(one, [first])[0], Begun)
+        busy = a(NotBefore, acquire(other, PACED, turn=7))
+        assert (busy, busy.turn) == (NotBefore(AT + BUSY), 7)
+        assert isinstance(acquire(other, free), Acquired)
+        for seconds, wait in [(1, 0.5), (60, 1.0)]:
+            late = AT + timedelta(seconds=seconds)
+            again = NotBefore(late + timedelta(seconds=wait))
+            assert acquire(other, PACED, late) == again
+            assert begin_each(other, [evolve(second, upload=began_at(second, late))]) == [again]
+    assert isinstance(acquire(other, PACED), Acquired)
+    with one.transaction():
+        acquire(one, PACED)
+        assert acquire(other, PACED) == NotBefore(AT + BUSY)
+
+
+def began_at(start: Start, at: datetime) -> Upload:
+    return evolve(start.upload, updated_at=at)
+
+
+def test_a_courier_that_stands_still_in_a_transaction_soon_loses_it(dsn: str) -> None:
+    with closing(address_of(dsn).connect()) as session:
+        row = session.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+    assert row == {"idle_in_transaction_session_timeout": "10s"}
 
 
 def test_a_pace_holds_whatever_isolation_the_server_has(dsn: str) -> None:
