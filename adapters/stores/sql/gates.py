@@ -26,6 +26,7 @@ from ....domain.pacing.gate import Acquired, Block, Cooldown, GateChange, NotBef
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import LATE, earlier, is_set_back, later
 from ....domain.upload.failure import Failure, FailureKind
+from ....domain.upload.upload import UploadKey
 from ....ports.gates import Acquire
 from ....ports.records import Start
 from ..rows import Cell, Row, moment, moment_of
@@ -38,7 +39,7 @@ UNDER_WAY = datetime.max.replace(tzinfo=UTC)
 END = moment(UNDER_WAY)
 
 BUSY, MAX_BUSY = timedelta(milliseconds=20), timedelta(seconds=1)
-"""When to ask again for a gate that another courier has just now: at first, and at the latest."""
+"""When to ask again for what another courier has locked: at first, and at the latest."""
 
 LinePlace = tuple[datetime, int]
 
@@ -58,17 +59,32 @@ class Asker:
         return None if self.due is None or self.upload_id is None else (self.due, self.upload_id)
 
 
+@define
+class Busy:
+    """What other couriers have locked, a credential's gate or an upload, as far as was seen."""
+
+    _since: dict[str | UploadKey, datetime] = field(factory=dict, init=False)
+
+    def not_before(self, what: str | UploadKey, now: datetime) -> NotBefore:
+        """When to ask for it again: the longer it has been locked, the later."""
+        since = self._since.setdefault(what, now)
+        return NotBefore(later(now, min(max(BUSY, (now - since) / 2), MAX_BUSY)))
+
+    def forget(self, *free: str | UploadKey) -> None:
+        """These are locked no more."""
+        if self._since:
+            for what in free:
+                self._since.pop(what, None)
+
+
 class Gates:
     """The gates of all who ask in one verb of one transaction."""
 
-    def __init__(
-        self, database: Database, askers: Sequence[Asker], busy_since: dict[str, datetime]
-    ) -> None:
-        """Read what is needed. `busy_since`: the gates that another courier has, as far as was
-        seen; it is kept up to date."""
+    def __init__(self, database: Database, askers: Sequence[Asker], busy: Busy) -> None:
+        """Read what is needed."""
         self._database = database
         self._session = database.session
-        self._busy_since = busy_since
+        self._busy = busy
         self._askers = askers
         self._gates: dict[str, _Gate] = {}
         self._blocks: dict[str, Block | None] = {}
@@ -83,7 +99,7 @@ class Gates:
             return blocked
         gate = self._gate(asker)
         if gate is None:
-            return self._busy(asker)
+            return self._busy.not_before(asker.quota.credential, asker.at)
         leaves, patience = start.leaves, start.patience
         quota, courier_id = start.quota, start.courier_id
         answer = rules.begin(gate, quota, asker.at, courier_id, leaves=leaves, patience=patience)
@@ -98,14 +114,9 @@ class Gates:
             return blocked
         gate = self._gate(asker)
         if gate is None:
-            return evolve(self._busy(asker), turn=request.turn)
+            busy = self._busy.not_before(asker.quota.credential, asker.at)
+            return evolve(busy, turn=request.turn)
         return rules.go_on(gate, request.quota, request.at, request.courier_id, request.turn)
-
-    def _busy(self, asker: Asker) -> NotBefore:
-        """Another courier has the gate: the longer it does, the later it is asked for again."""
-        since = self._busy_since.setdefault(asker.quota.credential, asker.at)
-        wait = min(max(BUSY, (asker.at - since) / 2), MAX_BUSY)
-        return NotBefore(later(asker.at, wait))
 
     def write(self) -> None:
         """Write what has changed."""
@@ -151,7 +162,7 @@ class Gates:
             row = rows.get(credential)
             if row is not None or asker.quota.pace is None:
                 self._gates[credential] = _Gate(self, asker, row)
-                self._busy_since.pop(credential, None)
+                self._busy.forget(credential)
             else:
                 self._gates.pop(credential, None)  # another courier has it
         had = [one for one in paced if one.quota.credential in rows]

@@ -73,17 +73,21 @@ SELECT_IDS = Batch(
 _NO_TROUBLE = " AND ".join(
     f"NOT uploads.{name}" if name in FLAGS else f"uploads.{name} IS NULL" for name in TROUBLE
 )
-CURRENT = Batch(
-    ("position", "id", *KEY, "version"),
+_CURRENT = (
     f"SELECT given.position, uploads.id, uploads.status, uploads.due, {_NO_TROUBLE} AS is_plain,"
     " uploads.document_source IS NULL AS is_stored"
     f" FROM given CROSS JOIN uploads ON uploads.id = given.id AND {_CHECKED_KEY}"
     " AND uploads.version = given.version"
-    " /* ORDER BY uploads.id FOR UPDATE OF uploads */",
+)
+_EXPECTED = ("position", "id", *KEY, "version")
+CURRENT = Batch(_EXPECTED, f"{_CURRENT} /* ORDER BY uploads.id FOR UPDATE OF uploads */")
+CURRENT_FREE = Batch(
+    _EXPECTED, f"{_CURRENT} /* ORDER BY uploads.id FOR UPDATE OF uploads SKIP LOCKED */"
 )
 """The positions of the changes that are in time, with their uploads' ids, statuses and due times,
 whether there is no TROUBLE in them, and whether their documents are stored here, if they are stored
-at all: no other session changes these before the transaction ends.
+at all: no other session changes these before the transaction ends. Of what another session has
+locked, the second says nothing.
 Each row: a position, an id, KEY, the version to find."""
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from attrs import evolve
 
 from ....domain.pacing.backfill import line_of
-from ....domain.pacing.gate import Acquired, GateChange
+from ....domain.pacing.gate import Acquired, GateChange, NotBefore
 from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload, UploadKey
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
@@ -32,10 +32,10 @@ from ..stretches import stretches
 from . import gates, pauses, reads, removal
 from . import statements as sql
 from .couriers import SqlCouriers
-from .gates import Asker, Gates
+from .gates import Asker, Busy, Gates
 from .notices import SqlNotices
 from .removing import SqlRemovals
-from .session import Database
+from .session import Batch, Database
 
 
 class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
@@ -44,7 +44,7 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
     def __init__(self, database: Database, *, keep_documents: bool) -> None:
         super().__init__(database)
         self._keep_documents = keep_documents
-        self._busy_since: dict[str, datetime] = {}
+        self._busy = Busy()
 
     # --- uploads ---
 
@@ -128,11 +128,13 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
         starts = [start for turn in turns for start in turn]
         positions = iter(range(len(starts)))
         places = [list(islice(positions, len(turn))) for turn in turns]
-        found, outdated = self._compared([start.upload for start in starts])
+        found, outdated, busy = self._free([start.upload for start in starts])
         answers: dict[int, records.BeginAnswer] = {**outdated}
-        left = [some for place in places if (some := [n for n in place if n in found])]
+        for place in places:  # what travels together waits together
+            answers |= {k: busy[n] for n in place if n in busy for k in place if k not in outdated}
+        left = [some for place in places if (some := [n for n in place if n not in answers])]
         askers = [_asker(starts[some[0]], found[some[0]]) for some in left]
-        passage = Gates(self._database, askers, self._busy_since)
+        passage = Gates(self._database, askers, self._busy)
         begun: dict[int, Acquired] = {}
         for some, asker in zip(left, askers, strict=True):
             answer = passage.begin(starts[some[0]], asker)
@@ -188,7 +190,19 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
                     answers[stretch[position][0]] = conflict
         return answers
 
-    def _compared(self, uploads: Sequence[Upload]) -> tuple[dict[int, Row], dict[int, Conflict]]:
+    def _free(
+        self, uploads: Sequence[Upload]
+    ) -> tuple[dict[int, Row], dict[int, Conflict], dict[int, NotBefore]]:
+        """As `_compared`, which waits for no lock; and the answers to those that are locked."""
+        found, late = self._compared(uploads, sql.CURRENT_FREE)
+        locked = {n: uploads[n] for n, one in late.items() if _is_in_time(uploads[n], one)}
+        self._busy.forget(*(uploads[n].key for n in found))
+        busy = {n: self._busy.not_before(one.key, one.updated_at) for n, one in locked.items()}
+        return found, {n: one for n, one in late.items() if n not in locked}, busy
+
+    def _compared(
+        self, uploads: Sequence[Upload], current: Batch = sql.CURRENT
+    ) -> tuple[dict[int, Row], dict[int, Conflict]]:
         """Those uploads that may be written, as `CURRENT` gives them, and the answers to those that
         another was faster than, by position. No upload comes twice."""
         session = self._session
@@ -198,7 +212,7 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
             (n, ids.get(n, one.id), *key_cells(one.key), one.version - 1)
             for n, one in enumerate(uploads)
         ]
-        found = {row["position"]: row for row in session.ask_all(sql.CURRENT, expected)}
+        found = {row["position"]: row for row in session.ask_all(current, expected)}
         if len(found) == len(uploads):
             return found, {}
         late = {n: one.key for n, one in enumerate(uploads) if n not in found}
@@ -306,24 +320,29 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
         session = self._session
         gates.end(session, ((slot, one.at) for one in requests for slot in one.ended))
         begins = [(n, one.look_up) for n, one in enumerate(requests) if one.look_up is not None]
-        found, outdated = self._compared([look_up for _, look_up in begins])
-        answers: dict[int, AcquireAnswer] = {begins[n][0]: late for n, late in outdated.items()}
+        found, outdated, busy = self._free([look_up for _, look_up in begins])
+        late: dict[int, AcquireAnswer] = {**outdated, **busy}
+        answers = {begins[n][0]: answer for n, answer in late.items()}
         left = [(n, one) for n, one in enumerate(requests) if n not in answers]
         keys = ((n, *key_cells(one.key)) for n, one in left if one.key is not None)
         ids = {row["position"]: row["id"] for row in session.ask_all(sql.SELECT_IDS, keys)}
         askers = [Asker(one.quota, one.at, ids.get(n)) for n, one in left]
-        passage = Gates(self._database, askers, self._busy_since)
+        passage = Gates(self._database, askers, self._busy)
         for (n, one), asker in zip(left, askers, strict=True):
             answers[n] = passage.acquire(one, asker)
         passage.write()
         rows = [
-            (row, changing_cells(look_up))
-            for position, row in found.items()
-            for n, look_up in (begins[position],)
+            (found[k], changing_cells(look_up))
+            for k, (n, look_up) in enumerate(begins)
             if isinstance(answers[n], Acquired)
         ]
         sql.update(session, rows, sql.UPDATE_UPLOADS, sql.UPDATE_USUALLY, USUAL_CHANGING)
         return (answers[n] for n in range(len(requests)))
+
+
+def _is_in_time(upload: Upload, found: Conflict) -> bool:
+    """Whether it may be written after all: it was left out because it is locked."""
+    return found.current is not None and found.current.version == upload.version - 1
 
 
 def _looked_up(request: Acquire) -> list[UploadKey]:
