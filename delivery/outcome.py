@@ -15,12 +15,13 @@ from typing import Any, get_args
 from ..domain.evidence.evidence import sha256_of
 from ..domain.evidence.file_name import file_name_for
 from ..domain.secrets.redaction import words_of
-from ..domain.upload.failure import Failure, FailureKind
+from ..domain.upload.failure import OF_THE_COURIER, Failure, FailureKind
 from ..domain.upload.upload import Upload
 from ..domain.upload.verdict import (
     Deferred,
     Finding,
     Partly,
+    Processing,
     Receipt,
     Rejected,
     Unbundled,
@@ -138,11 +139,19 @@ def sound(result: object, kinds: tuple[type, ...]) -> Any:
             value = getattr(part, inner)
             if not isinstance(value, of):
                 raise TypeError(f"the {inner} of its {owed.__name__} is {type(value).__name__}")
-        if isinstance(part, Failure) and not 0 <= (part.http_status or 0) <= _HIGHEST_STATUS:
-            raise TypeError("the http_status of its Failure is none")
+        if isinstance(part, Failure) and not isinstance(result, Processing):
+            _refuse_unsound(part)
     if isinstance(result, Partly):
         refuse_unstorable("progress of its Partly", result.progress)
     return result
+
+
+def _refuse_unsound(failure: Failure) -> None:
+    if not 0 <= (failure.http_status or 0) <= _HIGHEST_STATUS:
+        raise TypeError("the http_status of its Failure is none")
+    if (instead := OF_THE_COURIER.get(failure.kind)) is not None:
+        what = f"the kind of its Failure is {failure.kind.value}, which only the courier gives"
+        raise TypeError(f"{what}: use {instead}")
 
 
 _PARTS = (

@@ -7,8 +7,10 @@ texts are redacted before they are stored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from functools import cached_property
+from typing import Final
 
 from attrs import field, frozen
 
@@ -124,6 +126,23 @@ _OF_THE_INTEGRATION = frozenset(
         FailureKind.PAUSED,
     }
 )
+
+_OF_A_BLOCK: Final = "unauthorized, target_not_found or account_locked"
+OF_THE_COURIER: Final[Mapping[FailureKind, str]] = {
+    FailureKind.PAUSED: _OF_A_BLOCK,
+    FailureKind.INTEGRATION_GONE: _OF_A_BLOCK,
+    FailureKind.INTEGRATION_INVALID: _OF_A_BLOCK,
+    FailureKind.STILL_PROCESSING: "the verdict Processing",
+    FailureKind.INTERRUPTED: "timeout or connection_lost",
+    FailureKind.SOURCE_UNAVAILABLE: "told_to_wait",
+    FailureKind.OUTCOME_EXCLUDED: "default_outcomes",
+    FailureKind.PROVIDER_BROKEN: "an exception",
+    FailureKind.ABANDONED: "refused",
+    FailureKind.DOCUMENT_GONE: "refused",
+    FailureKind.UNFIT_RENDER: "refused",
+}
+"""The kinds that only the courier gives, and what a provider uses instead: they tell what a person,
+the host or the courier itself did, and an upload that is paused or gone waits for them."""
 
 
 @frozen

@@ -32,7 +32,7 @@ from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransp
 from evidence_courier.domain.evidence.evidence import Outcome
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
-from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.failure import OF_THE_COURIER, FailureKind
 from evidence_courier.domain.upload.verdict import (
     Deferred,
     Delivered,
@@ -549,3 +549,16 @@ def test_every_field_of_a_parcel_is_named() -> None:
 def test_the_whole_of_it_is_a_file_whose_types_are_checked() -> None:
     typed = PAGE.parent.parent / "tests" / "typing" / "shelf.py"
     assert typed.read_text(encoding="utf-8") == FIRST
+
+
+def test_the_kinds_of_the_courier_are_those_of_the_code() -> None:
+    table = PAGE.read_text(encoding="utf-8").split("| only the courier gives | use |\n|---|---|\n")[
+        1
+    ]
+    rows = [row.strip("| ").split(" | ") for row in table.split("\n\n")[0].splitlines()]
+    told = {
+        FailureKind(kind): use.replace("`", "")
+        for kinds, use in rows
+        for kind in re.findall(r"`(\w+)`", kinds)
+    }
+    assert told == dict(OF_THE_COURIER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ....domain.upload.failure import Failure, FailureKind
+from ....domain.upload.failure import FailureKind
 from ....domain.upload.verdict import (
     Deferred,
     NotReady,
@@ -27,6 +27,7 @@ from .rehearsal import (
     ProviderRules,
     at,
     come_to,
+    must_be_sound,
     shown,
 )
 
@@ -62,10 +63,8 @@ class DryRunRules(ProviderRules):
             bodies = (*UNPARSABLE, b"null", b'"ok"', b"{}") if reply.body else ()
             for trouble in (*troubles, *(answered(reply.status, body) for body in bodies)):
                 talk = self._tried.check(Fault(trouble, place))
-                must(
-                    isinstance(talk.result, NotReady) and isinstance(talk.result.failure, Failure),
-                    f"{at(place)}a dry run that was answered {shown(trouble)} {talk.outcome}",
-                )
+                what = f"{at(place)}a dry run that was answered {shown(trouble)}"
+                come_to(talk, NotReady, what)
 
 
 class BundleRules(ProviderRules):
@@ -137,3 +136,5 @@ def _come_to_each(talk: Conversation, parcels: list[Parcel], kinds: Verdicts, wh
         all(isinstance(verdict, kinds) for verdict in verdicts),
         f"a bundle {what} {talk.outcome}, not to {kinds[0].__name__} for each",
     )
+    for verdict in verdicts:
+        must_be_sound(verdict, f"a bundle {what}")

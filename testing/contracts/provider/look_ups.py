@@ -17,7 +17,6 @@ from .rehearsal import (
     ProviderRules,
     at,
     come_to,
-    must_be_sound,
     shown,
 )
 
@@ -90,7 +89,7 @@ class LookUpRules(ProviderRules):
             assert isinstance(reply, HttpResponse)
             for answer in odd:
                 talk = self._tried.look_up(Fault(answer, place))
-                must_be_sound(talk, FINDINGS, f"{at(place)}what was answered {shown(answer)}")
+                come_to(talk, FINDINGS, f"{at(place)}what was answered {shown(answer)}")
                 must(
                     not isinstance(talk.result, Found | Processing) or not reply.body,
                     f"{at(place)}a look-up that was answered {answer.body[:60]!r} {talk.outcome}",

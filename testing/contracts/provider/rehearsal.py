@@ -210,16 +210,17 @@ class ProviderRules(ABC):
 
 
 def come_to(talk: Conversation, kinds: type | Verdicts, what: str) -> None:
-    """Raise AssertionError unless a conversation came to one of those kinds."""
+    """Raise AssertionError unless a conversation came to one of those kinds, with sound parts."""
     __tracebackhide__ = True
     must(isinstance(talk.result, kinds), f"{what} {talk.outcome}")
+    must_be_sound(talk.result, what)
 
 
-def must_be_sound(talk: Conversation, kinds: Verdicts, what: str) -> None:
-    """Raise AssertionError unless a conversation came to one of those kinds, with sound parts."""
-    must(talk.error is None, f"{what} {talk.outcome}")
+def must_be_sound(result: object, what: str) -> None:
+    """Raise AssertionError if a verdict, a finding or the answer of a dry run has a part that the
+    courier does not take."""
     try:
-        sound(talk.result, kinds)
+        sound(result, (object,))
     except TypeError as error:
         raise AssertionError(f"{what} ended with no sound answer: {error}") from None
 

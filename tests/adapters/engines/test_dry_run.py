@@ -132,6 +132,10 @@ def yielding(*steps: object, result: object = None) -> Any:
         (lambda: yielding(result="fine"), "its dialogue returned str"),
         (lambda: yielding(result=Ready(None)), "the message of its Ready is NoneType"),  # type: ignore[arg-type]
         (lambda: yielding(result=NotReady("no")), "the failure of its NotReady is str"),  # type: ignore[arg-type]
+        (
+            lambda: yielding(result=NotReady(Failure(FailureKind.PAUSED, "on leave"))),
+            "the kind of its Failure is paused, which only the courier gives: use unauthorized, ",
+        ),
         (lambda: yielding(7), "not int"),
         (lambda: yielding(Bookmark("half"), result=Ready("x"), ), None),
     ],

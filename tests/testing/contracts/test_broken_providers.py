@@ -32,12 +32,14 @@ from evidence_courier.domain.upload.verdict import (
     DryRun,
     Finding,
     Found,
+    NotReady,
     Partly,
     Ready,
     Receipt,
     Rejected,
     Unbundled,
     Unclear,
+    Unreadable,
     Verdict,
 )
 from evidence_courier.ports.dialogue import (
@@ -344,6 +346,13 @@ class SpeaksInNumbers(ArchiveProvider):
         return verdict
 
 
+class SaysThatItIsPaused(ArchiveProvider):
+    def judge_document(self, reply: Reply | Failure) -> Verdict | str:
+        if isinstance(reply, HttpResponse) and reply.status == 423:
+            return Rejected(Failure(K.PAUSED, "the account is on leave", http_status=423))
+        return super().judge_document(reply)
+
+
 # --- reading back, the dry run, several together
 
 
@@ -395,6 +404,14 @@ class TakesAHalfForAWhole(ArchiveProvider):
         return Found(Receipt(finding.progress)) if isinstance(finding, Partly) else finding
 
 
+class SaysThatItIsStillProcessing(ArchiveProvider):
+    def judge_listing(self, reply: Reply | Failure) -> Finding:
+        finding = super().judge_listing(reply)
+        if isinstance(finding, Unreadable) and finding.failure.http_status == 503:
+            return Unreadable(evolve(finding.failure, kind=K.STILL_PROCESSING))
+        return finding
+
+
 class NeverReady(ArchiveProvider):
     def judge_shelf(self, reply: Reply | Failure) -> DryRun:
         run = super().judge_shelf(reply)
@@ -416,6 +433,23 @@ class AlwaysReady(ArchiveProvider):
         if isinstance(reply, HttpResponse) and reply.status == 404:
             return Ready("a shelf will be put up")
         return super().judge_shelf(reply)
+
+
+class SaysThatItIsGone(ArchiveProvider):
+    def judge_shelf(self, reply: Reply | Failure) -> DryRun:
+        run = super().judge_shelf(reply)
+        if isinstance(run, NotReady) and run.failure.http_status == 404:
+            return NotReady(evolve(run.failure, kind=K.INTEGRATION_GONE))
+        return run
+
+
+class AbandonsABundle(ArchiveProvider):
+    def judge_bundle(
+        self, parcels: Sequence[Parcel], reply: Reply | Failure
+    ) -> Sequence[Verdict | Unbundled]:
+        if isinstance(reply, HttpResponse) and reply.status == 403:
+            return self.for_each(parcels, Rejected(Failure(K.ABANDONED, "given up")))
+        return super().judge_bundle(parcels, reply)
 
 
 class OneByOne(ArchiveProvider):
@@ -529,6 +563,7 @@ TABLE = [
     case_of("a_request_without_a_reply_is_unclear", SilenceIsHarmless),
     case_of("every_reply_has_a_verdict", Chokes),
     case_of("every_reply_has_a_verdict", SpeaksInNumbers),
+    case_of("every_reply_has_a_verdict", SaysThatItIsPaused),
     case_of("an_upload_is_found_where_it_is_and_absent_where_it_is_not", NeverFinds),
     case_of("an_upload_is_found_where_it_is_and_absent_where_it_is_not", FindsByTheTenant),
     Break(
@@ -536,15 +571,18 @@ TABLE = [
         kit_with("unreadable_model", unreadable_model),
     ),
     case_of("a_look_up_that_fails_is_never_taken_for_an_answer", AnErrorIsAbsence),
+    case_of("a_look_up_that_fails_is_never_taken_for_an_answer", SaysThatItIsStillProcessing),
     case_of("whatever_a_server_says_a_look_up_comes_to_a_finding", ChokesOnAList),
     case_of("whatever_a_server_says_a_look_up_comes_to_a_finding", FindsWhatSaysYes),
     case_of("a_half_done_upload_is_found_as_what_it_is", TakesAHalfForAWhole),
     case_of("a_dry_run_is_ready_where_all_is_well_and_uploads_nothing", NeverReady),
     case_of("a_dry_run_is_ready_where_all_is_well_and_uploads_nothing", TriesItOut),
     case_of("a_dry_run_that_fails_is_not_ready", AlwaysReady),
+    case_of("a_dry_run_that_fails_is_not_ready", SaysThatItIsGone),
     case_of("a_bundle_is_one_request_with_a_verdict_for_each", OneByOne),
     case_of("a_bundle_is_one_request_with_a_verdict_for_each", CountsWrong),
     case_of("the_bundle_that_failed_failed_for_each", UnbundlesADoubt),
+    case_of("the_bundle_that_failed_failed_for_each", AbandonsABundle),
 ]
 
 
