@@ -13,7 +13,7 @@ from ..advice import advice_of, schedule_in_words, target_of
 from ..effective import Setting, settings_of
 from ..tenants import Providers
 from .annotations import print_annotations
-from .output import Columns, is_terminal, print_columns, print_json, print_table
+from .output import Columns, first_of, is_terminal, print_columns, print_json, print_table
 from .place import Place
 from .saying import say
 from .tenant_files import end_with_problems, tenants_in
@@ -25,9 +25,6 @@ _COLUMNS: Columns = {
     "outcomes": lambda row: ", ".join(row["outcomes"]),
     "target": lambda row: row["target"],
 }
-
-_NAMED = 5
-"""The most tenants that are named for one schedule."""
 
 
 def run(
@@ -71,8 +68,7 @@ def _print_schedules(loaded: Loaded) -> None:
     for tenant_id, integration in loaded.integrations.items():
         tenants.setdefault(schedule_in_words(integration.retry), []).append(tenant_id)
     for sentence, ids in tenants.items():
-        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-        say(f"retry: {', '.join(ids[:_NAMED])}{more}: {sentence}")
+        say(f"retry: {first_of(ids)}: {sentence}")
 
 
 def _print_settings(tenant_id: str, settings: Sequence[Setting]) -> None:

@@ -36,6 +36,7 @@ from .exits import UNDELIVERED, USAGE, end
 from .output import (
     WIDE,
     Columns,
+    first_of,
     is_terminal,
     json_row,
     moment,
@@ -61,10 +62,6 @@ _NO_RULES = (
     "nothing says how long each part is kept: say it with --retention 'personal: 90d after "
     "success', or give --config with a folder whose tenant files have `retention`"
 )
-
-
-_NAMED = 5
-"""The most tenants that are named in one line."""
 
 
 def prune(
@@ -118,10 +115,9 @@ def _say_who_is_left_out(records: Records, rules: Rules) -> None:
     tenants = {one.tenant_id for one in records.counted()}
     unknown = sorted(one for one in tenants if not rules.know(one))
     if unknown:
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         say(
             f"not looked at: {number_of(len(unknown), 'tenant')} that the configuration does not "
-            f"name, so what they say of it is not known: {', '.join(unknown[:_NAMED])}{more}. "
+            f"name, so what they say of it is not known: {first_of(unknown)}. "
             "Without --config, --retention is for all tenants"
         )
 

@@ -29,7 +29,7 @@ from ..metrics import observed
 from ..notices import named_in, options_in
 from ..workers import Workers
 from .changes import Changes
-from .output import number_of
+from .output import first_of, number_of
 from .place import Files, Place
 from .probes import Probes, listening
 from .signals import SIGNALLED, reloads, remember
@@ -252,8 +252,7 @@ class Worker:
                 if not more:
                     break
                 changed = sorted({*changed, *more})
-            others = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            _log.info("%s%s changed: reading the tenants anew", ", ".join(changed[:3]), others)
+            _log.info("%s changed: reading the tenants anew", first_of(changed, most=3))
             self._reload.set()
 
     async def _changed(self, changes: Changes) -> list[str]:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from evidence_courier.bootstrap.cli import exits, output, saying
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.bootstrap.cli.output import print_in_lines, print_table
+from evidence_courier.bootstrap.cli.output import first_of, print_in_lines, print_table
 from evidence_courier.bootstrap.cli.saying import say, width_of
 
 
@@ -255,3 +255,9 @@ def test_the_help_of_all_commands_says_how_a_shell_completes_them() -> None:
     for shell in ("bash", "zsh", "fish"):
         assert f"_EVIDENCE_COURIER_COMPLETE={shell}_source evidence-courier" in shown
     assert "Exit codes: 0 done" in shown
+
+
+def test_of_many_names_the_first_are_said_and_the_rest_counted() -> None:
+    assert first_of(["a", "b", "c"], most=3) == "a, b, c"
+    assert first_of(["a", "b", "c", "d"], most=3) == "a, b, c and 1 more"
+    assert first_of(["a"] * 1_005) == "a, a, a, a, a and 1,000 more"
