@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
 import click
 
 from ...adapters.config import Loaded
+from ...domain.errors import Problem
 from ..advice import advice_of, schedule_in_words, target_of
 from ..effective import Setting, settings_of
 from ..tenants import Providers
@@ -41,10 +42,7 @@ def run(
         for row in rows if effective else ():
             settings = settings_of(row["tenant_id"], loaded, providers)
             row["settings"] = [attrs.asdict(one) for one in settings]
-        of_tenants = {problem for found in loaded.broken.values() for problem in found}
-        if others := [one for one in loaded.problems if one not in of_tenants]:
-            rows.append({"tenant_id": None, "problems": list(map(attrs.asdict, others))})
-        print_json(rows)
+        print_json([*rows, *_of_no_tenant(loaded)])
     else:
         print_columns(_COLUMNS, rows)
         for tenant_id, sentence in _notes(loaded, providers):
@@ -96,5 +94,20 @@ def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, Any]
         "target": target_of(integration, providers) if integration else None,
         "advice": advice_of(integration, providers, others) if integration else (),
         "schedule": schedule_in_words(integration.retry) if integration else None,
-        "problems": list(map(attrs.asdict, problems)),
+        "problems": _objects(problems),
+        "warnings": _objects(report.warnings if report else ()),
     }
+
+
+def _of_no_tenant(loaded: Loaded) -> Iterator[dict[str, Any]]:
+    """A row of what belongs to none of the tenants, such as a file that was not read."""
+    told = {one for found in loaded.broken.values() for one in found}
+    told.update(one for tenant in loaded.reports.values() for one in tenant.warnings)
+    problems = _objects(one for one in loaded.problems if one not in told)
+    warnings = _objects(one for one in loaded.warnings if one not in told)
+    if problems or warnings:
+        yield {"tenant_id": None, "problems": problems, "warnings": warnings}
+
+
+def _objects(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    return [attrs.asdict(one) for one in problems]

@@ -99,6 +99,27 @@ def test_no_problem_is_left_out_of_the_json(tenants: Path) -> None:
     assert files == [f"{tenants}/other.yaml"]
 
 
+def test_warnings_are_objects_in_json(tenants: Path) -> None:
+    write(tenants, "acme.yaml")
+    with (tenants / "acme.yaml").open("a") as file:
+        file.write("tenant_id: globex\n")
+    write(tenants, "GLOBEX.YAML")
+    result = check(tenants, "--without-secrets", "--json")
+    assert result.exit_code == 0
+    acme, others = json.loads(result.stdout)
+    assert [(one["file"], one["line"]) for one in acme["warnings"]] == [(f"{tenants}/acme.yaml", 7)]
+    assert (others["tenant_id"], others["problems"]) == (None, [])
+    assert others["warnings"] == [
+        {
+            "message": "is not read, as its name does not end in .yaml/.yml/.json: rename it",
+            "path": "",
+            "file": f"{tenants}/GLOBEX.YAML",
+            "line": None,
+            "suggestion": None,
+        }
+    ]
+
+
 def test_annotations_name_the_file_in_the_checkout(tenants: Path) -> None:
     write(tenants, "acme, inc.yaml", more="regoin: eu")
     (tenants / "old.yml.bak").write_text("tenant: old")
