@@ -27,7 +27,7 @@ from ...delivery.retention import (
     parts_of,
     remove_together,
 )
-from ...domain.retention import Part
+from ...domain.retention import Part, Retention
 from ...domain.upload.actions import Person
 from ...ports.removal import Removal, RemovalRow, SettledPage
 from ..records import Records
@@ -77,7 +77,7 @@ def prune(
     if place.has_tenants:
         of_tenants = retention_of(valid_tenants(place, without_secrets=True))
     rules = Rules(place.retention, of_tenants)
-    if not rules.remove:
+    if not rules.remove and not _kept_for_ever(rules):
         end(_NO_RULES, USAGE)
     with place.records() as records:
         _prune(place, records, rules, Person(by, reason), yes=yes, as_json=as_json)
@@ -88,10 +88,16 @@ def _prune(
 ) -> NoReturn:
     access = records._access
     now = access.clock.now()
-    found = access.read(lambda reader: _counted(all_removals(reader, rules, now)))
+    found: _Counts = {}
+    if rules.remove:
+        found = access.read(lambda reader: _counted(all_removals(reader, rules, now)))
     _say_who_is_left_out(records, rules)
     if not yes or not found:
         _print(found, as_json)
+        if not rules.remove:
+            kept = _kept_for_ever(rules)
+            verb = "is" if len(kept) == 1 else "are"
+            _end(f"nothing is removed: {' and '.join(kept)} {verb} kept for ever")
         if not found:
             _end("nothing is kept longer than the rules say")
         if as_json or not sys.stdin.isatty():
@@ -109,6 +115,14 @@ def _prune(
         _print(removed, as_json)
     more = f"; {left:,} changed meanwhile and were left" if left else ""
     _end(f"removed{more}. {_advice(place)}")
+
+
+def _kept_for_ever(rules: Rules) -> list[str]:
+    """Of what the rules say `never`, if they remove nothing."""
+    said = [rules.default, *(rules.of_tenants or {}).values()]
+    return [
+        name for name in attrs.fields_dict(Retention) if any(getattr(one, name) for one in said)
+    ]
 
 
 def _say_who_is_left_out(records: Records, rules: Rules) -> None:

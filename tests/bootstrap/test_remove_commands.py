@@ -80,6 +80,19 @@ def test_prune_without_rules_says_where_they_go(database: str) -> None:
     assert (wrong.exit_code, "retention.attempts must say" in wrong.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("rules", "kept"),
+    [
+        ("personal: never", "personal is kept for ever"),
+        ("personal: never, attempts: never", "attempts and personal are kept for ever"),
+    ],
+)
+def test_prune_names_what_is_kept_for_ever(database: str, rules: str, kept: str) -> None:
+    result = run("prune", "--db", database, "--retention", rules, "--yes", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+    assert result.stderr == f"nothing is removed: {kept}\n"
+
+
 def test_prune_takes_the_rules_of_tenant_files_and_no_secrets(
     database: str, tmp_path: Path
 ) -> None:
