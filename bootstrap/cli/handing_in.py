@@ -79,6 +79,7 @@ class Import:
     errors: list[Exception] = field(factory=list, init=False)
     under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
     outages: dict[str, Outage] = field(factory=dict, init=False)
+    to_retry: Counter[tuple[str, str]] = field(factory=Counter, init=False)
     _left: Counter[str] = field(factory=Counter, init=False)
     _going: dict[str, _Going] = field(factory=dict, init=False)
     _held: defaultdict[str, list[UploadStatus]] = field(factory=_lists, init=False)
@@ -155,6 +156,7 @@ class Import:
         del self.stopped[tenant_id]
         for status in self._held.pop(tenant_id):
             self.by_status[status.status] -= 1
+            self._count_to_retry(tenant_id, status, -1)
             again = asyncio.get_running_loop().create_future()
             self._going[tenant_id][status.evidence_id] = again
 
@@ -169,6 +171,8 @@ class Import:
         # was held, as by a pause that is over. What the settings excluded is handed in again:
         # perhaps they include it now.
         known = {one for one, status in found.items() if _was_tried(status)}
+        for evidence_id in known:
+            self._count_to_retry(tenant_id, found[evidence_id])
         self.known += len(known)
         self._left[tenant_id] -= len(known)
         for one in some:
@@ -260,6 +264,7 @@ class Import:
         if status is None:
             return
         self.by_status[status.status] += 1
+        self._count_to_retry(tenant_id, status)
         if (rate := self._rates.get(self._credential(tenant_id))) is not None:
             rate.note(self.seconds())
         if status.status == "succeeded":
@@ -270,6 +275,11 @@ class Import:
             kind = FailureKind(status.error.kind)
             if (to_do := _TO_DO.get(kind.concern)) is not None:
                 self._stop(tenant_id, status, "resume it" if kind is FailureKind.PAUSED else to_do)
+
+    def _count_to_retry(self, tenant_id: str, status: UploadStatus, number: int = 1) -> None:
+        """By kind of error, what an outage has failed: only a person has it tried again."""
+        if status.status == "failed" and status.error is not None and is_by_outage(status):
+            self.to_retry[tenant_id, status.error.kind] += number
 
     def _note_delivered(self, tenant_id: str) -> None:
         outage = self.outages.pop(tenant_id, None)

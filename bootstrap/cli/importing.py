@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 import click
 from attrs import evolve
@@ -79,6 +80,7 @@ def run(
         with place.records() as stored:
             work.note_rest(stored.statuses)
     _print(work, problems.number, as_json)
+    _say_what_to_retry(work, place)
     if interruption.number is not None and (work.left or work.under_way):
         sys.exit(SIGNALLED + interruption.number)
     if work.errors:
@@ -248,3 +250,13 @@ def _print(work: Import, invalid: int, as_json: bool) -> None:
             click.echo(f"{number:,} {what}")
     if open_ones := " or ".join(word for word in _GOES_ON if work.by_status[word]):
         say(f"what is {open_ones} goes on with any courier on the database")
+
+
+def _say_what_to_retry(work: Import, place: Place) -> None:
+    for (tenant_id, kind), number in sorted((+work.to_retry).items()):
+        command = f"evidence-courier retry {place.option} --tenant {quote(tenant_id)} --kind {kind}"
+        say(
+            f"evidence-courier: {number_of(number, 'record')} of tenant {tenant_id!r} failed with "
+            f"{kind} and will not be tried again without a person: once the provider answers, say "
+            f"`{command} --by NAME --reason TEXT`"
+        )

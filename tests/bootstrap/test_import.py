@@ -763,6 +763,25 @@ def test_a_pause_and_its_end_are_reported_once(
     assert said[1].endswith("the import of tenant 'acme' goes on: one is delivered")
 
 
+def test_the_command_that_tries_again_what_failed_in_an_outage_is_said(
+    tenants: Path, sandbox: SprintoSandbox, tmp_path: Path
+) -> None:
+    """Also by the next run, which does not hand it in again; until it was given."""
+    with (tenants / "acme.yaml").open("a") as file:
+        file.write("    retry: {max_attempts: 1}\n")
+    sandbox.use_faults(["status:503=x2"])
+    old_records = write(tmp_path / "old.csv", rows(tmp_path, 3))
+    database = str(tmp_path / "courier.db")
+    for _ in range(2):
+        found = imported(tenants, database, old_records)
+        said = found.stderr.splitlines()[-1]
+        assert said.startswith("evidence-courier: 2 records of tenant 'acme' failed with server_")
+    command = said.split("`")[1].replace("NAME", "asha").replace("TEXT", "over").split()
+    retried = run(*command[1:], "--yes")
+    assert (retried.exit_code, retried.stdout.count("pending")) == (0, 2), retried.output
+    assert "--kind" not in imported(tenants, database, old_records).stderr
+
+
 def test_the_estimate_counts_what_is_fresh_before_old_records(
     tenants: Path, tmp_path: Path
 ) -> None:
