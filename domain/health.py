@@ -88,7 +88,7 @@ def stop_of(pause: Paused) -> Stop:
 
 @frozen(kw_only=True)
 class TenantHealth:
-    """The uploads of one tenant, by status word; when its oldest open upload was recorded, and when
+    """The uploads of one tenant, by status word; since when its oldest open upload waits, and when
     one last succeeded."""
 
     tenant_id: str
@@ -113,11 +113,12 @@ class RecordsHealth:
     """How all uploads in a database stand.
 
     `counts` are by status word, `reasons` by status word and kind of error; those `parked` count as
-    retrying, too. `oldest_open` is the open upload that was recorded first; one that is parked or
-    paused is not meant, but listed in `stops`. `by_tenant` begins with the one whose open upload is
-    the oldest. Both lists hold at most MOST_LISTED; `tenants_left_out` and `stops_left_out` say how
-    many more there are. `last_success_at` is of all tenants, and `stopped` counts all stops, by
-    state and reason. `notices` are those that wait for a sink, by its name.
+    retrying, too. `oldest_open` is the open upload that has waited longest: since it was recorded,
+    without the time for which it was paused. One that is parked or paused is not meant, but listed
+    in `stops`. `by_tenant` begins with the tenant of the oldest one. Both lists hold at most
+    MOST_LISTED; `tenants_left_out` and `stops_left_out` say how many more there are.
+    `last_success_at` is of all tenants, and `stopped` counts all stops, by state and reason.
+    `notices` are those that wait for a sink, by its name.
     """
 
     counts: Mapping[str, int]
@@ -134,8 +135,9 @@ class RecordsHealth:
 
     @property
     def oldest_open_at(self) -> datetime | None:
-        """When the oldest open upload was recorded."""
-        return None if self.oldest_open is None else self.oldest_open.created_at
+        """Since when the oldest open upload waits: when it was recorded, or later by as long as it
+        was paused."""
+        return self.by_tenant[0].oldest_open_at if self.by_tenant else None
 
 
 def paused(stops: Iterable[Stop], tenant_id: str, provider: str) -> bool:
@@ -154,7 +156,7 @@ def health_of(
 
     Args:
         counts: All that there are.
-        oldest: By tenant, when its oldest open upload was recorded, but for parked and paused ones.
+        oldest: By tenant, since when its oldest open upload waits, but for parked and paused ones.
         oldest_open: The oldest of these.
         stops: All that are recorded, without their `uploads`.
         most: The most tenants that are listed, and the most stops; None: all.

@@ -288,7 +288,7 @@ def _of_age(
     if is_late and "late" not in notes:
         assert oldest is not None
         changed["late"] = _text(oldest)
-        text = f"evidence stopped arriving: the oldest open upload was recorded at {_text(oldest)}"
+        text = f"evidence stopped arriving: the oldest open upload has waited since {_text(oldest)}"
         yield notice_of("late", now, text)
     if not is_late and "late" in notes:
         changed["late"] = None

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from ..domain.health import Count, RecordsHealth, Stop, health_of, paused, stop_of
-from ..domain.pacing.paused import pause_of
+from ..domain.pacing.paused import Paused, Resumed, pause_of, waits_since
 from ..domain.upload.failure import Concern, FailureKind
 from ..domain.upload.find import MOST_WITH_PREFIX, Find, too_many_begin_with
 from ..domain.upload.status import UploadStatus
@@ -89,18 +89,19 @@ def stops_of(gates: MemoryGates, invalid: Invalid) -> Sequence[Stop]:
 def health_in(
     oldest_first: Sequence[MemoryRecord],
     stops: Sequence[Stop],
+    pauses: Sequence[Paused | Resumed],
     status_of: Callable[[MemoryRecord], UploadStatus],
     most: int | None,
 ) -> RecordsHealth:
     """How all of them stand."""
-    late = [
-        one
-        for one in oldest_first
-        if counts_of([one])[0].may_be_late
-        and not paused(stops, one.upload.key.tenant_id, one.upload.key.provider)
-    ]
-    oldest = {one.upload.key.tenant_id: one.upload.created_at for one in reversed(late)}
-    first = status_of(late[0]) if late else None
+    late = []
+    for one in oldest_first:
+        pair = one.upload.key.tenant_id, one.upload.key.provider
+        if counts_of([one])[0].may_be_late and not paused(stops, *pair):
+            late.append((waits_since(one.upload.created_at, *pair, pauses), one))
+    late.sort(key=lambda pair: pair[0])
+    oldest = {one.upload.key.tenant_id: since for since, one in reversed(late)}
+    first = status_of(late[0][1]) if late else None
     return health_of(counts_of(oldest_first), oldest, first, stops, most)
 
 

@@ -260,9 +260,9 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
             return evolve(self._health(now, MOST_LISTED), notices=self._sinks())
 
     def _health(self, now: datetime, most: int | None) -> RecordsHealth:
-        stops = lists.stops_of(self._gates, self._invalid)
+        stops, pauses = lists.stops_of(self._gates, self._invalid), self._gates.pauses
         status_of = partial(self._status, now=now)
-        return lists.health_in(self._oldest_first(), stops, status_of, most)
+        return lists.health_in(self._oldest_first(), stops, pauses, status_of, most)
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._lock:

@@ -53,7 +53,8 @@ def _end_late(found: RecordsHealth, option: str, age: timedelta, most: timedelta
     key = f"{quote(oldest.tenant_id)} {quote(oldest.evidence_id)}"
     waits = f"; it waits for {oldest.waits_for}" if oldest.waits_for else ""
     end(
-        f"not healthy: the oldest open upload is {_age(age)} old, more than {_age(most)}: {key} to"
+        f"not healthy: the oldest open upload is {_age(age)} old{_paused(found)}, more than"
+        f" {_age(most)}: {key} to"
         f" {oldest.provider}, {oldest.status}{waits}. Look at `evidence-courier show {option}"
         f" {key}`, and at `evidence-courier blocks {option}` for what stops"
         " others; if nothing is being sent, see whether a courier is running",
@@ -90,12 +91,18 @@ def _untold(notices: SinkNotices) -> str:
 
 
 def _oldest(found: RecordsHealth, now: datetime) -> str:
-    oldest = found.oldest_open
-    if oldest is None:
+    oldest, since = found.oldest_open, found.oldest_open_at
+    if oldest is None or since is None:
         return "none: everything has come to an end, or is parked or paused"
     waits = f"; waits for: {oldest.waits_for}" if oldest.waits_for else ""
     key = f"{oldest.tenant_id} {oldest.evidence_id} to {oldest.provider}"
-    return f"{_age(now - oldest.created_at)}: {key}, {oldest.status}{waits}"
+    return f"{_age(now - since)}{_paused(found)}: {key}, {oldest.status}{waits}"
+
+
+def _paused(found: RecordsHealth) -> str:
+    """What is said behind the age of the oldest open upload, if it was paused."""
+    oldest, since = found.oldest_open, found.oldest_open_at
+    return " without its pauses" if oldest and since and since > oldest.created_at else ""
 
 
 def _age(age: timedelta) -> str:

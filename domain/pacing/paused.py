@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from attrs import field, frozen
 
 from ..arguments import MISSING, of_kind
 from ..errors import MisuseError
 from ..integration import tenant_key
+from ..upload.backoff import later
 from ..upload.failure import Failure, FailureKind
 from ..upload.status import ActionRow
 
@@ -85,3 +86,21 @@ def actions_of(
         if one.scope.covers(tenant_id, provider) and since <= one.at <= to:
             word = "pause" if isinstance(one, Paused) else "resume"
             yield ActionRow(at=one.at, action=word, by=one.by, reason=one.reason)
+
+
+def waits_since(
+    recorded: datetime, tenant_id: str, provider: str, changes: Iterable[Paused | Resumed]
+) -> datetime:
+    """Since when an upload waits that nothing pauses now: since it was recorded, or later by as
+    long as it was paused. `changes` are in their order."""
+    began, spans = dict[Scope, datetime](), list[tuple[datetime, datetime]]()
+    for one in changes:
+        if isinstance(one, Paused):
+            began[one.scope] = one.at
+        elif one.scope in began and one.scope.covers(tenant_id, provider):
+            spans.append((began.pop(one.scope), one.at))
+    paused, last = timedelta(), recorded
+    for start, end in sorted(spans):  # two pauses may cover the same time
+        paused += max(end - max(start, last), timedelta())
+        last = max(last, end)
+    return later(recorded, paused)

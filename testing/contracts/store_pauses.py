@@ -66,6 +66,25 @@ class PauseRules(GateRules):
             store.save([Resumed(pause.scope, LATER, "bo", "it is over")])
             same(len(store.freed(here, 10)), 1, "how much may go on once it is resumed")
 
+    def test_the_time_of_a_pause_does_not_count_as_waiting(self) -> None:
+        minutes = [AT + timedelta(minutes=number) for number in range(21)]
+        tenant, provider = Scope("acme"), Scope(None, "sprinto")
+        with self._store() as store:
+            other = entry("b", at=minutes[1], tenant_id="globex")
+            store.add([entry("a", at=AT), other, entry("c", at=minutes[4])])
+            store.save([Paused(tenant, minutes[2], "asha", "an audit")])
+            same(store.health(AT).oldest_open_at, minutes[1], "the oldest, while acme is paused")
+            store.save([Resumed(tenant, minutes[12], "bo", "it is over")])
+            seen = store.health(AT)
+            same(some(seen.oldest_open).evidence_id, "b", "the oldest after acme was resumed")
+            found = [(one.tenant_id, one.oldest_open_at) for one in seen.by_tenant]
+            same(found, [("globex", minutes[1]), ("acme", minutes[10])])
+            store.save([Paused(provider, minutes[10], "asha", "maintenance")])
+            store.save([Resumed(provider, minutes[20], "bo", "it is over")])
+            same(store.standing(AT)[0].oldest_open_at, minutes[11], "the oldest of all")
+            found = [(one.tenant_id, one.oldest_open_at) for one in store.health(AT).by_tenant]
+            same(found, [("globex", minutes[11]), ("acme", minutes[18])])
+
     def test_the_history_of_an_upload_has_the_pauses_that_held_it(self) -> None:
         with self._store() as store:
             before = Scope("acme"), AT - timedelta(days=1)

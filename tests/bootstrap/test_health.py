@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from evidence_courier.bootstrap.records import Records
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.notices import News, notice_of
 from evidence_courier.domain.pacing.gate import GateChange
+from evidence_courier.domain.pacing.paused import Paused, Resumed, Scope
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.records import InvalidTenants
 from evidence_courier.testing.contracts.stored import (
@@ -115,6 +116,19 @@ def test_a_probe_fails_when_the_oldest_open_upload_is_too_old(database: str) -> 
     assert f"evidence-courier show --db {database} acme ev-1" in late.stderr
     assert run("health", "--db", database).exit_code == 0
     assert as_json("health", "--db", database, "--max-age", "1h")["healthy"] is False
+
+
+def test_a_probe_does_not_count_the_time_of_a_pause(database: str) -> None:
+    now = datetime.now(UTC)
+    with closing(SqliteStore(database)) as store:
+        for scope in (Scope("acme"), Scope(None, "vanta")):
+            store.save([Paused(scope, AT + 6 * MINUTE, "asha", "an audit")])
+            store.save([Resumed(scope, now, "bo", "it is over")])
+    found = run("health", "--db", database, "--max-age", "1h")
+    assert found.exit_code == 0, found.stderr
+    assert " 5 min without its pauses: acme ev-1 to" in " ".join(found.stdout.split())
+    late = run("health", "--db", database, "--max-age", "4m")
+    assert (late.exit_code, "old without its pauses, more" in late.stderr) == (1, True), late.stderr
 
 
 def test_a_probe_succeeds_when_nothing_is_open(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from store_fixtures import Desk, House, evidence
+from store_fixtures import Desk, House, evidence, tenant
 
 from evidence_courier import AsyncCourier, Mail, MisuseError, Notice, OnNotice
 from evidence_courier.adapters.stores.sqlite import SqliteStore
@@ -65,6 +65,29 @@ def test_a_burst_is_one_notice_and_a_raising_sink_delays_no_other(house: House) 
     assert {one.id for one in broken} == {taken[0].id}
     (*_, event) = [one for one in house.logger.events if isinstance(one, NoticeNotTaken)]
     assert (event.sink, event.reason) == ("broken", "RuntimeError")
+
+
+def test_what_was_paused_is_not_late_once_it_is_resumed(house: House) -> None:
+    """It is once it has waited for long, without the pause."""
+    taken: list[Notice] = []
+    house.tenants = {"acme": tenant(retry={"max_attempts": 100, "initial_delay": "1m"})}
+    house.server.answer = lambda name, nth: 503
+
+    async def story() -> None:
+        watched = house.courier(notices=[OnNotice(taken.append)], late_after=timedelta(hours=1))
+        async with watched as courier:
+            await courier.pause("acme", by="asha", reason="an audit")
+            await courier.submit(evidence("ev-1")).recorded()
+            house.clock.advance(36_000)
+            await looked(courier, house, 1)
+            await courier.resume("acme", by="asha", reason="it is over")
+            await looked(courier, house)
+            assert taken == []
+            house.clock.advance(3_600)
+            await looked(courier, house, 2)
+
+    asyncio.run(story())
+    assert [one.kind for one in taken] == ["late"]
 
 
 def test_a_sink_that_hangs_delays_nothing_and_another_courier_tells_it(house: House) -> None:

@@ -4,7 +4,7 @@ uploads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from ....domain.health import (
@@ -18,6 +18,7 @@ from ....domain.health import (
     stop_of,
 )
 from ....domain.notices import Notice
+from ....domain.pacing.paused import waits_since
 from ....domain.upload.failure import Concern, FailureKind
 from ..rows import Row, moment_of
 from . import pauses
@@ -59,15 +60,10 @@ def health(
         for count in counts
         if count.may_be_late and not paused(wait, count.tenant_id, count.provider)
     ]
-    oldest: dict[str, Row] = {}
-    for count, row in _oldest(session, late):
-        known = oldest.setdefault(count.tenant_id, row)
-        if _order(row) < _order(known):
-            oldest[count.tenant_id] = row
-    first = [min(oldest.values(), key=_order)["id"]] if oldest else []
+    oldest = _oldest_of_tenants(session, late)
+    first = [min(oldest.values())[1]] if oldest else []
     (status,) = statuses_of(session, session.ask_all(BY_ID, [first]), now) if first else (None,)
-    moments = {one: datetime.fromisoformat(row["created_at"]) for one, row in oldest.items()}
-    return health_of(counts, moments, status, stops, most)
+    return health_of(counts, {one: at for one, (at, _) in oldest.items()}, status, stops, most)
 
 
 def notices(session: Session) -> Sequence[SinkNotices]:
@@ -78,6 +74,21 @@ def notices(session: Session) -> Sequence[SinkNotices]:
         since[row["sink"]] = min(since.get(row["sink"], at), at)
     found = [SinkNotices(since=since[row["sink"]], **row) for row in session.ask(_WAITING)]
     return sorted(found, key=lambda one: one.sink)
+
+
+def _oldest_of_tenants(
+    session: Session, counts: Sequence[Count]
+) -> Mapping[str, tuple[datetime, int]]:
+    """For each tenant, since when that of its uploads waits that has waited longest, and its id."""
+    found = [*_oldest(session, counts)]
+    first = min((row["created_at"] for _, row in found), default=None)
+    changes = [] if first is None else pauses.ended_since(session, first)
+    oldest: dict[str, tuple[datetime, int]] = {}
+    for count, row in found:
+        at = datetime.fromisoformat(row["created_at"])
+        one = waits_since(at, count.tenant_id, count.provider, changes), row["id"]
+        oldest[count.tenant_id] = min(oldest.get(count.tenant_id, one), one)
+    return oldest
 
 
 def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, Row]]:
@@ -91,10 +102,6 @@ def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, 
         ]
         for count, rows in zip(some, session.ask_each(question, given), strict=True):
             yield from ((count, row) for row in rows)
-
-
-def _order(row: Row) -> tuple[str, int]:
-    return row["created_at"], row["id"]
 
 
 def _stop_of(row: Row) -> Stop:

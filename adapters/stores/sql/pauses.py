@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from attrs import define, field
@@ -50,14 +50,24 @@ def read(session: Session) -> list[Paused]:
 def of_upload(session: Session, row: Row) -> Iterator[ActionRow]:
     """The pauses that concerned an upload, and their ends."""
     its = {"tenant_id": tenant_key(row["tenant_id"]), "provider": row["provider"]}
+    found = _changes_in(session.ask(sql.PAUSES_OF, its))
+    since, to = (datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at"))
+    return actions_of(found, row["tenant_id"], row["provider"], since, to)
+
+
+def ended_since(session: Session, moment: str) -> list[Paused | Resumed]:
+    """The pauses that have ended since a moment, and their ends."""
+    return _changes_in(session.ask(sql.ENDED_PAUSES, {"since": moment}))
+
+
+def _changes_in(rows: Iterable[Row]) -> list[Paused | Resumed]:
     found: list[Paused | Resumed] = []
-    for each in session.ask(sql.PAUSES_OF, its):
+    for each in rows:
         found.append(paused := _paused_of(each))
         if each["ended_at"] is not None:
             at = datetime.fromisoformat(each["ended_at"])
             found.append(Resumed(paused.scope, at, each["ended_by"], each["ended_reason"]))
-    since, to = (datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at"))
-    return actions_of(found, row["tenant_id"], row["provider"], since, to)
+    return found
 
 
 def _cells(one: Paused | Resumed) -> Cells:

@@ -395,6 +395,10 @@ PAUSES_OF = """
 SELECT tenant_id, provider, at, "by", reason, ended_at, ended_by, ended_reason FROM pauses
 WHERE tenant_id IN ('', :tenant_id) AND provider IN ('', :provider) ORDER BY id
 """
+ENDED_PAUSES = """
+SELECT tenant_id, provider, at, "by", reason, ended_at, ended_by, ended_reason FROM pauses
+WHERE ended_at > :since ORDER BY id
+"""
 
 # --- couriers ------------------------------------------------------------------------------------
 

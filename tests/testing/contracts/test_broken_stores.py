@@ -686,6 +686,16 @@ class KeepsWhatWasPaused(MemoryStore):
         ]
 
 
+@breaks("the_time_of_a_pause_does_not_count_as_waiting")
+class CountsPausesAsWaiting(MemoryStore):
+    def _health(self, now: datetime, most: int | None) -> RecordsHealth:
+        pauses = self._gates.pauses
+        self._gates.pauses = [*self._gates.paused()]
+        found = super()._health(now, most)
+        self._gates.pauses = pauses
+        return found
+
+
 @breaks("the_history_of_an_upload_has_the_pauses_that_held_it")
 class ForgetsPausesInHistory(MemoryStore):
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
