@@ -101,10 +101,10 @@ def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, Any]
 
 def _of_no_tenant(loaded: Loaded) -> Iterator[dict[str, Any]]:
     """A row of what belongs to none of the tenants, such as a file that was not read."""
-    told = {one for found in loaded.broken.values() for one in found}
-    told.update(one for tenant in loaded.reports.values() for one in tenant.warnings)
-    problems = _objects(one for one in loaded.problems if one not in told)
-    warnings = _objects(one for one in loaded.warnings if one not in told)
+    known = {one for found in loaded.broken.values() for one in found}
+    known.update(one for tenant in loaded.reports.values() for one in tenant.warnings)
+    problems = _objects(one for one in loaded.problems if one not in known)
+    warnings = _objects(one for one in loaded.warnings if one not in known)
     if problems or warnings:
         yield {"tenant_id": None, "problems": problems, "warnings": warnings}
 

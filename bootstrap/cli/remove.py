@@ -77,7 +77,7 @@ def prune(
     if place.has_tenants:
         of_tenants = retention_of(valid_tenants(place, without_secrets=True))
     rules = Rules(place.retention, of_tenants)
-    if not rules.remove and not _kept_for_ever(rules):
+    if not rules.remove and not _never_removed(rules):
         end(_NO_RULES, USAGE)
     with place.records() as records:
         _prune(place, records, rules, Person(by, reason), yes=yes, as_json=as_json)
@@ -95,9 +95,9 @@ def _prune(
     if not yes or not found:
         _print(found, as_json)
         if not rules.remove:
-            kept = _kept_for_ever(rules)
-            verb = "is" if len(kept) == 1 else "are"
-            _end(f"nothing is removed: {' and '.join(kept)} {verb} kept for ever")
+            parts = _never_removed(rules)
+            verb = "is" if len(parts) == 1 else "are"
+            _end(f"nothing is removed: {' and '.join(parts)} {verb} kept for ever")
         if not found:
             _end("nothing is kept longer than the rules say")
         if as_json or not sys.stdin.isatty():
@@ -117,12 +117,11 @@ def _prune(
     _end(f"removed{more}. {_advice(place)}")
 
 
-def _kept_for_ever(rules: Rules) -> list[str]:
+def _never_removed(rules: Rules) -> list[str]:
     """Of what the rules say `never`, if they remove nothing."""
-    said = [rules.default, *(rules.of_tenants or {}).values()]
-    return [
-        name for name in attrs.fields_dict(Retention) if any(getattr(one, name) for one in said)
-    ]
+    retentions = [rules.default, *(rules.of_tenants or {}).values()]
+    names = attrs.fields_dict(Retention)
+    return [name for name in names if any(getattr(one, name) for one in retentions)]
 
 
 def _say_who_is_left_out(records: Records, rules: Rules) -> None:

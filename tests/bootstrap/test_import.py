@@ -763,7 +763,7 @@ def test_a_pause_and_its_end_are_reported_once(
     assert said[1].endswith("the import of tenant 'acme' goes on: one is delivered")
 
 
-def test_the_command_that_tries_again_what_failed_in_an_outage_is_said(
+def test_the_command_that_retries_what_an_outage_failed_is_shown(
     tenants: Path, sandbox: SprintoSandbox, tmp_path: Path
 ) -> None:
     """Also by the next run, which does not hand it in again; until it was given."""

@@ -257,7 +257,7 @@ def test_the_help_of_all_commands_says_how_a_shell_completes_them() -> None:
     assert "Exit codes: 0 done" in shown
 
 
-def test_of_many_names_the_first_are_said_and_the_rest_counted() -> None:
+def test_of_many_names_the_first_are_listed_and_the_rest_counted() -> None:
     assert first_of(["a", "b", "c"], most=3) == "a, b, c"
     assert first_of(["a", "b", "c", "d"], most=3) == "a, b, c and 1 more"
     assert first_of(["a"] * 1_005) == "a, a, a, a, a and 1,000 more"

@@ -87,7 +87,7 @@ def test_prune_without_rules_says_where_they_go(database: str) -> None:
         ("personal: never, attempts: never", "attempts and personal are kept for ever"),
     ],
 )
-def test_prune_names_what_is_kept_for_ever(database: str, rules: str, kept: str) -> None:
+def test_prune_names_what_the_rules_never_remove(database: str, rules: str, kept: str) -> None:
     result = run("prune", "--db", database, "--retention", rules, "--yes", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
     assert result.stderr == f"nothing is removed: {kept}\n"
