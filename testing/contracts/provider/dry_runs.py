@@ -78,6 +78,10 @@ class BundleRules(ProviderRules):
         talk = self._tried.together(parcels)
         count = len(talk.requests)
         must(count == 1, f"a bundle makes {count} requests, and pays for one")
+        must(
+            self.harness().may_repeat(talk.requests[0]) or not talk.requests[0].repeatable,
+            "the provider calls a bundle repeatable, and the harness does not",
+        )
         sent = b"".join(talk.requests[0].body)
         for parcel in parcels:
             must(

@@ -11,7 +11,7 @@ from attrs import evolve
 from ....domain.secrets.redaction import MASK, Redactor
 from ....domain.secrets.secret import Secret
 from ....domain.upload.verdict import Delivered
-from ....ports.dialogue import HttpRequest, TransportFailure
+from ....ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ....ports.provider import CanLookUp
 from ..assertions import must
 from ..conversation import Conversation, Fault
@@ -132,6 +132,34 @@ class RequestRules(ProviderRules):
                     f"a request shows a credential to {origin(request.url)}, "
                     f"which is none of {', '.join(sorted(own))}",
                 )
+
+    def test_a_request_is_repeatable_only_if_repeating_it_makes_no_copy(self) -> None:
+        """The provider calls no request `repeatable` that the harness does not, and what the
+        harness calls so leaves as many copies when it is sent twice."""
+        harness = self.harness()
+        for talk in self._tried.each():
+            for request in talk.requests:
+                must(
+                    harness.may_repeat(request) or not request.repeatable,
+                    f"the provider calls {request.method} {request.url} repeatable, and the "
+                    "harness does not: a copy of it would be marked nowhere",
+                )
+        if harness.copies is None:
+            return
+
+        def twice(request: HttpRequest) -> HttpResponse:
+            reply = harness.answer(request)
+            if harness.may_repeat(request):
+                harness.answer(request)
+            return reply
+
+        self._tried.upload(harness=evolve(harness, answer=twice))
+        count = harness.copies(sample_parcel(harness.provider).sha256)
+        must(
+            count <= 1,
+            "an upload whose repeatable requests are each sent twice leaves "
+            f"{count} copies: one of them is not repeatable",
+        )
 
     def test_an_upload_makes_no_more_requests_than_it_costs(self) -> None:
         """`cost` covers an upload that goes well. Requests for tokens and reading requests are

@@ -217,6 +217,24 @@ class CheapOnPaper(ArchiveProvider):
     cost: ClassVar[int] = 1
 
 
+class CallsItsUploadRepeatable(ArchiveProvider):
+    def document_request(self, parcel: Parcel, settings: Any) -> HttpRequest:
+        return evolve(super().document_request(parcel, settings), repeatable=True)
+
+
+class CallsItsBundleRepeatable(ArchiveProvider):
+    def bundle_request(self, parcels: Sequence[Parcel], settings: Any) -> HttpRequest:
+        return evolve(super().bundle_request(parcels, settings), repeatable=True)
+
+
+class IsSureOfItself(CallsItsUploadRepeatable):
+    """Its harness agrees with it, and the platform makes a copy all the same."""
+
+    def judge_document(self, reply: Reply | Failure) -> Verdict | str:
+        verdict = super().judge_document(reply)
+        return Deferred(verdict.failure) if isinstance(verdict, Unclear) else verdict
+
+
 # --- half-done uploads
 
 
@@ -496,6 +514,10 @@ def unreadable_model() -> ProviderHarness:
     return evolve(harness_of(ArchiveProvider()), copies=None)
 
 
+def repeatable_by_its_word() -> ProviderHarness:
+    return evolve(harness_of(IsSureOfItself()), repeatable=lambda request: True)
+
+
 def case_of(rule: str, provider: type[UnreadableArchiveProvider], *also: str) -> Break:
     return Break(f"test_{rule}", kit_of(provider), frozenset(f"test_{other}" for other in also))
 
@@ -540,6 +562,11 @@ TABLE = [
     ),
     case_of("two_dialogues_know_nothing_of_one_another", Remembers),
     case_of("every_request_goes_to_the_settings_own_origin", Strays),
+    case_of("a_request_is_repeatable_only_if_repeating_it_makes_no_copy", CallsItsUploadRepeatable),
+    Break(
+        "test_a_request_is_repeatable_only_if_repeating_it_makes_no_copy",
+        kit_with("repeatable_by_its_word", repeatable_by_its_word),
+    ),
     case_of("an_upload_makes_no_more_requests_than_it_costs", CheapOnPaper),
     case_of("what_must_not_be_repeated_is_bookmarked_before_the_next_step", Forgets),
     case_of(
@@ -581,6 +608,7 @@ TABLE = [
     case_of("a_dry_run_that_fails_is_not_ready", SaysThatItIsGone),
     case_of("a_bundle_is_one_request_with_a_verdict_for_each", OneByOne),
     case_of("a_bundle_is_one_request_with_a_verdict_for_each", CountsWrong),
+    case_of("a_bundle_is_one_request_with_a_verdict_for_each", CallsItsBundleRepeatable),
     case_of("the_bundle_that_failed_failed_for_each", UnbundlesADoubt),
     case_of("the_bundle_that_failed_failed_for_each", AbandonsABundle),
 ]
