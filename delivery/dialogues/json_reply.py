@@ -64,6 +64,13 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def identity(value: object) -> str | None:
+    """An id as text: a text that is not empty, or a whole number; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text(value) or None
+
+
 def moment(value: object) -> datetime | None:
     """The moment if the value is a text that names one with its time zone, otherwise None."""
     try:

@@ -19,7 +19,8 @@ into the evidence library of a workspace.
   the file's name with or without its extension; `completionDate` is the moment of the record; where
   a training is not manual, a document of ours may not count.
 - *Unknown*: whether the `name` filter of a person's documents wants the whole name. So all
-  documents of the type are read. In a library the name is exactly what was sent.
+  documents of the type are read. In a library the name is exactly what was sent. An `id` of digits
+  as text is tolerated.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What Drata's replies mean: success is recognised, never assumed.
 
 Documented (the OpenAPI document of the API, version V2, at developers.drata.com): an upload is
-answered with 201 and what was made, whose `id` is a number; an error is `{"statusCode", "message",
+answered with 201 and what was made, whose `id` is a number (digits as text are unknown, and
+tolerated); an error is `{"statusCode", "message",
 "code"}`; a list is `{"data": [...], "pagination": {"cursor": text or null}}`, and null says that it
 ends. 402 (in an older edition), 403, 412, 413 and 503 have a meaning of their own. An evidence says
 in `artifactsCreated` how many of its files were stored: with fewer than `artifactsRequested` it
@@ -10,11 +11,13 @@ exists without them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from attrs import evolve
 
+from ....delivery.dialogues import json_reply
 from ....delivery.dialogues.http_errors import (
     READING,
     UPLOAD,
@@ -31,6 +34,7 @@ from ....domain.upload.verdict import Delivered, Receipt, Unclear, Verdict
 from ....ports.dialogue import HttpResponse, Reply
 
 CREATED: Final = 201
+_NUMBER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 NEEDS_ARTIFACT: Final = "NEEDS_ARTIFACT"
 """The status of an evidence without a file."""
 
@@ -113,9 +117,10 @@ def unreadable(seen: str, reply: Reply | None = None) -> Failure:
 
 
 def identity(value: Json) -> str | None:
-    """The number that Drata gave to a thing, as text; None if there is no number."""
-    number = value.get("id")
-    return str(number) if isinstance(number, int) and not isinstance(number, bool) else None
+    """The number that Drata gave to a thing, as text; None if there is no number. One that comes as
+    text is unknown, tolerated."""
+    number = json_reply.identity(value.get("id"))
+    return number if number and _NUMBER.fullmatch(number) else None
 
 
 def _body(reply: Reply, hints: ErrorHints, purpose: RequestPurpose) -> Json | NotDelivered:

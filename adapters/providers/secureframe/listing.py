@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 from attrs import define, field, frozen
 
 from ....delivery.dialogues.http_errors import ErrorHints
-from ....delivery.dialogues.json_reply import moment, text
+from ....delivery.dialogues.json_reply import identity, moment, text
 from ....delivery.dialogues.lists import Page, search
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Receipt
@@ -156,7 +156,7 @@ def _fits(item: Resource, parcel: Parcel, user: str | None, document_type: str) 
 
 def _owner(item: Resource) -> str | None:
     """Whose evidence it is, in small letters; None if that is not said."""
-    owner = text(item.attributes.get("evidenceable_id"))
+    owner = identity(item.attributes.get("evidenceable_id"))
     return None if owner is None else owner.lower()
 
 

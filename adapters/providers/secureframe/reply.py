@@ -4,7 +4,7 @@
   replies are shaped like JSON:API, so what was made has its id at `data.id`; lists have `data` and
   the count `meta.total`; 400, 401, 403, 404, 429 and 500 may come, the last two in prose only.
 - *Seen* by third parties: an error's body is `{"message": ...}`; a list without `meta`.
-- *Unknown*: whether success is 200 or 201. Any 2xx with an id is one.
+- *Unknown*: whether success is 200 or 201. Any 2xx with an id is one; a number as id is tolerated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from ....delivery.dialogues.http_errors import (
     refusal,
     unrecognised,
 )
-from ....delivery.dialogues.json_reply import mapping, names_error, read_body, success_body, text
+from ....delivery.dialogues.json_reply import (
+    identity,
+    mapping,
+    names_error,
+    read_body,
+    success_body,
+)
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Verdict
 from ....ports.dialogue import HttpResponse, Reply
@@ -114,7 +120,7 @@ def _with_doubt(reply: Reply, failure: Failure) -> Failure:
 def _resource(value: object) -> Resource | None:
     """A JSON:API resource: an object with an id."""
     whole = mapping(value)
-    name = text(whole.get("id"))
+    name = identity(whole.get("id"))
     return Resource(name, mapping(whole.get("attributes")), whole) if name else None
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from ....delivery.dialogues.graphql_multipart import GRAPHQL_ACCEPT
 from ....delivery.dialogues.graphql_reply import read_graphql_if_any
 from ....delivery.dialogues.http_errors import broken_reading, failure_to_read
-from ....delivery.dialogues.json_reply import NotJson, mapping, parse_json, text
+from ....delivery.dialogues.json_reply import NotJson, identity, mapping, parse_json, text
 from ....delivery.dialogues.lists import Page, search
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import DryRun, NotReady, Ready
@@ -97,7 +97,7 @@ def _read(reply: Reply, after: str | None, listed: int) -> Page[tuple[str, str]]
     last = text(mapping(edges[-1]).get("cursor")) if edges else None
     complete = isinstance(total, int) and listed + len(edges) >= total
     return Page(
-        [(text(node.get("pk")) or "", text(node.get("title")) or "") for node in nodes],
+        [(identity(node.get("pk")) or "", text(node.get("title")) or "") for node in nodes],
         None if complete or last == after else last,
     )
 

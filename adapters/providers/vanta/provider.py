@@ -28,7 +28,7 @@ from typing import ClassVar, Final
 from urllib.parse import quote
 
 from ....delivery.dialogues.http_errors import without_doubt
-from ....delivery.dialogues.json_reply import text
+from ....delivery.dialogues.json_reply import identity, text
 from ....delivery.dialogues.lists import Page, search
 from ....delivery.dialogues.multipart import FormField, file_request
 from ....delivery.dialogues.settings import LOOK_UP_DELAYS, address, media_types, schema_of
@@ -186,7 +186,9 @@ def _stands_submitted(
     session: Session, settings: VantaSettings, upload_id: str
 ) -> Dialogue[bool | Failure]:
     """Whether the upload is listed, and the document's status does not contradict a submission."""
-    found = yield from _find(session, settings, lambda upload: upload.get("id") == upload_id)
+    found = yield from _find(
+        session, settings, lambda upload: identity(upload.get("id")) == upload_id
+    )
     if isinstance(found, Failure):
         return found
     if found is None or not settings.drafts_listed:
@@ -209,7 +211,7 @@ def _find(
     return (
         yield from search(
             read,
-            lambda upload: text(upload.get("id")) if wanted(upload) else None,
+            lambda upload: identity(upload.get("id")) if wanted(upload) else None,
             most_pages=PAGES,
             endless=lambda what: Failure(
                 FailureKind.BROKEN_REPLY, f"Vanta's list of the document's uploads {what}"

@@ -2,7 +2,7 @@
 
 The statuses and schemas of success are those of Vanta's OpenAPI document (developer.vanta.com,
 "Manage Vanta"). It lists no errors, so the words of a refusal are unknown: they are looked for
-where APIs put them, and repeated.
+where APIs put them, and repeated. A number in the place of an id is unknown too, and tolerated.
 
 Only the upload makes a copy. A token, a submission and a look-up can be repeated without a second
 copy, so their failures are Deferred or Rejected, never Unclear.
@@ -25,6 +25,7 @@ from ....delivery.dialogues.http_errors import (
     without_doubt,
 )
 from ....delivery.dialogues.json_reply import (
+    identity,
     json_object,
     mapping,
     names_error,
@@ -142,7 +143,7 @@ def judge_upload(reply: Reply, document: str) -> Verdict | str:
     if not isinstance(body, Mapping):
         return body
     assert isinstance(reply, HttpResponse)
-    upload_id = text(body.get("id"))
+    upload_id = identity(body.get("id"))
     if reply.status in _UPLOADED and upload_id is not None and _ID.fullmatch(upload_id):
         return upload_id
     return not_made(reply)
@@ -213,7 +214,7 @@ def read_page(reply: Reply, document: str) -> Page[Json] | Failure:
         [
             entry
             for entry in map(mapping, listed)
-            if _ID.fullmatch(text(entry.get("id")) or "") and entry.get("deletionDate") is None
+            if _ID.fullmatch(identity(entry.get("id")) or "") and entry.get("deletionDate") is None
         ],
         text(more.get("endCursor")) if more.get("hasNextPage") is True else None,
     )
@@ -245,7 +246,7 @@ def read_document(reply: Reply, document: str) -> DocumentState | Failure:
     assert isinstance(reply, HttpResponse)
     status = text(body.get("uploadStatus")) or text(body.get("overallStatus"))
     deactivated = mapping(body.get("deactivatedStatus"))
-    if text(body.get("id")) is None or status is None:
+    if identity(body.get("id")) is None or status is None:
         return broken_reading(reply, HINTS, "does not describe a document")
     return DocumentState(
         title=text(body.get("title")) or document,

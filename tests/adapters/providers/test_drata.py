@@ -122,8 +122,9 @@ LOOKED_UP = evolve(PERSON, user_by="number")
 USER = json_reply(200, {"id": 4711, "email": "jane+test@acme.example"})
 
 
-def test_a_person_known_by_address_may_be_named_by_dratas_number() -> None:
-    talk = Talk(USER, CREATED)
+@pytest.mark.parametrize("user", [USER, json_reply(200, {"id": "4711"})])
+def test_a_person_known_by_address_may_be_named_by_dratas_number(user: HttpResponse) -> None:
+    talk = Talk(user, CREATED)
     assert talk.hold(DrataProvider().upload(JANE, LOOKED_UP, None)) == Delivered(
         Receipt("41", PARCEL.file_name)
     )
@@ -132,7 +133,7 @@ def test_a_person_known_by_address_may_be_named_by_dratas_number() -> None:
         f"GET {users}/email:jane%2Btest@acme.example",
         f"POST {users}/4711/documents",
     ]
-    finding, looked = look_up(USER, page(PARCEL.file_name), settings=LOOKED_UP)
+    finding, looked = look_up(user, page(PARCEL.file_name), settings=LOOKED_UP)
     assert isinstance(finding, Found)
     assert looked.asked()[1].startswith(f"GET {users}/4711/documents?")
 
@@ -164,7 +165,7 @@ def test_no_person_is_looked_up_if_the_number_is_known_or_not_needed(
         (json_reply(429, {}), K.RATE_LIMITED, "no more requests"),
         (json_reply(200, b"{"), K.BROKEN_REPLY, "is not JSON"),
         (json_reply(200, []), K.REFUSED, "has no id"),
-        (json_reply(200, {"id": "7"}), K.REFUSED, "has no id"),
+        (json_reply(200, {"id": "7/x"}), K.REFUSED, "has no id"),
     ],
 )
 def test_who_cannot_be_looked_up_is_sent_nothing_and_leaves_no_doubt(
@@ -524,7 +525,7 @@ def test_the_dry_run_looks_at_the_training_that_the_documents_are_of() -> None:
 def test_the_dry_run_of_a_library_looks_for_the_workspace() -> None:
     pages = [
         json_reply(200, {"data": [{"id": 1, "name": "one"}], "pagination": {"cursor": "x"}}),
-        json_reply(200, {"data": [{"id": 3, "name": "three"}], "pagination": {"cursor": None}}),
+        json_reply(200, {"data": [{"id": "3", "name": "three"}], "pagination": {"cursor": None}}),
     ]
     ready, talk = check(*pages, settings=LIBRARY)
     assert ready == Ready(

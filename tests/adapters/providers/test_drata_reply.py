@@ -16,7 +16,14 @@ from evidence_courier.adapters.providers.drata.provider import DrataProvider
 from evidence_courier.adapters.providers.drata.settings import DrataSettings
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
+from evidence_courier.domain.upload.verdict import (
+    Deferred,
+    Delivered,
+    Receipt,
+    Rejected,
+    Unclear,
+    Verdict,
+)
 from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailure
 from evidence_courier.testing.scripted_transport import reply
 
@@ -103,7 +110,10 @@ def test_a_throttled_upload_keeps_its_retry_after() -> None:
         True,
         {},
         {"id": None},
-        {"id": "41"},
+        {"id": ""},
+        {"id": "forty-one"},
+        {"id": "41/x"},
+        {"id": "\u0664\u0661"},
         {"id": True},
         {"id": 4.5},
         {"id": [41]},
@@ -119,6 +129,12 @@ def test_a_whole_reply_that_is_not_success_is_final_and_leaves_a_doubt(
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.UNRECOGNISED_REPLY
     assert "in Drata, then attest" in came_to.failure.message
+
+
+@pytest.mark.parametrize("settings", [PERSON, LIBRARY])
+def test_a_number_that_comes_as_text_is_an_id_as_well(settings: DrataSettings) -> None:
+    came_to = verdict_on(json_reply(201, {**SUCCESS, "id": "41"}), settings)
+    assert came_to == Delivered(Receipt("41", "x.pdf"))
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 206])
@@ -164,6 +180,6 @@ def test_any_reply_has_a_verdict_and_only_a_whole_201_with_id_delivers(
     came_to = verdict_on(reply(status, body, ending=ending), settings)
     if isinstance(came_to, Delivered):
         assert (status, ending) == (201, Ending.COMPLETE)
-        assert type(json.loads(body)["id"]) is int
+        assert str(json.loads(body)["id"]).removeprefix("-").isdecimal()
     else:
         assert came_to.failure.message

@@ -353,9 +353,12 @@ def test_where_several_are_like_it_none_of_them_is_named() -> None:
     assert verdict.receipt.reference is None
 
 
+@pytest.mark.parametrize("another", ["another", 7])
 @pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
-def test_an_old_id_and_nothing_like_it_listed_mean_staging_anew(status: int) -> None:
-    other = like(evidenceable_id="another")
+def test_an_old_id_and_nothing_like_it_listed_mean_staging_anew(
+    status: int, another: object
+) -> None:
+    other = like(evidenceable_id=another)
     verdict, talk = upload(
         json_reply(status, {}), listed(other), STAGED, STORED, ATTACHED, progress=OLD
     )

@@ -94,7 +94,8 @@ def test_a_missing_test_is_a_failure_of_the_integration() -> None:
         {"data": [SUCCESS["data"]]},
         {"data": {}},
         {"data": {"id": ""}},
-        {"data": {"id": 7}},
+        {"data": {"id": 7.5}},
+        {"data": {"id": True}},
         {"data": {"id": None}},
         {"id": ID},
         {"errors": [{"title": "no"}]},
@@ -107,6 +108,10 @@ def test_a_whole_reply_that_is_not_success_is_final_and_leaves_a_doubt(body: obj
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.UNRECOGNISED_REPLY
     assert "in Secureframe, then attest" in came_to.failure.message
+
+
+def test_an_id_may_be_a_number() -> None:
+    assert verdict_on(json_reply(201, {"data": {"id": 7}})) == Delivered(Receipt("7", None))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +153,7 @@ def test_any_reply_has_a_verdict_and_only_a_whole_2xx_with_id_delivers(
     came_to = verdict_on(answer, settings)
     if isinstance(came_to, Delivered):
         assert (answer.status // 100, answer.ending) == (2, Ending.COMPLETE)
-        assert isinstance(json.loads(answer.body)["data"]["id"], str)
+        assert type(json.loads(answer.body)["data"]["id"]) in (str, int)
     else:
         assert came_to.failure.message
 

@@ -26,7 +26,11 @@ SETTINGS = SprintoSettings(api_key=Secret("the-key-of-acme"), workflow_check=CHE
 
 
 def page(
-    pks: Sequence[str], *, total: int | None = 999, errors: object = None, cursor: str = "c-{}"
+    pks: Sequence[str | int],
+    *,
+    total: int | None = 999,
+    errors: object = None,
+    cursor: str = "c-{}",
 ) -> HttpResponse:
     edges = [
         {"cursor": cursor.format(pk), "node": {"pk": pk, "title": f"Check {pk}"}} for pk in pks
@@ -73,6 +77,11 @@ def test_it_stops_at_the_page_that_has_the_check() -> None:
         ("POST", "https://app.sprinto.com/dev-api/graphql")
     }
     assert all(dict(request.headers)["api-key"] == "the-key-of-acme" for request in requests)
+
+
+def test_a_check_may_be_listed_by_a_number() -> None:
+    came, _ = ask(page([41, 42]), settings=evolve(SETTINGS, workflow_check="42"))
+    assert isinstance(came, Ready)
 
 
 @pytest.mark.parametrize(

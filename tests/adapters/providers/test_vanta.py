@@ -555,6 +555,17 @@ def test_a_bookmark_says_more_than_a_list() -> None:
     assert talk.requests == []
 
 
+def test_an_id_that_is_a_number_is_found_again() -> None:
+    """By the file's name in a look-up, and by the id where a submission is looked into."""
+    ours = {**listed(fileName=PARCEL.file_name), "id": 7}
+    assert look(Talk(page(ours))) == Partly("7")
+    done = json_reply(409, {"message": "There is nothing to submit"})
+    made = json_reply(201, {"id": 7})
+    verdict = deliver(Talk(made, done, page(ours), document("OK", id=8)))
+    assert isinstance(verdict, Delivered)
+    assert verdict.receipt.reference == "7"
+
+
 def test_pages_are_turned_over_until_the_upload_is_found() -> None:
     talk = Talk(
         page(listed("a"), cursor="a+b/c=="),

@@ -47,7 +47,8 @@ NO_SUCCESS: list[object] = [
     UPLOAD_ID,
     True,
     {"id": None},
-    {"id": 7},
+    {"id": 7.5},
+    {"id": True},
     {"id": ""},
     {"id": "two words"},
     {"id": "a\nb"},
@@ -65,6 +66,10 @@ def test_an_upload_that_was_made_has_an_id(status: int) -> None:
     assert (
         judge_upload(json_reply(status, {"id": UPLOAD_ID, "fileName": None}), DOCUMENT) == UPLOAD_ID
     )
+
+
+def test_an_id_may_be_a_number() -> None:
+    assert judge_upload(json_reply(201, {"id": 7}), DOCUMENT) == "7"
 
 
 @pytest.mark.parametrize("body", NO_SUCCESS, ids=str)
@@ -448,6 +453,7 @@ def _names_an_upload(body: bytes, status: int, ending: Ending) -> bool:
         upload_id = json.loads(body.decode("utf-8-sig"))["id"]
     except (ValueError, TypeError, LookupError, RecursionError):
         return False
+    upload_id = str(upload_id) if type(upload_id) is int else upload_id
     return isinstance(upload_id, str) and 0 < len(upload_id) <= 200 and not set(upload_id) - _PLAIN
 
 
