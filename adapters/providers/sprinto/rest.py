@@ -56,15 +56,13 @@ def judge_rest(reply: Reply, workflow_check: str) -> Verdict:
     if not isinstance(body, Mapping):
         return body
     assert isinstance(reply, HttpResponse)
-    success, error = body.get("success"), body.get("error")
-    if success is True and not names_error(body):
+    success, error, has_error = body.get("success"), body.get("error"), names_error(body)
+    if success is True and not has_error:
         return Delivered(Receipt(message=text(body.get("message"))))
     if success is False and (quote := text(error)):
         kind = meaning_of(GraphQLError(quote))
         return refused(reply, kind, quote[:200], remedy_of(kind, workflow_check))
-    seen = f"success is {success!r}"[:100] + (
-        " and an error stands beside it" if names_error(body) else ""
-    )
+    seen = f"success is {success!r}"[:100] + (" and an error stands beside it" if has_error else "")
     return unrecognised(reply, HINTS, seen)
 
 
