@@ -28,13 +28,15 @@ _DOUBLED = 10
 class Duty:
     """What is done every `every` seconds, `name` in words. One `step` of it is a turn that is given
     the time, and says whether there is more to do: then the next step comes with the next
-    maintenance, within a few seconds. `end` is the last one, when a courier that works in calls is
-    closed. A step that fails is tried again after AGAIN_AFTER, then after twice as long each time,
-    and never later than its next time."""
+    maintenance, within a few seconds. A step that fails is tried again after AGAIN_AFTER, then
+    after twice as long each time, and never later than its next time. `at_close` is how many steps
+    are done when a courier is closed that has done it in its calls, and `end` is the last one, when
+    any courier is closed."""
 
     name: str
     every: float
     step: Callable[[datetime], Turn[bool]]
+    at_close: int = 0
     end: Callable[[datetime], Turn[bool]] | None = None
 
 
@@ -66,6 +68,15 @@ class Duties:
         """Have the time of each duty come now. A step that is under way goes on."""
         for duty, due in self._due_at.items():
             self._due_at[duty] = due if due == inf else -inf
+
+    def at_close(self) -> Iterator[Turn[None]]:
+        """The steps of a courier that works in calls, before the ends: the next call may be long
+        after. None of a duty that no call has begun, that is under way or that fails. Each is to be
+        driven before the next is asked for."""
+        for duty, due in self._due_at.items():
+            for _ in range(0 if due in (inf, -inf) else duty.at_close):
+                if not self._failed[duty]:
+                    yield self._done(duty, duty.step)
 
     def last(self) -> Iterator[Turn[None]]:
         """The end of each duty that has one. Each is to be driven."""

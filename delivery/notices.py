@@ -24,6 +24,10 @@ from .effects import Notify, Read, Turn, Write, perform
 LOOK_EVERY, TELL_EVERY = 10.0, 5.0
 """How often a courier looks, and tells, in seconds."""
 
+LAST_LOOKS = 2
+"""How often a courier that works in calls looks when it is closed: first it is noted what has
+failed, and then that no more has."""
+
 CLAIMED_AT_ONCE = 20
 LEASE = timedelta(minutes=2)
 """For so long no other courier tells what one has taken up."""
@@ -98,7 +102,7 @@ def duties_for(tellers: Sequence[Teller], watch: Watch) -> Sequence[Duty]:
         return ()
     names, ends = [teller.name for teller in tellers], list[datetime]()
     return (
-        Duty("the look for notices", LOOK_EVERY, lambda now: _look(names, watch, now)),
+        Duty("the look for notices", LOOK_EVERY, lambda now: _look(names, watch, now), LAST_LOOKS),
         *(_Telling(teller, WAITED_FOR / len(tellers), ends).duty for teller in tellers),
     )
 
@@ -123,7 +127,7 @@ class _Telling:
         self._until: datetime | None = None
         self._backoff = timedelta(0)
         self._left_until: datetime | None = None
-        self.duty = Duty(f"telling {teller.name}", TELL_EVERY, self.step, self.end)
+        self.duty = Duty(f"telling {teller.name}", TELL_EVERY, self.step, 1, self.end)
 
     def step(self, now: datetime) -> Turn[bool]:
         """Tell what waits; whether there may be more."""

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -243,11 +244,11 @@ class BlockingEngine:
         return {"listener_failures": self._notifier.failures, "duty_failures": failed}
 
     def close(self) -> None:
-        """End the duties, and give the number back."""
+        """Do the last steps of the duties, end them, and give the number back."""
         closed_here()
         try:
-            for duty in self._duties.last():
-                self._run(duty)
+            for step in chain(self._duties.at_close(), self._duties.last()):
+                self._run(step)
         finally:
             self._registration.unregister()
 

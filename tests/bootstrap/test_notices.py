@@ -11,13 +11,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from store_fixtures import Desk, House, evidence, tenant
 
 from evidence_courier import AsyncCourier, Mail, MisuseError, Notice, OnNotice
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.notices import options_in
 from evidence_courier.delivery import notices as delivery_notices
+from evidence_courier.domain.integration import Route
 from evidence_courier.domain.notices import News, notice_of
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.logger import NoticeNotTaken
 
 SECRET = "a-secret-that-no-one-may-see"
@@ -272,6 +275,28 @@ def test_a_blocking_courier_tells_in_its_calls(house: House) -> None:
     assert [one.kind for one in taken] == ["tenant_unknown"]
 
 
+def test_a_blocking_courier_tells_at_its_end_what_has_failed(house: House) -> None:
+    """And not only in the next run, which may be tomorrow."""
+    taken: list[Notice] = []
+    for run in range(3):
+        sinks = [OnNotice(taken.append)]
+        with house.blocking_courier(transport=Refusing(house), notices=sinks) as courier:
+            courier.deliver_due()
+            courier.deliver_many([evidence(f"ev-{run}-{number}") for number in range(run)])
+            assert sum(one.number for one in taken) == sum(range(run))
+        house.clock.advance(60)
+    assert [(one.kind, one.number) for one in taken] == [("failed", 1), ("failed", 2)]
+
+
+def test_a_blocking_courier_that_has_not_looked_does_not_at_its_end(house: House) -> None:
+    """A worker that makes one for each task pays for no look each time."""
+    sinks = [OnNotice(print)]
+    with house.blocking_courier(transport=Refusing(house), notices=sinks) as courier:
+        courier.deliver(evidence("ev-1"))
+    with closing(SqliteStore(str(house.database))) as store:
+        assert store.standing(house.clock.now())[1] == {}
+
+
 def test_a_notice_that_is_never_taken_buries_no_other(house: House) -> None:
     taken: list[str] = []
 
@@ -388,6 +413,13 @@ def test_each_address_of_a_mail_is_a_sink_of_its_own(house: House) -> None:
     refused = [one for one in house.logger.events if isinstance(one, NoticeNotTaken)]
     assert {one.sink for one in refused} == {*names}
     assert not [one for one in refused if "@" in repr(one)]
+
+
+class Refusing(Desk):
+    """A server that takes nothing."""
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
+        return evolve(super().send(request, route), status=400)
 
 
 def waiting(house: House, number: int) -> None:
