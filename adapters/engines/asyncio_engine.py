@@ -318,11 +318,10 @@ class AsyncEngine:
         for task in self._own_tasks():
             task.cancel()
             await asyncio.wait([task])
-        for duty in self.duties.last():
-            self.run_beside(duty)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(grace, self._least_grace)) as self._grace:
+                    await _end_duties(self, works_in_calls=not self._dispatching)
                     await self._idle()
         except asyncio.CancelledError:  # the host ends its loop meanwhile
             await self._cut_off()
@@ -373,6 +372,13 @@ async def do_duties(engine: AsyncEngine) -> None:
     engine.duties.hasten()
     if steps := [engine.run_beside(step) for step in engine.duties.due()]:
         await asyncio.wait(steps)
+
+
+async def _end_duties(engine: AsyncEngine, *, works_in_calls: bool) -> None:
+    for step in engine.duties.at_close() if works_in_calls else ():
+        await asyncio.wait([engine.run_beside(step)])
+    for end in engine.duties.last():
+        engine.run_beside(end)
 
 
 async def _old_begun(engine: AsyncEngine, clock: Clock, seconds: float) -> None:

@@ -288,6 +288,21 @@ def test_a_blocking_courier_tells_at_its_end_what_has_failed(house: House) -> No
     assert [(one.kind, one.number) for one in taken] == [("failed", 1), ("failed", 2)]
 
 
+def test_a_courier_without_a_background_tells_at_its_end_what_has_failed(house: House) -> None:
+    taken: list[Notice] = []
+    house.server.answer = lambda name, nth: 400
+
+    async def story() -> None:
+        sinks = [OnNotice(taken.append)]
+        async with house.courier(notices=sinks, background=False) as courier:
+            await courier.submit(evidence("ev-1")).recorded()
+            await courier.deliver_due()
+            assert taken == []
+
+    asyncio.run(story())
+    assert [(one.kind, one.number) for one in taken] == [("failed", 1)]
+
+
 def test_a_blocking_courier_that_has_not_looked_does_not_at_its_end(house: House) -> None:
     """A worker that makes one for each task pays for no look each time."""
     sinks = [OnNotice(print)]
