@@ -165,7 +165,7 @@ class Wiring(RecordsWiring):
         self.source = options.get("source")
         self._fonts = _folders(options.get("fonts") or ())
         self.retention = Retention.parse(options.get("retention") or {})
-        self.sinks = _sinks(options.get("notices") or ())
+        self.sinks = sinks_in(options.get("notices") or ())
         self.late_after = options.get("late_after")
 
     def log_what_is_missing(self) -> None:
@@ -260,7 +260,8 @@ def _folders(paths: Sequence[PathText]) -> tuple[PathText, ...]:
     return folders
 
 
-def _sinks(given: Sequence[Sink]) -> tuple[Sink, ...]:
+def sinks_in(given: Sequence[Sink]) -> tuple[Sink, ...]:
+    """The sinks of the option `notices`; MisuseError if it is wrong."""
     sinks = [
         one
         for sink in several("notices", given, Sink, "a sink, such as a Webhook")

@@ -44,7 +44,7 @@ _STOPPED = {
 @frozen(kw_only=True)
 class Notice:
     """One transition. `kind` is blocked, parked, skipped, open_again, failed, held, late,
-    arriving_again, tenant_unknown or summary.
+    arriving_again, tenant_unknown, summary or test.
 
     `id` is the same however often it is told. `number` is how many uploads it is about, or for how
     many notices a summary stands. No field has what a provider said, so that none has a secret.

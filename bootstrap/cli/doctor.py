@@ -1,4 +1,5 @@
-"""`evidence-courier doctor`: would uploads work? A dry run at the providers."""
+"""`evidence-courier doctor`: would uploads work? A dry run at the providers, and a notice for
+each sink if that is asked for."""
 
 from __future__ import annotations
 
@@ -10,9 +11,12 @@ import click
 from click.core import ParameterSource
 
 from ...adapters.config import Loaded
+from ...adapters.notices.webhook import NotTakenError
 from ...adapters.stores.databases import is_made
+from ...domain.notices import notice_of
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import NotReady, Ready
+from ...ports.notices import Sink
 from ..doctor import Examined, examine
 from ..wiring import rendering_fault
 from .exits import UNDELIVERED
@@ -31,19 +35,32 @@ _COLUMNS: Columns = {
 }
 
 
-def run(place: Place, as_json: bool) -> None:
-    """Ask every tenant's provider and print a line for each tenant."""
+_OF_SINKS: Columns = {
+    "notices go to": lambda row: row["target"],
+    "verdict": lambda row: row["verdict"].replace("_", " "),
+    "what was seen": lambda row: row["message"],
+}
+_TEST = "this is a test that `evidence-courier doctor` has sent: nothing is to be done"
+
+
+def run(place: Place, test_notice: bool, as_json: bool) -> None:
+    """Ask every tenant's provider and print a line for each tenant, and one for each sink."""
+    sinks = place.sinks
     loaded, providers = place.tenants()
     found = asyncio.run(examine(loaded, providers, _database(place), _tell_of_waiting))
     rows = [_row(tenant_id, loaded, found.get(tenant_id)) for tenant_id in tenants_in(loaded)]
+    of_sinks = [_row_of_sink(sink, test_notice) for sink in sinks]
     if as_json:
-        print_json(rows)
+        print_json([*rows, *of_sinks])
     else:
         print_columns(_COLUMNS, rows)
+        if of_sinks:
+            click.echo()
+            print_columns(_OF_SINKS, of_sinks)
     if fault := rendering_fault():
         say(f"note: training records cannot be rendered here: {fault}")
     end_with_problems(loaded)
-    if any(row["verdict"] in _BAD for row in rows):
+    if any(row["verdict"] in _BAD for row in [*rows, *of_sinks]):
         sys.exit(UNDELIVERED)
 
 
@@ -75,6 +92,28 @@ def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> dict[str,
         "http_status": failure.http_status if failure else None,
         "detail": failure.detail if failure else None,
     }
+
+
+def _row_of_sink(sink: Sink, test_notice: bool) -> dict[str, object]:
+    """What `doctor` says of a sink of notices: a row without a tenant. It has no dry run."""
+    verdict, message = "not_tried", "--test-notice sends it a notice, which people see"
+    if test_notice:
+        refusal = _refusal_of(sink)
+        verdict = "ready" if refusal is None else "not_ready"
+        message = "it has taken a notice" if refusal is None else refusal
+    empty = dict.fromkeys(("tenant_id", "name", "provider", "target", "verdict", "kind", "message"))
+    more = {"http_status": None, "detail": None}
+    return {**empty, "target": sink.name, "verdict": verdict, "message": message, **more}
+
+
+def _refusal_of(sink: Sink) -> str | None:
+    try:
+        sink.take(notice_of("test", datetime.now(UTC), _TEST))
+    except NotTakenError as error:
+        return str(error)
+    except Exception as error:  # a host's callable; what it says may have a secret in it
+        return type(error).__name__
+    return None
 
 
 def _verdict_on(

@@ -5,8 +5,9 @@ host's own code makes, its app."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ from .app_code import made_by
 
 if TYPE_CHECKING:
     from ...adapters.config import Loaded
+    from ...ports.notices import Sink
     from ..courier import AsyncCourier
     from ..records import Records
     from ..tenants import Providers
@@ -79,6 +81,11 @@ class Place(ABC):
     def retention(self) -> Retention:
         """How long is kept what of tenants that say nothing."""
 
+    @property
+    @abstractmethod
+    def sinks(self) -> Sequence[Sink]:
+        """What a courier here tells its notices; MisuseError if the environment is wrong."""
+
 
 class Files(Place):
     """A folder of tenant files and a database, each if it was given."""
@@ -114,6 +121,13 @@ class Files(Place):
     @property
     def retention(self) -> Retention:
         return self._retention
+
+    @property
+    def sinks(self) -> Sequence[Sink]:
+        from ..notices import options_in
+        from ..wiring import sinks_in
+
+        return sinks_in(options_in(os.environ).get("notices", ()))
 
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
         from ...adapters.config import DEFAULT_BLOCK, load_folder
@@ -173,6 +187,10 @@ class App(Place):
     @property
     def retention(self) -> Retention:
         return self._made._wiring.retention
+
+    @property
+    def sinks(self) -> Sequence[Sink]:
+        return self._made._wiring.sinks
 
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
         if without_secrets:

@@ -57,7 +57,8 @@ DOCTOR = _command(
     waits for its turn in that database's pace, up to three minutes for each tenant, and what is
     ready may be parked (its target takes nothing now; uploads go on by themselves) or blocked (they
     are held until you say `release`). The exit code is 1 if one is not ready, broken or blocked,
-    and 2 if a tenant file is invalid.
+    and 2 if a tenant file is invalid. The sinks of notices, of the app or of the environment as
+    for `run`, are named; --test-notice tries them.
     DIR may also be set as EVIDENCE_COURIER_CONFIG.
     """,
     _DIR,
@@ -65,5 +66,6 @@ DOCTOR = _command(
     _APP,
     _BLOCK,
     _SECRETS,
+    _option("--test-notice", "Send each sink of notices a notice, which people see.", is_flag=True),
     _JSON,
 )

@@ -6,10 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from loopback import on_loopback
 from plug_ins import install, shelf
 from postgres_server import server
 
@@ -17,6 +19,7 @@ from evidence_courier import Records
 from evidence_courier.adapters.stores.databases import is_made
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 KEY = "the-key-of-the-sandbox"
@@ -277,3 +280,62 @@ def test_a_database_that_is_set_for_all_commands_need_not_exist_yet(
     assert (result.exit_code, "acme\tsprinto\tready" in result.stdout) == (0, True)
     assert "courier.db is not made yet: nothing is known of paces" in result.stderr
     assert not (tmp_path / "courier.db").exists()
+
+
+def test_the_sinks_of_notices_are_named_and_tried_if_that_is_asked_for(
+    tenants: Path, sandbox: SprintoSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sprinto(tenants, "acme", sandbox.url)
+    statuses, kinds = [204, 500], list[str]()
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        kinds.append(json.loads(b"".join(request.body))["kind"])
+        return HttpResponse(statuses[len(kinds) - 1], (), b"", datetime.now(UTC))
+
+    with on_loopback(answer) as url:
+        monkeypatch.setenv("EVIDENCE_COURIER_WEBHOOK", f"{url}/a-secret")
+        found = [
+            doctor(tenants, "--json", *more)
+            for more in ((), ("--test-notice",), ("--test-notice",))
+        ]
+    assert kinds == ["test", "test"]
+    assert [(one.exit_code, json.loads(one.stdout)[1]["verdict"]) for one in found] == [
+        (0, "not_tried"),
+        (0, "ready"),
+        (1, "not_ready"),
+    ]
+    acme, row = json.loads(found[2].stdout)
+    assert sorted(acme) == sorted(row)
+    assert row["target"].startswith("webhook at 127.0.0.1 (")
+    assert (row["tenant_id"], row["message"]) == (None, "HTTP 500")
+    assert "a-secret" not in found[2].output
+
+
+def test_the_sinks_of_an_app_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop_of_sinks.py").write_text(
+        """\
+from evidence_courier import AsyncCourier, OnNotice
+
+def broken(notice):
+    raise RuntimeError("a secret")
+
+sinks = [OnNotice(broken), OnNotice(print, name="log")]
+courier = AsyncCourier.from_mapping({"acme": {"name": "Acme"}}, "courier.db", notices=sinks)
+"""
+    )
+    found = CliRunner().invoke(app, ["doctor", "--app", "shop_of_sinks:courier", "--test-notice"])
+    assert found.exit_code == 1, found.output
+    assert found.stdout.splitlines()[-3:] == [
+        "notices go to\tverdict\twhat was seen",
+        "on_notice\tnot ready\tRuntimeError",
+        "log\tready\tit has taken a notice",
+    ]
+
+
+def test_a_sink_that_the_environment_names_wrongly_is_reported(
+    tenants: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVIDENCE_COURIER_WEBHOOK", "http://hooks.example.com/a-secret")
+    found = doctor(tenants)
+    assert (found.exit_code, "EVIDENCE_COURIER_WEBHOOK: the URL" in found.stderr) == (2, True)
