@@ -36,8 +36,8 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     assert isinstance(state, LookingUp | Undecided)
     slots, began = slots_of(context, destination, key), context.clock.now()
     until = later(began, look_up_time(destination.quota))
-    look_up = with_look_up_due(active.upload, until, began)
-    refused = yield from slots.begin_look_up(look_up)
+    begun = with_look_up_due(active.upload, until, began)
+    refused = yield from slots.begin_look_up(begun)
     if isinstance(refused, NotBefore):
         return refused
     if isinstance(refused, Conflict):
@@ -46,7 +46,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     sender = context.wait_log.sender(destination, slots)
     finding = None
     if refused is None:
-        active.upload = look_up
+        active.upload = begun
         try:
             finding = yield from _finding(context, active, sender)
         except Interrupted:

@@ -196,7 +196,7 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
         """As `_compared`, which waits for no lock; and the answers to those that are locked."""
         found, late = self._compared(uploads, sql.CURRENT_FREE)
         locked = {n: uploads[n] for n, one in late.items() if _is_in_time(uploads[n], one)}
-        self._busy.forget(*(uploads[n].key for n in found))
+        self._busy.forget(*(one.key for n, one in enumerate(uploads) if n not in locked))
         busy = {n: self._busy.not_before(one.key, one.updated_at) for n, one in locked.items()}
         return found, {n: one for n, one in late.items() if n not in locked}, busy
 
