@@ -12,11 +12,11 @@ from ..domain.pacing.gate import NotBefore, Refusal, look_up_time
 from ..domain.upload.backoff import later
 from ..domain.upload.events import Blocked
 from ..domain.upload.failure import Failure, FailureKind
-from ..domain.upload.upload import LookingUp, Undecided, due_of, with_look_up_due
+from ..domain.upload.upload import LookingUp, Undecided, Upload, due_of, with_look_up_due
 from ..domain.upload.verdict import Finding, Unreadable
 from ..ports.logger import LookUpEnded
 from ..ports.provider import CanLookUp
-from ..ports.records import Change, Conflict
+from ..ports.records import Change, Conflict, Saved
 from .accounting import look_up_result_of
 from .active import ActiveUpload
 from .applying import Step, apply, save
@@ -37,22 +37,24 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     slots, began = slots_of(context, destination, key), context.clock.now()
     until = later(began, look_up_time(destination.quota))
     begun = with_look_up_due(active.upload, until, began)
-    refused = yield from slots.begin_look_up(begun)
-    if isinstance(refused, NotBefore):
-        return refused
-    if isinstance(refused, Conflict):
-        active.adopt(refused.current)
-        return None
     sender = context.wait_log.sender(destination, slots)
     finding = None
-    if refused is None:
-        active.upload = begun
-        try:
+    try:
+        refused = yield from slots.begin_look_up(begun)
+        if isinstance(refused, NotBefore):
+            return refused
+        if isinstance(refused, Conflict):
+            if refused.current != begun:
+                active.adopt(refused.current)
+                return None
+            refused = None  # our own late write
+        if refused is None:
+            active.upload = begun
             finding = yield from _finding(context, active, sender)
-        except Interrupted:
-            yield from _leave_look_up(context, active)
-            raise
-        active.answered = sender.answered
+            active.answered = sender.answered
+    except Interrupted:
+        yield from _leave_look_up(context, active, begun)
+        raise
     if (blocked := refused or sender.blocked) is not None:
         held = Blocked(context.clock.now(), blocked.failure)
         yield from apply(Step(active, held, gate=slots.end()))
@@ -70,13 +72,15 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     return None if block is None else GateBlocked(block)
 
 
-def _leave_look_up(context: TurnContext, active: ActiveUpload) -> Turn[None]:
-    """A look-up that was cut off changes nothing, and may be made again at once."""
+def _leave_look_up(context: TurnContext, active: ActiveUpload, begun: Upload) -> Turn[None]:
+    """A look-up that was cut off changes nothing, and may be made again at once, if it was begun on
+    disk at all."""
     now = context.clock.now()
-    left = with_look_up_due(active.upload, now, now)
+    left = with_look_up_due(begun, now, now)
     with suppress(Interrupted, StoreError):
-        yield from save([Change(left)])
-        active.upload = left
+        (answer,) = yield from save([Change(left)])
+        if isinstance(answer, Saved):
+            active.upload = left
 
 
 def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn[Finding]:

@@ -73,9 +73,10 @@ class WaitLog:
     def tell(
         self, destination: Destination, refused: NotBefore | None, now: datetime
     ) -> Turn[NotBefore | None]:
-        """Log that a request of a lane may not leave now, unless that is told; the refusal."""
-        if refused is None:
-            return None
+        """Log that a request of a lane may not leave now, unless that is told or lasts for a moment
+        only; the refusal."""
+        if refused is None or refused.reason is WaitReason.BUSY:
+            return refused
         lane = (destination.lane, refused.reason)
         before, self._waits[lane] = self._waits.get(lane), max(now, refused.at)
         if before is None or now > later(before, LOG_AGAIN_AFTER):

@@ -42,6 +42,7 @@ from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.record_json import record_json
 from ...domain.pacing.gate import MIN_PATIENCE, Blocked, NotBefore, Refusal, patience_of
+from ...domain.pacing.waits import WaitReason
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.backoff import later
 from ...domain.upload.status import UploadStatus, status_of_upload, wait_for_valid
@@ -163,12 +164,15 @@ class BlockingEngine:
                 for group in groups:
                     if self._clock.monotonic() >= until:
                         return evolve(done, more=True)
+                    refused: NotBefore | None = None
                     with ExitStack() as in_hand:
                         keys = [one.upload.key for one in group]
                         if not all(in_hand.enter_context(self._taken_in_hand(k)) for k in keys):
                             here.leave(group)
-                        elif self._turn_of(group, here) is None:
+                        elif (refused := self._turn_of(group, here)) is None:
                             done = done.with_turn(group)
+                    if refused is not None and refused.reason is WaitReason.BUSY:
+                        self._run(perform(Wait(refused.at)))  # for a moment, as writers do
         return done
 
     def _next_groups(

@@ -14,6 +14,7 @@ class WaitReason(Enum):
     PACE = "pace"
     COOLDOWN = "cooldown"
     LEASE = "lease"
+    BUSY = "busy"
 
 
 def wait_in_words(
@@ -35,6 +36,8 @@ def wait_in_words(
             return f"cool-down that {provider} asked for, until {time_of_day(at, now)}"
         case WaitReason.LEASE:
             return f"lease of another courier: one at a time may send to {provider} with this key"
+        case WaitReason.BUSY:
+            return f"another courier, which is writing just now; next try at {time_of_day(at, now)}"
 
 
 def time_of_day(at: datetime, now: datetime) -> str:

@@ -14,6 +14,7 @@ from attrs import define, field
 from store_fixtures import House, PaperProvider, evidence
 
 from evidence_courier import AsyncCourier, UploadStatus
+from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import Absent, Finding, Found, Receipt
@@ -24,7 +25,9 @@ from evidence_courier.ports.dialogue import (
     TransportFailure,
     fetch,
 )
+from evidence_courier.ports.gates import Acquire, AcquireAnswer
 from evidence_courier.ports.provider import Parcel
+from evidence_courier.testing import MemoryStore
 
 AT = datetime(2026, 2, 21, 10, tzinfo=UTC)
 LOOK_UP_TIME = 120  # seconds: the time of a request, by default
@@ -207,3 +210,48 @@ def test_a_look_up_that_a_worker_breaks_off_is_made_at_the_next_call(couriers: C
         desk.while_asked = lambda: None
         assert status_of(one.deliver(evidence("ev-1")).status) == "succeeded"
     assert desk.asked == ["POST", "GET", "GET"]
+
+
+class Trap(MemoryStore):
+    """Is interrupted when a look-up begins, before or after that is written; or says that it did
+    not work, although it did."""
+
+    trap: str | None = None
+
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        trap, self.trap = self.trap, None
+        if trap == "before":
+            raise KeyboardInterrupt
+        answers = super().acquire(requests)
+        if trap == "after":
+            raise KeyboardInterrupt
+        if trap == "unanswered":
+            raise StoreError("the connection was cut", passing=True)
+        return answers
+
+
+@pytest.mark.parametrize("trap", ["before", "after"])
+def test_a_look_up_that_is_cut_off_as_it_begins_is_made_at_the_next_call(trap: str) -> None:
+    house, store, desk = House(Path()), Trap(), Desk()
+    with house.blocking_courier(
+        providers={"paper": ReadablePaper()}, transport=desk, store=store
+    ) as one:
+        one.deliver(evidence("ev-1"))
+        house.clock.advance(3)
+        store.trap = trap
+        with pytest.raises(KeyboardInterrupt):
+            one.deliver(evidence("ev-1"))
+        assert status_of(one.deliver(evidence("ev-1")).status) == "succeeded"
+    assert desk.asked == ["POST", "GET"]
+
+
+def test_a_look_up_whose_beginning_was_written_without_an_answer_is_made() -> None:
+    house, store, desk = House(Path()), Trap(), Desk()
+    with house.blocking_courier(
+        providers={"paper": ReadablePaper()}, transport=desk, store=store, sleep=house.clock.advance
+    ) as one:
+        one.deliver(evidence("ev-1"))
+        house.clock.advance(3)
+        store.trap = "unanswered"
+        assert status_of(one.deliver(evidence("ev-1")).status) == "succeeded"
+    assert desk.asked == ["POST", "GET"]

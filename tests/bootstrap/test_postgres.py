@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from attrs import frozen
 from click.testing import CliRunner
@@ -27,6 +28,7 @@ from store_fixtures import evidence
 from evidence_courier import AsyncCourier, BlockingCourier, Courier, UploadStatus
 from evidence_courier.adapters.clocks.database import DatabaseClock
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.testing import FakeClock
 from evidence_courier.testing.sandboxes import Sandbox, SprintoSandbox, sandbox_in_thread
 
 MANY = 300
@@ -60,6 +62,30 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
     where = f"{parts['host']}:{parts['port']}/{parts['dbname']}"
     with sandbox_in_thread(SprintoSandbox(key="the-key")) as sandbox:
         yield Shared(sandbox, f"postgresql://{parts['user']}{password}@{where}")
+
+
+def test_a_worker_waits_out_what_another_courier_has_locked_for_a_moment(shared: Shared) -> None:
+    """Else it would leave a line with much in it."""
+    clock = FakeClock()
+    with ExitStack() as stack:
+        other = stack.enter_context(psycopg.connect(shared.url))
+
+        def sleep(seconds: float) -> None:
+            clock.advance(seconds)
+            other.rollback()
+
+        options: Any = {"clock": clock, "sleep": sleep}
+        worker = stack.enter_context(
+            BlockingCourier.from_mapping(shared.tenants, shared.url, **options)
+        )
+        worker.pause("acme", by="asha", reason="an audit")
+        worker.deliver_many([evidence(f"ev-{n}") for n in range(5)])
+        worker.resume("acme", by="asha", reason="it is over")
+        assert worker.deliver_due(0).taken == 0  # they are queued
+        other.execute(
+            "SELECT id FROM evidence_courier.uploads WHERE evidence_id = 'ev-0' FOR UPDATE"
+        )
+        assert worker.deliver_due(30).taken == 5
 
 
 def test_an_asynchronous_courier_delivers(shared: Shared) -> None:

@@ -24,6 +24,7 @@ from ....domain.integration import Pace
 from ....domain.pacing import gate as rules
 from ....domain.pacing.gate import Acquired, Block, Cooldown, GateChange, NotBefore, Quota, Turn
 from ....domain.pacing.lease import Lease
+from ....domain.pacing.waits import WaitReason
 from ....domain.upload.backoff import LATE, earlier, is_set_back, later
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.upload import UploadKey
@@ -68,7 +69,8 @@ class Busy:
     def not_before(self, what: str | UploadKey, now: datetime) -> NotBefore:
         """When to ask for it again: the longer it has been locked, the later."""
         since = self._since.setdefault(what, now)
-        return NotBefore(later(now, min(max(BUSY, (now - since) / 2), MAX_BUSY)))
+        wait = min(max(BUSY, (now - since) / 2), MAX_BUSY)
+        return NotBefore(later(now, wait), WaitReason.BUSY)
 
     def forget(self, *free: str | UploadKey) -> None:
         """These are locked no more."""
