@@ -772,11 +772,10 @@ def test_the_command_that_retries_what_an_outage_failed_is_shown(
     sandbox.use_faults(["status:503=x2"])
     old_records = write(tmp_path / "old.csv", rows(tmp_path, 3))
     database = str(tmp_path / "courier.db")
-    for _ in range(2):
-        found = imported(tenants, database, old_records)
-        said = found.stderr.splitlines()[-1]
-        assert said.startswith("evidence-courier: 2 records of tenant 'acme' failed with server_")
-    command = said.split("`")[1].replace("NAME", "asha").replace("TEXT", "over").split()
+    lines = [imported(tenants, database, old_records).stderr.splitlines()[-1] for _ in range(2)]
+    for line in lines:
+        assert line.startswith("evidence-courier: 2 records of tenant 'acme' failed with server_")
+    command = lines[-1].split("`")[1].replace("NAME", "asha").replace("TEXT", "over").split()
     retried = run(*command[1:], "--yes")
     assert (retried.exit_code, retried.stdout.count("pending")) == (0, 2), retried.output
     assert "--kind" not in imported(tenants, database, old_records).stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,10 +58,10 @@ def by_step(house: House) -> UploadStatus:
 
 @pytest.mark.parametrize("deliver", [by_loop, by_step])
 def test_an_upload_that_no_one_has_paused_does_not_wait_for_a_resume(
-    tmp_path: Path, deliver: object
+    tmp_path: Path, deliver: Callable[[House], UploadStatus]
 ) -> None:
-    assert callable(deliver)
     status = deliver(House(tmp_path / "courier.db"))
+    assert status.error is not None
     assert (status.status, status.error.kind) == ("failed", "provider_broken")
     assert status.error.message == (
         "the adapter for paper raised TypeError: the kind of its Failure is paused, which only the "
