@@ -61,7 +61,7 @@ class ErrorHints:
     not_found: str
     too_large: str = "make the document smaller, then submit it under a new evidence id"
     unsupported_type: str = "send a PDF"
-    look: str = "look for the document there, then attest that it is there or retry this upload"
+    look: str = "look for the document there, then attest that it is there, retry or release it"
     target_gone: bool = False
 
 

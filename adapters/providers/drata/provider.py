@@ -343,6 +343,6 @@ def _hints(settings: DrataSettings, *, permission: str | None = None) -> ErrorHi
         ),
         not_found=missing,
         too_large="make the document smaller than 25 MB, then submit it under a new evidence id",
-        look=f"look at {where} in Drata, then attest that it is there or retry this upload",
+        look=f"look at {where} in Drata, then attest that it is there, retry or release it",
         target_gone=library,
     )

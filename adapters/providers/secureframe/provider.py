@@ -274,7 +274,7 @@ def _hints(settings: SecureframeSettings) -> ErrorHints:
         ),
         not_found=missing,
         too_large="make the document smaller than 32 MB, then submit it under a new evidence id",
-        look=f"look at {where} in Secureframe, then attest that it is there or retry this upload",
+        look=f"look at {where} in Secureframe, then attest that it is there, retry or release it",
         target_gone=settings.test is not None,
     )
 

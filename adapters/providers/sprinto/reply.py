@@ -52,7 +52,7 @@ HINTS: Final = ErrorHints(
     forbidden="ask the Sprinto admin to let the owner of the API key upload evidence to this check",
     not_found="correct region or endpoint in the tenant file",
     look=(
-        "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
+        "look at the check in Sprinto, then attest that the evidence is there, retry or release it"
     ),
 )
 

@@ -81,7 +81,7 @@ HINTS: Final = ErrorHints(
     ),
     not_found="correct region or endpoint in the tenant file",
     look=(
-        "look at the document in Vanta, then attest that the evidence is there or retry this upload"
+        "look at the document in Vanta, then attest that the evidence is there, retry or release it"
     ),
 )
 _TOKEN_HINTS: Final = evolve(HINTS, provider="Vanta's token endpoint")

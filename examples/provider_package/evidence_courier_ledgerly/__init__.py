@@ -75,7 +75,7 @@ HINTS = ErrorHints(
     forbidden="ask the Ledgerly admin to let this client write to the ledger",
     not_found="correct ledger or endpoint in the tenant file",
 )
-LOOK = "look at the ledger, then attest that the document is there or retry this upload"
+LOOK = "look at the ledger, then attest that the document is there, retry or release it"
 
 Answer = Reply | Failure
 """The result of a request: a reply, how far it got, or why there was no token to send it with."""
