@@ -172,6 +172,15 @@ def name_of(database: str) -> str:
     return str(_postgres().address_of(database).name) if is_postgres(database) else database
 
 
+def typed(database: str) -> tuple[str, bool]:
+    """How a database is typed where others read it: without what is secret; and whether something
+    secret was left out."""
+    if not is_postgres(database):
+        return database, False
+    address = _postgres().address_of(database)
+    return str(address.typed), bool(address.has_secrets)
+
+
 def require_postgres() -> None:
     """MisuseError if the extra `postgres` is missing."""
     if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:

@@ -20,6 +20,7 @@ from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import StatusWord
 from .old_records import OldRecord
 from .outage import Outage, is_by_outage
+from .undelivered import Undelivered
 
 KNOWN_AT_ONCE = 500
 """How many records are looked for in the database at once, before they are handed in."""
@@ -79,7 +80,7 @@ class Import:
     errors: list[Exception] = field(factory=list, init=False)
     under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
     outages: dict[str, Outage] = field(factory=dict, init=False)
-    to_retry: Counter[tuple[str, str]] = field(factory=Counter, init=False)
+    undelivered: Counter[Undelivered] = field(factory=Counter, init=False)
     _left: Counter[str] = field(factory=Counter, init=False)
     _going: dict[str, _Going] = field(factory=dict, init=False)
     _held: defaultdict[str, list[UploadStatus]] = field(factory=_lists, init=False)
@@ -156,7 +157,7 @@ class Import:
         del self.stopped[tenant_id]
         for status in self._held.pop(tenant_id):
             self.by_status[status.status] -= 1
-            self._count_to_retry(tenant_id, status, -1)
+            self._count_undelivered(status, -1)
             again = asyncio.get_running_loop().create_future()
             self._going[tenant_id][status.evidence_id] = again
 
@@ -172,7 +173,7 @@ class Import:
         # perhaps they include it now.
         known = {one for one, status in found.items() if _was_tried(status)}
         for evidence_id in known:
-            self._count_to_retry(tenant_id, found[evidence_id])
+            self._count_undelivered(found[evidence_id])
         self.known += len(known)
         self._left[tenant_id] -= len(known)
         for one in some:
@@ -264,7 +265,7 @@ class Import:
         if status is None:
             return
         self.by_status[status.status] += 1
-        self._count_to_retry(tenant_id, status)
+        self._count_undelivered(status)
         if (rate := self._rates.get(self._credential(tenant_id))) is not None:
             rate.note(self.seconds())
         if status.status == "succeeded":
@@ -276,10 +277,10 @@ class Import:
             if (to_do := _TO_DO.get(kind.concern)) is not None:
                 self._stop(tenant_id, status, "resume it" if kind is FailureKind.PAUSED else to_do)
 
-    def _count_to_retry(self, tenant_id: str, status: UploadStatus, number: int = 1) -> None:
-        """By kind of error, what an outage has failed: only a person has it tried again."""
-        if status.status == "failed" and status.error is not None and is_by_outage(status):
-            self.to_retry[tenant_id, status.error.kind] += number
+    def _count_undelivered(self, status: UploadStatus, number: int = 1) -> None:
+        """Count what nothing more is done about without a person, by what it has failed for."""
+        if (undelivered := Undelivered.of(status)) is not None:
+            self.undelivered[undelivered] += number
 
     def _note_delivered(self, tenant_id: str) -> None:
         outage = self.outages.pop(tenant_id, None)

@@ -44,11 +44,11 @@ def health(place: Place, max_age: timedelta | None, as_json: bool) -> None:
     else:
         _print(found, now)
     if late and max_age is not None and age is not None:
-        _end_late(found, place.option, age, max_age)
+        _end_late(found, place, age, max_age)
 
 
-def _end_late(found: RecordsHealth, option: str, age: timedelta, most: timedelta) -> None:
-    oldest = found.oldest_open
+def _end_late(found: RecordsHealth, place: Place, age: timedelta, most: timedelta) -> None:
+    oldest, option = found.oldest_open, place.option
     assert oldest is not None
     key = f"{quote(oldest.tenant_id)} {quote(oldest.evidence_id)}"
     waits = f"; it waits for {oldest.waits_for}" if oldest.waits_for else ""
@@ -57,7 +57,8 @@ def _end_late(found: RecordsHealth, option: str, age: timedelta, most: timedelta
         f" {_age(most)}: {key} to"
         f" {oldest.provider}, {oldest.status}{waits}. Look at `evidence-courier show {option}"
         f" {key}`, and at `evidence-courier blocks {option}` for what stops"
-        " others; if nothing is being sent, see whether a courier is running",
+        " others; if nothing is being sent, see whether a courier is running"
+        + (f"\n{place.note}" if place.note else ""),
         UNDELIVERED,
     )
 
@@ -149,6 +150,8 @@ def blocks(place: Place, as_json: bool) -> None:
             print_in_lines((*_about(stop), stop.state), (head, *words))
     else:
         print_columns({**_OF_STOPS, "to do": to_do}, found.stops)
+    if found.stops and place.note:
+        say(place.note)
     if found.stops_left_out:
         say(f"the longest {len(found.stops)}; {found.stops_left_out} more")
 

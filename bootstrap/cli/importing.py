@@ -10,10 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from shlex import quote
 
 import click
-from attrs import evolve
+from attrs import asdict, evolve
 
 from ...delivery.destinations import Destination
 from ...domain.errors import (
@@ -79,13 +78,13 @@ def run(
     if work.under_way:
         with place.records() as stored:
             work.note_rest(stored.statuses)
-    _print(work, problems.number, as_json)
-    _say_what_to_retry(work, place)
+    _print(work, place, problems.number, as_json)
+    _say_what_to_do(work, place)
     if interruption.number is not None and (work.left or work.under_way):
         sys.exit(SIGNALLED + interruption.number)
     if work.errors:
         sys.exit(STORE if any(isinstance(one, StoreError) for one in work.errors) else USAGE)
-    if work.stopped or any(work.by_status[word] for word in ("failed", "held")):
+    if work.stopped or +work.undelivered:
         sys.exit(UNDELIVERED)
 
 
@@ -219,7 +218,7 @@ async def _about(courier: AsyncCourier, work: Import) -> str:
     return f"; {time} {how}{behind}{paused}"
 
 
-def _print(work: Import, invalid: int, as_json: bool) -> None:
+def _print(work: Import, place: Place, invalid: int, as_json: bool) -> None:
     for tenant_id, why in work.stopped.items():
         say(
             f"evidence-courier: no more of tenant {tenant_id!r} was handed in: {why}; "
@@ -236,6 +235,10 @@ def _print(work: Import, invalid: int, as_json: bool) -> None:
                 "left": work.left,
                 "invalid": invalid,
                 "handed_in": counts,
+                "undelivered": [
+                    asdict(one) | {"records": number, "to_do": one.to_do(place.option)}
+                    for one, number in sorted((+work.undelivered).items())
+                ],
             }
         )
         return
@@ -252,11 +255,12 @@ def _print(work: Import, invalid: int, as_json: bool) -> None:
         say(f"what is {open_ones} goes on with any courier on the database")
 
 
-def _say_what_to_retry(work: Import, place: Place) -> None:
-    for (tenant_id, kind), number in sorted((+work.to_retry).items()):
-        command = f"evidence-courier retry {place.option} --tenant {quote(tenant_id)} --kind {kind}"
+def _say_what_to_do(work: Import, place: Place) -> None:
+    for one, number in sorted((+work.undelivered).items()):
         say(
-            f"evidence-courier: {number_of(number, 'record')} of tenant {tenant_id!r} failed with "
-            f"{kind} and will not be tried again without a person: once the provider answers, say "
-            f"`{command} --by NAME --reason TEXT`"
+            f"evidence-courier: {number_of(number, 'record')} of tenant {one.tenant_id!r} "
+            f"{'are' if number > 1 else 'is'} {one.status} with {one.reason}, and nothing more is "
+            f"done without a person: {one.to_do(place.option)}"
         )
+    if +work.undelivered and place.note:
+        say(place.note)

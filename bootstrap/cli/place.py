@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,10 @@ class Silent:
 
 
 _SILENT = Silent()
+_NO_PASSWORD = (
+    "note: the password is left out of --db here. A command that is copied takes it from "
+    "PGPASSWORD or ~/.pgpass; or set EVIDENCE_COURIER_DB to the whole URL, and leave --db out"
+)
 
 
 class Place(ABC):
@@ -61,7 +66,12 @@ class Place(ABC):
     @property
     @abstractmethod
     def option(self) -> str:
-        """The option that says it, as it is typed."""
+        """The option that says it, as a shell is given it: without a password."""
+
+    @property
+    def note(self) -> str | None:
+        """What a person must know to run a command that was printed with `option`."""
+        return None
 
     @abstractmethod
     def records(self, logger: Logger = _SILENT) -> Records:
@@ -104,7 +114,17 @@ class Files(Place):
 
     @property
     def option(self) -> str:
-        return f"--db {self.name}"
+        return f"--db {quote(self._typed[0])}"
+
+    @property
+    def note(self) -> str | None:
+        return _NO_PASSWORD if self._typed[1] else None
+
+    @property
+    def _typed(self) -> tuple[str, bool]:
+        from ...adapters.stores.databases import typed
+
+        return typed(self.database)
 
     def records(self, logger: Logger = _SILENT) -> Records:
         from ..records import Records
@@ -164,7 +184,7 @@ class App(Place):
 
     @property
     def option(self) -> str:
-        return f"--app {self._app}"
+        return f"--app {quote(self._app)}"
 
     def records(self, logger: Logger = _SILENT) -> Records:
         from ..records import records_of

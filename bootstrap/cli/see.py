@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
+from shlex import quote
 from typing import Unpack
 
 from ...adapters.config.schema import closest
@@ -102,9 +103,11 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 def absent(records: Records, place: Place, tenant_id: str, evidence_id: str) -> str:
     """What is said of an upload that does not exist."""
+    named = f"{place.option} --tenant {quote(tenant_id)}"
     return stranger(records, place.name, tenant_id) or (
         f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {place.name}; "
-        f"`evidence-courier status {place.option} --tenant {tenant_id}` lists its uploads"
+        f"`evidence-courier status {named}` lists its uploads"
+        + (f"\n{place.note}" if place.note else "")
     )
 
 

@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from evidence_courier.bootstrap.cli.handing_in import OPEN_AT_ONCE, Import
 from evidence_courier.bootstrap.cli.old_records import OldRecord
 from evidence_courier.bootstrap.cli.outage import MOST_TRIED
 from evidence_courier.bootstrap.cli.sorted_records import read_all
+from evidence_courier.bootstrap.cli.undelivered import Undelivered
 from evidence_courier.domain.errors import Problem, StoreError
 from evidence_courier.domain.evidence.evidence import Document, Evidence
 from evidence_courier.domain.integration import Pace
@@ -111,8 +113,8 @@ def write(file: Path, some: Sequence[Mapping[str, str]], delimiter: str = ",") -
     return file
 
 
-def run(*args: object) -> Result:
-    env = {"ACME_KEY": "the-key-of-the-sandbox"}
+def run(*args: object, password: str | None = None) -> Result:
+    env = {"ACME_KEY": "the-key-of-the-sandbox", "PGPASSWORD": password}
     return CliRunner().invoke(app, [str(arg) for arg in args], env=env)
 
 
@@ -142,6 +144,7 @@ def test_old_records_go_in_once_and_the_oldest_first(
         "left": 0,
         "invalid": 0,
         "handed_in": {},
+        "undelivered": [],
     }
 
 
@@ -774,11 +777,69 @@ def test_the_command_that_retries_what_an_outage_failed_is_shown(
     database = str(tmp_path / "courier.db")
     lines = [imported(tenants, database, old_records).stderr.splitlines()[-1] for _ in range(2)]
     for line in lines:
-        assert line.startswith("evidence-courier: 2 records of tenant 'acme' failed with server_")
+        assert line.startswith("evidence-courier: 2 records of tenant 'acme' are failed with serv")
     command = lines[-1].split("`")[1].replace("NAME", "asha").replace("TEXT", "over").split()
     retried = run(*command[1:], "--yes")
     assert (retried.exit_code, retried.stdout.count("pending")) == (0, 2), retried.output
     assert "--kind" not in imported(tenants, database, old_records).stderr
+
+
+def test_what_is_refused_for_good_fails_each_run_until_it_is_mended(
+    tenants: Path, sandbox: SprintoSandbox, database: str, tmp_path: Path
+) -> None:
+    """And the command for it is shown, which is the same in each run."""
+    sandbox.use_faults(["status:400=x2"])
+    old_records = write(tmp_path / "old.csv", rows(tmp_path, 3))
+    first, again = (imported(tenants, database, old_records) for _ in range(2))
+    assert (first.exit_code, again.exit_code) == (1, 1), again.output
+    lines = [line for line in again.stderr.splitlines() if "another evidence id" in line]
+    assert [line for line in first.stderr.splitlines() if line in lines] == lines
+    (line,) = lines
+    # What is shown has no password, and says where it comes from.
+    password = re.search("password=(\\w+)", database)
+    secret = password and password[1]
+    assert secret is None or secret not in again.stderr
+    assert ("PGPASSWORD or ~/.pgpass" in again.stderr) is (secret is not None)
+    assert "2 records of tenant 'acme' are failed with bad_request, and nothing more is" in line
+    commands = line.split("`")[1::2]
+    listed = run(*shlex.split(commands[0])[1:], "--json", password=secret)
+    assert [one["error"]["kind"] for one in json.loads(listed.stdout)] == ["bad_request"] * 2
+    (told,) = json.loads(imported(tenants, database, old_records, "--json").stdout)["undelivered"]
+    assert f"`{commands[1]}`" in told.pop("to_do")
+    values = {"status": "failed", "reason": "bad_request", "records": 2}
+    assert told == {"tenant_id": "acme", **values}
+    retried = run(*shlex.split(commands[1])[1:], "--yes", password=secret)
+    assert retried.exit_code == 0, retried.output
+    last = imported(tenants, database, old_records)
+    assert (last.exit_code, "bad_request" in last.stderr) == (0, False), last.output
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        ("held", "timeout", ("status --db F", "attest --db F acme EVIDENCE_ID", "release --db F")),
+        ("failed", "unknown_status", ("status --db F", "attest --db F acme", "retry --db F")),
+        ("failed", "server_error", ("retry --db F",)),
+        ("failed", "unauthorized", ("blocks --db F",)),
+        ("failed", "unfit_size", ("status --db F", "retry --db F")),
+        ("held", "paused", ("blocks --db F",)),
+        ("failed", "abandoned", None),
+        ("retrying", "server_error", None),
+    ],
+)
+def test_each_kind_of_end_has_commands_of_its_own(
+    status: str, kind: str, words: tuple[str, ...] | None
+) -> None:
+    error = StatusError(kind, "as it is", None)
+    found = Undelivered.of(evolve(PENDING, status=status, error=error))
+    assert (found is None) is (words is None)
+    if words is None or found is None:
+        return
+    to_do = found.to_do("--db F")
+    commands = to_do.split("`")[1::2]
+    assert len(commands) == len(words)
+    for command, start in zip(commands, words, strict=True):
+        assert command.startswith(f"evidence-courier {start}")
 
 
 def test_the_estimate_counts_what_is_fresh_before_old_records(

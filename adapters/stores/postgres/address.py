@@ -75,6 +75,7 @@ _REFUSED = (
 )
 
 _URL = re.compile("postgres(ql)?://")
+_HOST = re.compile(r"[\w.-]+", re.ASCII)
 _NUL = re.compile("\x1a([01])")
 
 
@@ -98,11 +99,18 @@ class _Loader(TextLoader):
 
 @frozen
 class Address:
-    """Where the database is. `name` is how it is called in messages: without its password."""
+    """Where the database is. `name` is how it is called in messages: without its password. `typed`
+    is the whole of the DSN without what is secret, as a command is given it."""
 
     dsn: str = field(repr=False)
     name: str
+    typed: str = field(repr=False)
     _secrets: tuple[str, ...] = field(repr=False)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether the DSN has a password, or another secret."""
+        return bool(self._secrets)
 
     @contextmanager
     def trouble(self, undone: str, about: Sequence[object] = ()) -> Iterator[None]:
@@ -162,7 +170,7 @@ def address_of(dsn: str) -> Address:
             "the database's DSN cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
             " and percent-encode what is special in user and password: @ as %40, / as %2F"
         )
-    hidden = [parts[name] for name, one in found.items() if one.dispchar == b"*" and parts[name]]
+    secret = [name for name, one in found.items() if one.dispchar == b"*" and parts[name]]
     given: dict[str, str | int] = {
         "application_name": "evidence-courier",
         "connect_timeout": 10,
@@ -172,9 +180,23 @@ def address_of(dsn: str) -> Address:
     where = f"{parts.get('host') or 'localhost'}:{parts.get('port') or 5432}"
     user = f"{parts['user']}@" if parts.get("user") else ""
     name = f"postgresql://{user}{where}/{parts.get('dbname') or ''}"
-    spellings = [text for each in hidden for text in (each, quote(each, safe=""))]
-    secrets = (dsn, *sorted(spellings, key=len, reverse=True)) if hidden else ()
-    return Address(make_conninfo("", **given), name, secrets)
+    spellings = [text for each in secret for text in (parts[each], quote(parts[each], safe=""))]
+    secrets = (dsn, *sorted(spellings, key=len, reverse=True)) if secret else ()
+    shown = {name: text for name, text in parts.items() if name not in secret}
+    typed = _url_of(shown) if secret else dsn
+    return Address(make_conninfo("", **given), name, typed, secrets)
+
+
+def _url_of(parts: Mapping[str, str]) -> str:
+    """The URL of these options. A host that is a folder or one of several is an option of it."""
+    rest = {name: quote(text, safe="") for name, text in parts.items()}
+    where = ""
+    if _HOST.fullmatch(parts.get("host", "")):
+        where = ":".join(filter(None, (rest.pop("host"), rest.pop("port", ""))))
+    user = f"{rest.pop('user')}@" if "user" in rest else ""
+    database = rest.pop("dbname", "")
+    options = "&".join(f"{name}={text}" for name, text in rest.items())
+    return f"postgresql://{user}{where}/{database}{'?' if options else ''}{options}"
 
 
 def _is_plain(dsn: str, parts: Mapping[str, str]) -> bool:

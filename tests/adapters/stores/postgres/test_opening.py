@@ -24,6 +24,7 @@ from evidence_courier.adapters.stores.databases import (
     name_of,
     open_for_reading,
     open_store,
+    typed,
 )
 from evidence_courier.adapters.stores.postgres import PostgresStore, opening
 from evidence_courier.adapters.stores.postgres.address import address_of
@@ -227,9 +228,33 @@ def test_no_part_of_a_password_is_in_a_message(
     parts = [f"Zq{half}Xj" for half in halves]
     password = "".join(parts)
     given = form.format(quote(password, safe="") if encoded else password)
-    for opened in (lambda: open_store(given, clock=SystemClock()), lambda: name_of(given)):
+    for opened in (
+        lambda: open_store(given, clock=SystemClock()),
+        lambda: name_of(given),
+        lambda: typed(given),
+    ):
         said = failure_of(opened) or str(opened())
         assert "Zq" not in said and "Xj" not in said, said
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("postgresql://c:s3cr%2Ft@h:5/x", "postgresql://c@h:5/x"),
+        ("postgresql://c%40d:s3cr@h/x?sslmode=require", "postgresql://c%40d@h/x?sslmode=require"),
+        ("host=/a/b user=c password=s3cr dbname=x", "postgresql://c@/x?host=%2Fa%2Fb"),
+        ("host=a,b port=1,2 password=s3cr", "postgresql:///?host=a%2Cb&port=1%2C2"),
+        ("password=s3cr", "postgresql:///"),
+        ("postgresql://c@h/x?options=-c%20a%3Db", None),
+        ("host=h user=c", None),
+        ("courier.db", None),
+    ],
+)
+def test_a_database_is_typed_without_its_password(given: str, shown: str | None) -> None:
+    assert typed(given) == (shown or given, shown is not None)
+    if shown is not None:
+        secret = {"password": "s3cr/t" if "%2Ft" in given else "s3cr"}
+        assert {**conninfo_to_dict(shown), **secret} == conninfo_to_dict(given)
 
 
 def url_of(dsn: str) -> str:
