@@ -8,7 +8,7 @@ from ..hosts import Insertion, Statement
 from ..rows import ENTRY, entry_cells
 from ..sql.session import Batch
 from .schema import SCHEMA
-from .session import rows_of, text_of
+from .session import rows_of, text_of_one
 
 _NEW = ENTRY[1:]
 _LIST = ", ".join(_NEW)
@@ -40,5 +40,5 @@ def insertion_of(entry: Entry, erased_id: str) -> Insertion:
     batch = _BARE if entry.content is None else _STAGED
     given = rows_of(batch.names, [(*entry_cells(0, entry)[1:], erased_id)])
     cells = (given,) if entry.content is None else (given, entry.content)
-    statement: Statement = (text_of(batch).decode(), cells)
+    statement: Statement = (text_of_one(batch).decode(), cells)
     return Insertion(entry.upload.key, "postgresql", [statement])

@@ -13,6 +13,7 @@ from postgres_server import server
 
 from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.adapters.stores.postgres.address import set_up
+from evidence_courier.adapters.stores.postgres.insertion import insertion_of
 from evidence_courier.adapters.stores.postgres.session import rows_of, text_of
 from evidence_courier.adapters.stores.sql import reads, statements
 from evidence_courier.adapters.stores.sql.session import Batch
@@ -198,3 +199,19 @@ def test_the_plan_for_a_table_that_looks_empty_is_good_for_a_burst(
         ).fetchone()
     assert f'"{index}"' in json.dumps(plan)
     assert "uploads_of" not in json.dumps(plan)
+
+
+@pytest.mark.parametrize("content", [None, b"a document"], ids=["bare", "staged"])
+@pytest.mark.parametrize("uploads", [0, 3_000, MANY])
+def test_a_host_that_records_one_upload_looks_it_up_in_the_index(
+    dsn: str, store: PostgresStore, content: bytes | None, uploads: int
+) -> None:
+    """Its session has settings of its own, and it submits one evidence at a time."""
+    if uploads:
+        server().execute(FULL.replace(f"{MANY}", f"{uploads}"), dsn)
+        server().execute("ANALYZE", dsn)
+    ((text, cells),) = insertion_of(evolve(entry("new"), content=content), "gone").statements
+    with psycopg.connect(dsn) as connection:
+        plan = connection.execute(f"EXPLAIN (FORMAT JSON) {text}".encode(), cells).fetchone()
+    assert json.dumps(plan).count(f'"Index Name": "{KEY}"') == 2
+    assert "Seq Scan" not in json.dumps(plan)
