@@ -50,8 +50,8 @@ class Bar:
     most: float | None = None
 
     def measured(self, costs: Mapping[str, Cost]) -> float | None:
-        """The figure; None if a case was not measured."""
-        if self.case not in costs or (self.against and self.against not in costs):
+        """The figure; None if it was not measured of each case."""
+        if any(self.key not in costs.get(one, {}) for one in (self.case, self.against) if one):
             return None
         return costs[self.case][self.key] / (costs[self.against][self.key] if self.against else 1)
 

@@ -3,8 +3,9 @@
     python benchmarks/million.py reads DATABASE [--json]
     python benchmarks/million.py inspect DATABASE [--json]
 
-Databases are made by `grow.py`. Cold: the file is not in the system's cache and the connection is
-new, as for the first question after a restart.
+Databases are made by `grow.py`; `reads` may be given a PostgreSQL's DSN, into which `copy` has
+taken one over. Cold: the file is not in the system's cache and the connection is new, as for the
+first question after a restart; a PostgreSQL is asked warm only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import quantiles
@@ -23,6 +24,7 @@ from typing import TypeAlias
 
 from measuring import Bar, machine, show
 
+from evidence_courier.adapters.stores.databases import is_postgres, open_for_reading
 from evidence_courier.adapters.stores.sql.reader import SqlReader
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.adapters.stores.sqlite.readers import SqliteReaders
@@ -115,30 +117,44 @@ def timed(question: Question, reader: SqlReader, chosen: random.Random) -> tuple
     return (time.perf_counter() - began) * 1e3, (time.thread_time() - cpu) * 1e3
 
 
-def reads(path: Path) -> dict[str, dict[str, float]]:
+def reader_of(database: str) -> AbstractContextManager[SqlReader]:
+    """A reader with connections of its own."""
+    if is_postgres(database):
+        return open_for_reading(database)
+    return closing(SqlReader(SqliteReaders(database, 10.0)))
+
+
+def reads(database: str) -> dict[str, dict[str, float]]:
     """The milliseconds of each question."""
-    with closing(SqlReader(SqliteReaders(str(path), 10.0))) as reader:
+    with reader_of(database) as reader:
         counted = reader.counts()
         last = sum(counted.values())
         last_settled = last - counted[Status.PENDING] - counted[Status.RETRYING]
-    told: dict[str, dict[str, float]] = {}
-    for name, question in questions(last_settled, last):
-        chosen, cold = random.Random(1), []
-        for _ in range(COLD):
-            forget(path)
-            with closing(SqlReader(SqliteReaders(str(path), 10.0))) as reader:
-                cold.append(timed(question, reader, chosen)[0])
-        told[name] = {"cold p50": middle(cold), "cold p99": late(cold)}
-    remember(path)
-    for name, question in questions(last_settled, last):
+    asked = [*questions(last_settled, last)]
+    told: dict[str, dict[str, float]] = {name: {} for name, _ in asked}
+    if not is_postgres(database):
+        for name, question in asked:
+            told[name] = cold(database, question)
+        remember(Path(database))
+    for name, question in asked:
         chosen = random.Random(1)
-        with closing(SqlReader(SqliteReaders(str(path), 10.0))) as reader:
+        with reader_of(database) as reader:
             timed(question, reader, chosen)
             warm, cpu = zip(*(timed(question, reader, chosen) for _ in range(WARM)), strict=True)
         told[name] |= {"p50": middle(warm), "p99": late(warm)}
         told[name] |= {"CPU p50": middle(cpu), "CPU p99": late(cpu)}
     keys = next(iter(told.values()))
     return told | {"the slowest": {key: max(cost[key] for cost in told.values()) for key in keys}}
+
+
+def cold(database: str, question: Question) -> dict[str, float]:
+    """The milliseconds of a question after the system has forgotten the file."""
+    chosen, found = random.Random(1), []
+    for _ in range(COLD):
+        forget(Path(database))
+        with reader_of(database) as reader:
+            found.append(timed(question, reader, chosen)[0])
+    return {"cold p50": middle(found), "cold p99": late(found)}
 
 
 def middle(times: Sequence[float]) -> float:
@@ -151,10 +167,10 @@ def late(times: Sequence[float]) -> float:
     return quantiles(times, n=100, method="inclusive")[98]
 
 
-def inspection(path: Path) -> dict[str, dict[str, float]]:
+def inspection(database: str) -> dict[str, dict[str, float]]:
     """The seconds of `invariants`."""
     began, cpu = time.perf_counter(), time.process_time()
-    found = inspect(str(path))
+    found = inspect(database)
     assert not found.breaches, found.breaches[:5]
     seconds = {"s": time.perf_counter() - began, "CPU s": time.process_time() - cpu}
     return {"invariants": seconds | {"uploads": found.uploads, "attempts": found.attempts}}
@@ -163,7 +179,7 @@ def inspection(path: Path) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["reads", "inspect"])
-    parser.add_argument("database", type=Path)
+    parser.add_argument("database")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     told = {"reads": reads, "inspect": inspection}[asked.what](asked.database)

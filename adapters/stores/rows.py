@@ -1,33 +1,25 @@
 """Values to rows and back: every field of the domain has its column, and each column one meaning.
 
 Rows going in are plain tuples in the order of the column names beside them (they are made for every
-change of every upload); rows coming out are dictionaries, as sqlite-utils gives them.
+change of every upload); rows coming out are dictionaries, but for those that are shown (see
+`shown`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias, assert_never
 
 from ...domain.evidence.evidence import Outcome
-from ...domain.integration import tenant_key
 from ...domain.pacing.backfill import is_backfill, line_of
-from ...domain.pacing.estimate import outlook_without
 from ...domain.upload import upload as uploads
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.status import (
-    ActionRow,
-    LookUpRow,
-    Outlook,
-    UploadStatus,
-    is_out_of_time,
-    status_of_state,
-)
+from ...domain.upload.status import ActionRow, LookUpRow
 from ...domain.upload.upload import State, Tally, Upload, UploadKey
 from ...domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
 from ...ports.records import Dossier, Entry, Start, StoredDocument
@@ -44,21 +36,14 @@ _FAILURE = ("message", "http_status", "retry_after", "detail")
 _DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified", "file")
 DOCUMENT = tuple(f"document_{name}" for name in _DOCUMENT)
 CAUSE = ("error_kind", *(f"error_{name}" for name in _FAILURE))
+# A state with its failure or its receipt.
+STATE = (*_STATE, *CAUSE, "receipt_reference", "receipt_message")
 # What a change writes.
 CHANGING = (
     "version",
-    *_STATE,
-    *CAUSE,
-    *("receipt_reference", "receipt_message"),
+    *STATE,
     *_TALLY,
     "updated_at",
-)
-# What a status shows.
-STATUS = (
-    *("id", *KEY, *_STATE, *CAUSE),
-    *("receipt_reference", "receipt_message", "attempts", "possible_duplicate", "digest"),
-    *("evidence_date", "created_at", "updated_at", "last_attempt_at", "credential"),
-    *("erased_at", "pruned_at", "spent", "budget", "tried_since"),
 )
 # What is written once.
 BIRTH = ("digest", "evidence_date", "created_at")
@@ -96,15 +81,16 @@ _NOTHING: tuple[Cell, ...] = (None,) * 7
 _NO_FAILURE: tuple[Cell, ...] = (None,) * 5
 _WORDS = {status: status.value for status in uploads.Status}
 _STATUS_WORDS = frozenset(_WORDS.values())
-_KINDS = frozenset(kind.value for kind in FailureKind)
-_UNKNOWN = FailureKind.UNRECOGNISED_REPLY.value
-_NEVER = "0001-01-01T00:00:00.000000Z"
+# By their words: an Enum looks up its members in ten times as long.
+_KINDS = {kind.value: kind for kind in FailureKind}
+_REASONS = {reason.value: reason for reason in uploads.FailedReason}
+UNKNOWN = FailureKind.UNRECOGNISED_REPLY.value
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 # Tables of columns, read in one go. Flags are kept as numbers.
 _tally_cells = attrgetter(*_TALLY)
 _seen_cells = attrgetter(*_FAILURE)
 _document_cells = attrgetter(*_DOCUMENT)
-_cause, _seen = itemgetter(*CAUSE), itemgetter("kind", *_FAILURE)
+_in_state, _seen = itemgetter(*STATE), itemgetter("kind", *_FAILURE)
 FLAGS = ("doubt", "possible_duplicate", "alone")
 
 
@@ -195,7 +181,7 @@ def beginning_cells(start: Start) -> tuple[str, tuple[Cell, ...]]:
 
 
 def _state_cells(state: State) -> tuple[Cell, ...]:
-    """The cells of _STATE, of the state's failure and of its receipt."""
+    """The cells of STATE."""
     word, cause = type(state).__name__.lower(), uploads.cause_of(state)
     due, attempt, started_at, read, resend_at, taken_at, reason = _NOTHING
     match state:
@@ -261,7 +247,7 @@ def upload_of(row: Row) -> Upload:
         updated_at=datetime.fromisoformat(row["updated_at"]),
         version=row["version"],
         tally=_tally_of(row),
-        state=state_of(row),
+        state=state_of(_in_state(row)),
         id=row["id"],
     )
 
@@ -276,23 +262,6 @@ def moment_of(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def outlooks_without(
-    rows: Iterable[Row], invalid: Mapping[str, str], outlooks: Mapping[int, Outlook]
-) -> dict[int, Outlook]:
-    """The outlooks of those that are open and whose tenants have no valid configuration.
-
-    `invalid` holds the kinds of failure by tenant, `outlooks` what is known so far, by upload.
-    """
-    found: dict[int, Outlook] = {}
-    for row in rows if invalid else ():
-        cause = invalid.get(tenant_key(row["tenant_id"]))
-        if row["due"] is not None and cause is not None:
-            known = outlooks.get(row["id"], Outlook())
-            about = FailureKind(cause), row["tenant_id"], row["provider"]
-            found[row["id"]] = outlook_without(*about, known)
-    return found
-
-
 def status_in(word: str) -> uploads.Status:
     """The status of that word; one that other hands wrote stands as held (see `readable`)."""
     return uploads.Status(word) if word in _STATUS_WORDS else uploads.Status.HELD
@@ -300,44 +269,7 @@ def status_in(word: str) -> uploads.Status:
 
 def kind_in(word: str | None) -> str | None:
     """The kind of failure of that word, likewise; None and the empty word stand for none."""
-    return word if not word or word in _KINDS else _UNKNOWN
-
-
-def readable(row: Row) -> Row:
-    """The columns of STATUS. What cannot be read, since other hands wrote it, stands as held."""
-    try:
-        state_of(row)
-        status_of(row, uploads.Queued(datetime.min.replace(tzinfo=UTC)), None)
-    except (ValueError, TypeError) as error:
-        why = f"its record cannot be read ({error}): `evidence-courier invariants` says more"
-        held = {**dict.fromkeys((*_STATE, *CAUSE)), "state": "held", "status": "held"}
-        cause = {"error_kind": _UNKNOWN, "error_message": why}
-        never = {"created_at": _NEVER, "updated_at": _NEVER, "last_attempt_at": None}
-        never |= {"erased_at": None, "pruned_at": None}
-        return {**row, **held, **cause, **never, "evidence_date": _NEVER[:10]}
-    return row
-
-
-def status_of(row: Row, state: State, outlook: Outlook | None) -> UploadStatus:
-    """The status in the columns of STATUS, with the state in them."""
-    return status_of_state(
-        state,
-        outlook,
-        tenant_id=row["tenant_id"],
-        evidence_id=row["evidence_id"],
-        provider=row["provider"],
-        attempts=row["attempts"],
-        possible_duplicate=bool(row["possible_duplicate"]),
-        last_attempt_at=moment_of(row["last_attempt_at"]),
-        digest=row["digest"],
-        evidence_date=date.fromisoformat(row["evidence_date"]),
-        created_at=datetime.fromisoformat(row["created_at"]),
-        updated_at=datetime.fromisoformat(row["updated_at"]),
-        erased_at=moment_of(row["erased_at"]),
-        pruned_at=moment_of(row["pruned_at"]),
-        out_of_time=row["tried_since"] is not None
-        and is_out_of_time(state, row["spent"], row["budget"], limited=True),
-    )
+    return word if not word or word in _KINDS else UNKNOWN
 
 
 def document_of(row: Row) -> StoredDocument:
@@ -405,44 +337,43 @@ def _tally_of(row: Row) -> Tally:
     )
 
 
-def state_of(row: Row) -> State:
-    """The state in the columns of a state, its failure and its receipt."""
-    word = row["state"]
+def state_of(cells: Sequence[Any]) -> State:
+    """The state in the cells of STATE."""
+    word, _, due, attempt, started_at, read, resend_at, taken_at, reason, *others = cells
+    *seen, reference, text = others
     match word:
         case "succeeded":
-            return uploads.Succeeded(Receipt(row["receipt_reference"], row["receipt_message"]))
+            return uploads.Succeeded(Receipt(reference, text))
         case "queued":
-            return uploads.Queued(datetime.fromisoformat(row["due"]))
+            return uploads.Queued(datetime.fromisoformat(due))
         case "sending":
-            cause = None if row["error_kind"] is None else _cause_of(row)
-            return uploads.Sending(row["attempt"], datetime.fromisoformat(row["started_at"]), cause)
+            cause = None if seen[0] is None else _failure_of(*seen)
+            return uploads.Sending(attempt, datetime.fromisoformat(started_at), cause)
         case "waiting":
-            return uploads.Waiting(datetime.fromisoformat(row["due"]), _cause_of(row))
+            return uploads.Waiting(datetime.fromisoformat(due), _failure_of(*seen))
         case "confirming":
-            due, since = datetime.fromisoformat(row["due"]), moment_of(row["taken_at"])
+            at, since = datetime.fromisoformat(due), moment_of(taken_at)
             if since is not None:
-                return uploads.Undecided(row["read"], due, since, _cause_of(row))
-            resend_at = datetime.fromisoformat(row["resend_at"])
-            return uploads.LookingUp(row["read"], due, resend_at, _cause_of(row))
+                return uploads.Undecided(read, at, since, _failure_of(*seen))
+            return uploads.LookingUp(
+                read, at, datetime.fromisoformat(resend_at), _failure_of(*seen)
+            )
         case "held":
-            return uploads.Held(_cause_of(row))
+            return uploads.Held(_failure_of(*seen))
         case "failed":
-            return uploads.Failed(uploads.FailedReason(row["reason"]), _cause_of(row))
+            why = _REASONS.get(reason) or uploads.FailedReason(reason)
+            return uploads.Failed(why, _failure_of(*seen))
         case "skipped":
-            return uploads.Skipped(_cause_of(row))
+            return uploads.Skipped(_failure_of(*seen))
         case _:
             raise ValueError(f"there is no state {word!r}")
-
-
-def _cause_of(row: Row) -> Failure:
-    return _failure_of(*_cause(row))
 
 
 def _failure_of(
     kind: str, message: str, http_status: int | None, retry_after: float | None, detail: str | None
 ) -> Failure:
     return Failure(
-        FailureKind(kind),
+        _KINDS.get(kind) or FailureKind(kind),
         message,
         http_status=http_status,
         retry_after=retry_after,

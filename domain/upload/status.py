@@ -222,7 +222,9 @@ def status_of_state(
     )
     if next_attempt_at is None and (not endless or is_parked(state)):
         next_attempt_at = due_of(state)
-    return UploadStatus(
+    # The constructor, which sets one field at a time, takes twice as long.
+    made = object.__new__(UploadStatus)
+    vars(made).update(
         tenant_id=tenant_id,
         evidence_id=evidence_id,
         provider=provider,
@@ -242,6 +244,7 @@ def status_of_state(
         pruned_at=pruned_at,
         out_of_time=out_of_time,
     )
+    return made
 
 
 def is_out_of_time(state: State, spent: int, budget: int | None, limited: bool) -> bool:

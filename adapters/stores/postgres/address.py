@@ -91,7 +91,7 @@ class _Dumper(StrDumperUnknown):
 
 class _Loader(TextLoader):
     def load(self, data: bytes | bytearray | memoryview) -> bytes | str:
-        text = bytes(data).decode()
+        text = str(data, "utf-8")
         if "\x1a" not in text:
             return text
         return _NUL.sub(lambda found: "\0" if found[1] == "0" else "\x1a", text)
@@ -217,6 +217,7 @@ def _is_plain(dsn: str, parts: Mapping[str, str]) -> bool:
 def set_up(session: Connection[Any]) -> None:
     """Have a new session read and write as this store does."""
     session.adapters.register_dumper(str, _Dumper)
-    for name in ("text", "timestamptz", "date"):
-        session.adapters.register_loader(name, _Loader)
+    session.adapters.register_loader("text", _Loader)
+    for name in ("timestamptz", "date"):
+        session.adapters.register_loader(name, TextLoader)
     session.execute(_SETTINGS.encode())

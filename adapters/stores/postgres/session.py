@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import frozen
 from psycopg import Connection
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, tuple_row
 
 from ..rows import Row
 from ..sql.session import NOTHING, Batch, Cells, Each, Given
@@ -105,13 +105,30 @@ class PostgresSession:
         given, large = rows_of(batch.names, found), batch.large
         return [*self.connection.execute(text_of(batch), [given], binary=large).fetchall()]
 
+    def cells_of(self, batch: Batch, rows: Iterable[Cells]) -> list[tuple[Any, ...]]:
+        found = list(rows)
+        return self._cells(text_of(batch), rows_of(batch.names, found)) if found else []
+
+    def cells_of_each(self, each: Each, rows: Iterable[Cells]) -> list[list[tuple[Any, ...]]]:
+        numbered = _numbered(rows)
+        found: list[list[tuple[Any, ...]]] = [[] for _ in numbered]
+        if numbered:
+            given = rows_of(("position", *each.names), numbered)
+            for position, *cells in self._cells(_text_of_each(each), given):
+                found[position].append(tuple(cells))
+        return found
+
+    def _cells(self, text: bytes, given: str) -> list[tuple[Any, ...]]:
+        with self.connection.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(text, [given]).fetchall()
+
     def tell_all(self, batch: Batch, rows: Iterable[Cells]) -> None:
         found = list(rows)
         if found:
             self.connection.execute(text_of(batch), [rows_of(batch.names, found)])
 
     def ask_each(self, each: Each, rows: Iterable[Cells]) -> list[list[Row]]:
-        numbered = [(position, *row) for position, row in enumerate(rows)]
+        numbered = _numbered(rows)
         found: list[list[Row]] = [[] for _ in numbered]
         if numbered:
             given = rows_of(("position", *each.names), numbered)
@@ -121,6 +138,10 @@ class PostgresSession:
 
     def list_of(self, texts: Iterable[str]) -> list[str]:
         return [*map(escaped, texts)]
+
+
+def _numbered(rows: Iterable[Cells]) -> list[Cells]:
+    return [(position, *row) for position, row in enumerate(rows)]
 
 
 def rows_of(names: Sequence[str], rows: Sequence[Cells]) -> str:

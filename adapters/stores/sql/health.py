@@ -23,7 +23,7 @@ from ....domain.upload.failure import Concern, FailureKind
 from ..rows import Row, moment_of
 from . import pauses
 from .lists import BY_ID
-from .reads import statuses_of
+from .reads import shown, statuses_of
 from .session import Each, Session
 
 _OLDEST = (
@@ -62,7 +62,7 @@ def health(
     ]
     oldest = _oldest_of_tenants(session, late)
     first = [min(oldest.values())[1]] if oldest else []
-    (status,) = statuses_of(session, session.ask_all(BY_ID, [first]), now) if first else (None,)
+    (status,) = statuses_of(session, shown(session, BY_ID, [first]), now) if first else (None,)
     return health_of(counts, {one: at for one, (at, _) in oldest.items()}, status, stops, most)
 
 

@@ -21,6 +21,7 @@ from ....domain.secrets.secret import Secret
 from ....domain.upload.invariants import Record, breaches, contradictions
 from ....domain.upload.upload import UploadKey, status_of
 from ..rows import Row, action_of, attempt_of, key_of, moment_of, settings_cell, upload_of
+from ..shown import shown_in
 from .gates import END
 from .lists import TALLIED, TALLIES
 from .reads import counts_of, statuses_of
@@ -147,8 +148,9 @@ def look_through(
             seen += found
             suspects = {breach.key for breach in found}
             readable = [row for row in rows if key_of(row) not in suspects or _is_readable(row)]
-            waits = [one.waits_for for one in statuses_of(session, readable, datetime.now(UTC))]
-            waiting.update(_MOMENT.split(wait)[0] for wait in waits if wait)
+            statuses = statuses_of(session, [*map(shown_in, readable)], datetime.now(UTC))
+            waits = filter(None, (one.waits_for for one in statuses))
+            waiting.update(_MOMENT.split(wait)[0] for wait in waits)
     progress(last, last)
     with database.reading() as session:
         seen += [Breach(None, what) for what in _miscounted(session)]

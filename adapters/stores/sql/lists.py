@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
 from attrs import evolve
 
@@ -18,13 +19,14 @@ from ....domain.arguments import is_whole
 from ....domain.health import Count
 from ....domain.upload.find import MOST_WITH_PREFIX, Find, Place, place_after, too_many_begin_with
 from ....domain.upload.upload import Status
-from ..rows import STATUS, Row, key_of, kind_in, moment, moment_of, status_in
-from .reads import EVER_SINCE, PARKED
+from ..rows import Row, kind_in, moment, moment_of, status_in
+from ..shown import SHOWN, Shown, age
+from .reads import EVER_SINCE, PARKED, shown
 from .session import Batch, Cells, Each, Given, Session
 from .statements import list_of
 
-_STATUS = list_of(STATUS, "uploads")
 _CELL = ("tenant_id", "provider", "word", "kind")
+_COUNTED_BY = ("tenant_id", "provider", "status", "error_kind")
 _LAST = "\U0010ffff" * 512
 """After all that an id may go on with: it has at most 512 characters."""
 
@@ -46,15 +48,17 @@ SELECT tenant_id, provider, CASE WHEN state = 'waiting' AND error_kind IN ('chec
 FROM uploads GROUP BY 1, 2, 3, 4
 """
 """What TALLIES must say, but for what is 0."""
-_FILTERED = ("id", "tenant_id", "evidence_id", "provider", "status", "error_kind", "created_at")
-WITH_PREFIX = (
-    f"SELECT {list_of(_FILTERED, 'uploads')}"
+_WITH_PREFIX = (
+    "SELECT CASE WHEN {1} THEN 1 ELSE 0 END AS is_wanted, {2}"
     " FROM (SELECT DISTINCT tenant_id FROM tallies{0}) AS tenants"
     " CROSS JOIN uploads ON uploads.tenant_id = tenants.tenant_id"
     " AND uploads.evidence_id >= :prefix AND uploads.evidence_id < :beyond"
     f" LIMIT {MOST_WITH_PREFIX + 1}"
 )
-BY_ID = Batch(("id",), f"SELECT {_STATUS} FROM given CROSS JOIN uploads ON uploads.id = given.id")
+BY_ID = Batch(
+    ("id",),
+    f"SELECT {list_of(SHOWN, 'uploads')} FROM given CROSS JOIN uploads ON uploads.id = given.id",
+)
 _COUNTED = (
     "SELECT COUNT(*) AS number FROM uploads INDEXED BY {0} WHERE tenant_id = :tenant_id{1}"
     " AND status = :status AND provider = :provider"
@@ -69,37 +73,26 @@ COUNTED_WITH_ERROR = Each(
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 
 
-def place_of(row: Row) -> Place:
-    """Where a row stands in the order of the lists."""
-    return Place(datetime.fromisoformat(row["created_at"]), row["id"])
-
-
-def age(row: Row) -> tuple[str, int]:
-    """The same, as what rows are sorted by: moments are written so that they sort as they are."""
-    return row["created_at"], row["id"]
-
-
-def newest(session: Session, find: Find) -> list[Row]:
+def newest(session: Session, find: Find) -> list[Shown]:
     """The rows of a page, and one more if there is a next page. MisuseError where the request
-    cannot be met. Columns: STATUS."""
+    cannot be met."""
     after = place_after(find)
     if not _may_be_found(find):
         return []
     if find.id_prefix:
-        given = with_prefix(session, find)
-        found = [row for row in given if after is None or place_of(row) < after]
+        found = with_prefix(session, find, after, ("created_at", "id"))
     else:
-        parts = session.ask_each(*stretches(session, find, after))
-        found = [row for part in parts for row in part]
-    page = sorted(found, key=age, reverse=True)[: find.limit + 1]
-    return sorted(session.ask_all(BY_ID, [(row["id"],) for row in page]), key=age, reverse=True)
+        parts = session.cells_of_each(*stretches(session, find, after))
+        found = [place for part in parts for place in part]
+    page = sorted(found, reverse=True)[: find.limit + 1]
+    rows = shown(session, BY_ID, [(one,) for _, one in page])
+    return sorted(rows, key=age, reverse=True)
 
 
 def stretches(session: Session, find: Find, after: Place | None) -> tuple[Each, list[Cells]]:
     """The question for the newest of a stretch, and what it is asked with: a status and a provider
     where any is asked for, and the other filters."""
-    filters = {"tenant_id": find.tenant_id, "error_kind": find.kind}
-    same = {name: value for name, value in filters.items() if value is not None}
+    same, within = _same(find), _within_time(find, after)
     of_tenant = "" if find.tenant_id is None else "_of_tenant"
     cells: Sequence[Cells] = [()]
     names: tuple[str, ...] = ()
@@ -115,15 +108,26 @@ def stretches(session: Session, find: Find, after: Place | None) -> tuple[Each, 
             cells = [(status, row["provider"]) for status, rows in pairs for row in rows]
     else:
         index = f"uploads{of_tenant or '_newest'}"
-    within: dict[str, str | int] = {}
-    for name, at in (("since", find.since), ("until", find.until)):
-        if at is not None:
-            within[name] = moment(at)
-    if after is not None:
-        within |= {"after": moment(after.created_at), "arrival": after.arrival}
     rest = (*within.values(), find.limit + 1)
     question = stretch(index, *same, *names, *within, "most")
     return question, [(*same.values(), *cell, *rest) for cell in cells]
+
+
+def _same(find: Find) -> dict[str, str]:
+    filters = {"tenant_id": find.tenant_id, "error_kind": find.kind}
+    return {name: value for name, value in filters.items() if value is not None}
+
+
+def _within_time(find: Find, after: Place | None) -> dict[str, str | int]:
+    bounds = {"since": find.since, "until": find.until}
+    found: dict[str, str | int] = {name: moment(at) for name, at in bounds.items() if at}
+    if after is not None:
+        found |= {"after": moment(after.created_at), "arrival": after.arrival}
+    return found
+
+
+def _condition(name: str) -> str:
+    return _WHERE.get(name, f"{name} = :{name}")
 
 
 # Indexes are named, because SQLite's own choice between two that fit changes from version to
@@ -131,8 +135,7 @@ def stretches(session: Session, find: Find, after: Place | None) -> tuple[Each, 
 @cache
 def stretch(index: str, *names: str) -> Each:
     """Which are the newest in a stretch of an index."""
-    conditions = [_WHERE.get(name, f"{name} = :{name}") for name in names]
-    where = " AND ".join(filter(None, conditions))
+    where = " AND ".join(filter(None, map(_condition, names)))
     select = f"SELECT created_at, id FROM uploads INDEXED BY {index}"
     # As PostgreSQL's index by age has it; SQLite takes no notice.
     last = "" if "status" in names else " NULLS LAST"
@@ -158,7 +161,7 @@ def counted(session: Session, find: Find) -> list[Count]:
     if not _may_be_found(find):
         return []
     if find.id_prefix:
-        return _counts_of(with_prefix(session, find))
+        return _counts_of(with_prefix(session, find, None, _COUNTED_BY))
     found = []
     for row in session.ask(*_of_tenant(TALLIES, find)):
         count = _count_of(row)
@@ -200,24 +203,34 @@ def _may_be_found(find: Find) -> bool:
     return all(map(is_whole, filter(None, (find.tenant_id, find.provider, find.id_prefix))))
 
 
-def with_prefix(session: Session, find: Find) -> list[Row]:
-    """The uploads whose evidence id begins so, and for which every other filter holds. Columns:
-    those of the filters."""
+def with_prefix(
+    session: Session, find: Find, after: Place | None, names: tuple[str, ...]
+) -> list[tuple[Any, ...]]:
+    """The columns with these names of the uploads whose evidence id begins so, and for which every
+    other filter holds."""
     prefix = find.id_prefix or ""
-    text, given = _of_tenant(WITH_PREFIX, find)
-    found = session.ask(text, {**given, "prefix": prefix, "beyond": prefix + _LAST})
+    words = tuple(sorted(status.value for status in find.statuses))
+    given = {"prefix": prefix, "beyond": prefix + _LAST, **_same(find), **_within_time(find, after)}
+    if find.provider is not None:
+        given["provider"] = find.provider
+    question = beginning_so(names, words, *given)
+    (found,) = session.cells_of_each(question, [(*given.values(),)])
     if len(found) > MOST_WITH_PREFIX:
         raise too_many_begin_with(prefix)
-    return [
-        row
-        for row in found
-        if find.holds(
-            key_of(row),
-            status_in(row["status"]),
-            row["error_kind"],
-            datetime.fromisoformat(row["created_at"]),
-        )
-    ]
+    return [cells[1:] for cells in found if cells[0]]
+
+
+@cache
+def beginning_so(columns: tuple[str, ...], words: tuple[str, ...], *names: str) -> Each:
+    """These columns of the uploads whose evidence id begins so, and whether the other filters hold:
+    those with these names, and a status with one of the words if any is given."""
+    of_tenant = _OF_TENANT if "tenant_id" in names else ""
+    filters = [_condition(name) for name in names if name not in ("tenant_id", "prefix", "beyond")]
+    if words:
+        among = list_of(f"'{word}'" for word in words)
+        filters.append(f"status IN ({among})")
+    where = " AND ".join(filter(None, filters)) or "1 = 1"
+    return Each(names, _WITH_PREFIX.format(of_tenant, where, list_of(columns, "uploads")))
 
 
 def _of_tenant(text: str, find: Find) -> tuple[str, Given]:
@@ -242,12 +255,11 @@ def _count_of(row: Row) -> Count:
     )
 
 
-def _counts_of(rows: Iterable[Row]) -> list[Count]:
-    found = Counter(
-        (row["tenant_id"], row["provider"], status_in(row["status"]), kind_in(row["error_kind"]))
-        for row in rows
+def _counts_of(found: Iterable[tuple[Any, ...]]) -> list[Count]:
+    counted = Counter(
+        (tenant, provider, status_in(word), kind_in(kind)) for tenant, provider, word, kind in found
     )
     return [
         Count(tenant_id=tenant, provider=provider, status=status, reason=kind, number=number)
-        for (tenant, provider, status, kind), number in found.items()
+        for (tenant, provider, status, kind), number in counted.items()
     ]

@@ -14,6 +14,7 @@ from ....domain.upload.status import ActionRow
 from ....domain.upload.upload import UploadKey
 from ....ports.records import AnyChange
 from ..rows import Row, moment
+from ..shown import Shown
 from . import statements as sql
 from .session import Cells, Session
 
@@ -47,12 +48,12 @@ def read(session: Session) -> list[Paused]:
     return [_paused_of(row) for row in session.ask(sql.PAUSED)]
 
 
-def of_upload(session: Session, row: Row) -> Iterator[ActionRow]:
+def of_upload(session: Session, row: Shown) -> Iterator[ActionRow]:
     """The pauses that concerned an upload, and their ends."""
-    its = {"tenant_id": tenant_key(row["tenant_id"]), "provider": row["provider"]}
+    its = {"tenant_id": tenant_key(row.tenant_id), "provider": row.provider}
     found = _changes_in(session.ask(sql.PAUSES_OF, its))
-    since, to = (datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at"))
-    return actions_of(found, row["tenant_id"], row["provider"], since, to)
+    since, to = map(datetime.fromisoformat, (row.created_at, row.updated_at))
+    return actions_of(found, row.tenant_id, row.provider, since, to)
 
 
 def ended_since(session: Session, moment: str) -> list[Paused | Resumed]:

@@ -30,8 +30,8 @@ from ..rows import (
     look_up_of,
     moment,
     open_upload_of,
-    state_of,
 )
+from ..shown import Shown, age, place_of, state_shown
 from . import chain, health, lists, naming, pauses, reads, removal
 from .gates import blocks_of
 from .session import Readers, Session
@@ -132,7 +132,7 @@ class SqlReader:
             more = len(rows) > find.limit
             return Page(
                 uploads=tuple(reads.statuses_of(session, page, now)),
-                next_page=token_of(lists.place_of(page[-1])) if more else None,
+                next_page=token_of(place_of(page[-1])) if more else None,
             )
 
     def counted(self, find: Find) -> Sequence[Count]:
@@ -152,16 +152,17 @@ class SqlReader:
                 rows = _of_evidences(session, tenant_id, [*now_called.values()])
             if not rows:
                 return None
-            its = {"id": rows[-1]["id"]}
+            row = rows[-1]
+            its = {"id": row.id}
             attempts = [attempt_of(row) for row in session.ask(reads.HISTORY, its)]
             acted = [action_of(row) for row in session.ask(reads.ACTIONS, its)]
-            paused = pauses.of_upload(session, rows[-1])
-            removed = removal.of_upload(session, rows[-1])
+            paused = pauses.of_upload(session, row)
+            removed = removal.of_upload(session, row)
             actions = sorted((*acted, *paused, *removed), key=lambda row: row.at)
             look_ups = [look_up_of(row) for row in session.ask(reads.LOOK_UPS, its)]
-            (status,) = reads.statuses_of(session, rows[-1:], now)
+            (status,) = reads.statuses_of(session, [row], now)
             (beside,) = session.ask(reads.BESIDE, its)
-            running = running_attempt(state_of(rows[-1]), status, beside["owner"], _name_of(beside))
+            running = running_attempt(state_shown(row), status, beside["owner"], _name_of(beside))
             is_stored, word = bool(beside["is_stored"]), Status(status.status)
             document = document_of(beside).in_words(word, is_stored=is_stored)
             return details_of(status, document, attempts, actions, look_ups, running)
@@ -255,7 +256,7 @@ def _name_of(courier: Row) -> str | None:
     return f"{host}, process {courier['pid']}"
 
 
-def _of_evidences(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> list[Row]:
+def _of_evidences(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> list[Shown]:
     """The uploads of a tenant's evidences, the oldest first."""
-    rows = session.ask_all(reads.STATUSES, [(tenant_id, one) for one in evidence_ids])
-    return sorted(rows, key=lists.age)
+    rows = reads.shown(session, reads.STATUSES, [(tenant_id, one) for one in evidence_ids])
+    return sorted(rows, key=age)

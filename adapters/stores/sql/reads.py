@@ -21,18 +21,14 @@ from ..rows import (
     DOCUMENT,
     KEY,
     OPEN,
-    STATUS,
     Row,
     key_cells,
     moment,
     open_upload_of,
-    outlooks_without,
-    readable,
-    state_of,
-    status_of,
 )
+from ..shown import SHOWN, Shown, outlooks_without, readable, state_shown, status_shown
 from .lines import lines_of
-from .session import Batch, Each, Session
+from .session import Batch, Cells, Each, Session
 from .statements import SELECT_OF_EVIDENCE, SELECT_UPLOADS, SETTLED, list_of
 
 EVER_SINCE = moment(datetime.min.replace(tzinfo=UTC))
@@ -50,7 +46,6 @@ _LAST = 2**62
 _InLine: TypeAlias = tuple[datetime, int]
 """Where an upload stands in its line: when it is due, and its id."""
 
-_STATUS = list_of(STATUS, "uploads")
 _KEYS = list_of(KEY, "uploads")
 
 # The first credential after each credential, so that a line is not read to its end.
@@ -146,7 +141,7 @@ ALL_OPEN = (
 )
 STATUSES = Batch(
     ("tenant_id", "evidence_id"),
-    f"SELECT {_STATUS} FROM given CROSS JOIN uploads"
+    f"SELECT {list_of(SHOWN, 'uploads')} FROM given CROSS JOIN uploads"
     " ON uploads.tenant_id = given.tenant_id AND uploads.evidence_id = given.evidence_id",
 )
 HISTORY, ACTIONS, LOOK_UPS = (
@@ -188,35 +183,40 @@ def counts_of(session: Session) -> Counter[str]:
     return found
 
 
-def statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
-    """How the uploads of these rows stand. Columns: STATUS."""
+def shown(session: Session, batch: Batch, rows: Iterable[Cells]) -> list[Shown]:
+    """The uploads that a statement gives for these rows. Columns: SHOWN."""
+    return [*map(Shown._make, session.cells_of(batch, rows))]
+
+
+def statuses_of(session: Session, rows: Sequence[Shown], now: datetime) -> list[UploadStatus]:
+    """How the uploads of these rows stand."""
     try:
         return _statuses_of(session, rows, now)
     except (ValueError, TypeError):
         return _statuses_of(session, [*map(readable, rows)], now)
 
 
-def _statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
-    states = [state_of(row) for row in rows]
+def _statuses_of(session: Session, rows: Sequence[Shown], now: datetime) -> list[UploadStatus]:
+    states = [*map(state_shown, rows)]
     outlooks = _outlooks(session, rows, states, now)
     invalid = {row["tenant_id"]: row["kind"] for row in session.ask(INVALID)} if rows else {}
     outlooks |= outlooks_without(rows, invalid, outlooks)
     return [
-        status_of(row, state, outlooks.get(row["id"]))
+        status_shown(row, state, outlooks.get(row.id))
         for row, state in zip(rows, states, strict=True)
     ]
 
 
 def _outlooks(
-    session: Session, rows: Sequence[Row], states: Sequence[State], now: datetime
+    session: Session, rows: Sequence[Shown], states: Sequence[State], now: datetime
 ) -> dict[int, Outlook]:
     """What those that are open wait for, by id. Each credential's line is counted through once,
     however many rows ask."""
     lines: dict[str, dict[_InLine, tuple[State, str]]] = defaultdict(dict)
     for row, state in zip(rows, states, strict=True):
-        if row["credential"] is not None and row["status"] in _OPEN_WORDS:
-            here = datetime.fromisoformat(row["due"] or EVER_SINCE), row["id"]
-            lines[row["credential"]][here] = (state, row["provider"])
+        if row.credential is not None and row.status in _OPEN_WORDS:
+            here = datetime.fromisoformat(row.due or EVER_SINCE), row.id
+            lines[row.credential][here] = (state, row.provider)
     if not lines:
         return {}
     alone = not session.ask("SELECT 1 FROM couriers LIMIT 1")

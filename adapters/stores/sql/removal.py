@@ -13,6 +13,7 @@ from ....domain.upload.upload import UNKNOWN_PROVIDER, Status, UploadKey
 from ....ports.records import Entry
 from ....ports.removal import PersonsUpload, RemovalRow, Settled, SettledPage
 from ..rows import KEY, UPLOAD, Row, action_of, key_of, moment_of, upload_of
+from ..shown import Shown
 from ..trouble import RefusedError
 from . import reads
 from .session import Batch, Session
@@ -114,12 +115,11 @@ def rows_of_removals(session: Session, tenant_id: str | None) -> Sequence[Remova
     ]
 
 
-def of_upload(session: Session, row: Row) -> Iterator[ActionRow]:
+def of_upload(session: Session, row: Shown) -> Iterator[ActionRow]:
     """Who removed something of an upload. What goes in several transactions of one removal is told
     once."""
-    moments = dict.fromkeys(row[name] for name in ("erased_at", "pruned_at") if row[name])
-    for at in moments:
-        for one in session.ask(_REMOVED_AT, {"tenant_id": row["tenant_id"], "at": at}):
+    for at in dict.fromkeys(filter(None, (row.erased_at, row.pruned_at))):
+        for one in session.ask(_REMOVED_AT, {"tenant_id": row.tenant_id, "at": at}):
             yield action_of({**one, "at": at})
 
 

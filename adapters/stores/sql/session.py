@@ -62,6 +62,14 @@ class Session(Protocol):
         """What a statement gives for all these rows."""
         ...
 
+    def cells_of(self, batch: Batch, rows: Iterable[Cells]) -> list[tuple[Any, ...]]:
+        """The same without the names of its columns, which takes less time."""
+        ...
+
+    def cells_of_each(self, each: Each, rows: Iterable[Cells]) -> list[list[tuple[Any, ...]]]:
+        """What a question gives for each of these rows, likewise."""
+        ...
+
     def tell_all(self, batch: Batch, rows: Iterable[Cells]) -> None:
         """Have something done with all these rows."""
         ...

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 
 from ....domain.arguments import NO_TEXT
 from ..rows import Row
 from ..sql.session import NOTHING, Batch, Cells, Each, Given
+
+R = TypeVar("R")
 
 _MOST = 64
 _SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, _MOST)
@@ -52,24 +54,32 @@ class SqliteSession:
     def ask_all(self, batch: Batch, rows: Iterable[Cells]) -> list[Row]:
         return [row for piece in _pieces(batch, rows) for row in self._rows(*piece)]
 
+    def cells_of(self, batch: Batch, rows: Iterable[Cells]) -> list[tuple[Any, ...]]:
+        return [row for piece in _pieces(batch, rows) for row in self._read(*piece, _cells)]
+
+    def cells_of_each(self, each: Each, rows: Iterable[Cells]) -> list[list[tuple[Any, ...]]]:
+        return [self._read(each.question, _named(each, row), _cells) for row in rows]
+
     def tell_all(self, batch: Batch, rows: Iterable[Cells]) -> None:
         for piece in _pieces(batch, rows):
             self.connection.execute(*piece)
 
     def ask_each(self, each: Each, rows: Iterable[Cells]) -> list[list[Row]]:
-        names = each.names
-        return [self.ask(each.question, dict(zip(names, row, strict=True))) for row in rows]
+        return [self._rows(each.question, _named(each, row)) for row in rows]
 
     def _rows(self, text: str, given: Any) -> list[Row]:
+        return self._read(text, given, _rows)
+
+    def _read(self, text: str, given: Any, of: Callable[[sqlite3.Cursor], list[R]]) -> list[R]:
         try:
-            return _rows(self.connection.execute(text, given))
+            return of(self.connection.execute(text, given))
         except sqlite3.OperationalError as error:
             # Written by other hands: what it says of its row is read, and all other rows.
             if not str(error).startswith("Could not decode"):
                 raise
             self.connection.text_factory = _decoded
             try:
-                return _rows(self.connection.execute(text, given))
+                return of(self.connection.execute(text, given))
             finally:
                 self.connection.text_factory = str
 
@@ -94,6 +104,14 @@ def _pieces(batch: Batch, rows: Iterable[Cells]) -> list[tuple[str, list[Any]]]:
         pieces.append((text_of(batch, size), cells))
         start += size
     return pieces
+
+
+def _named(each: Each, row: Cells) -> dict[str, Any]:
+    return dict(zip(each.names, row, strict=True))
+
+
+def _cells(cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
+    return cursor.fetchall()
 
 
 def _rows(cursor: sqlite3.Cursor) -> list[Row]:

@@ -126,7 +126,7 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
             "COVERING INDEX uploads_by_status (status=? AND provider>?)",
         ),
         (
-            lists.WITH_PREFIX.format(""),
+            lists.beginning_so(("id",), ("failed",), "prefix", "beyond").question,
             {"prefix": "ev", "beyond": "ev?"},
             "(tenant_id=? AND evidence_id>? AND evidence_id<?)",
         ),
