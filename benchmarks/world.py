@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
 from measuring import Cost, measured
 
 from evidence_courier import AsyncCourier, Document, Evidence
@@ -77,6 +76,7 @@ class FailingSink(Sink):
 
 async def serve(kind: str) -> None:
     """Print the port, and serve."""
+    from aiohttp import web  # not in the processes that are measured
 
     async def answer(request: web.BaseRequest) -> web.Response:
         await request.read()

@@ -29,6 +29,7 @@ from .adding import Adding, Prepared, Submission
 from .asyncio_driver import AsyncioDriver
 from .preparing import Preparer
 from .readers import CROWD, READERS, READERS_OF_TENANT, reading_of
+from .ready import Ready
 
 BATCH = 64
 BATCH_BYTES = 4 * 2**20
@@ -39,7 +40,7 @@ FILES_BYTES = 2**20
 FILES_SECONDS = 0.1
 """How many files of a tenant a thread reads in one go, unless they are large or slow."""
 
-TOGETHER = 0.1
+TOGETHER = 0.25
 """While more records wait to be rendered, a document waits for the next multiple of these seconds:
 what is written together begins, and as a rule ends, together."""
 
@@ -86,7 +87,7 @@ class Recorder:
     ) -> None:
         self._driver = driver
         self._wake = wake
-        self._ready: InTurn[str, Submission] = InTurn()
+        self._ready = Ready()
         self._slow: InTurn[str, Submission] = InTurn()
         self._share = FairShare(READERS, READERS_OF_TENANT, CROWD)
         self._unwritten = 0  # bytes of what is prepared one by one
@@ -113,9 +114,9 @@ class Recorder:
 
     def accept(self, submission: Submission) -> None:
         """Take a submission; returns at once."""
-        document, tenant_id = submission.evidence.document, submission.evidence.tenant_id
-        if _is_ready(document):
-            self._ready.put(tenant_id, submission)
+        tenant_id = submission.evidence.tenant_id
+        if _is_ready(submission.evidence.document):
+            self._ready.put(submission)
             if self._batcher is None:
                 self._batcher = asyncio.create_task(self._record_ready())
         else:

@@ -17,6 +17,7 @@ from ...domain.arguments import of_kind
 from ...domain.errors import MisuseError
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import Status, UploadKey, due_of
+from .packing import Packed, pack_status, unpack_status
 
 T = TypeVar("T")
 
@@ -119,6 +120,7 @@ class Ticket:
 
     __slots__ = (
         "__weakref__",
+        "_end",
         "_provider",
         "_recorded",
         "_settled",
@@ -141,9 +143,12 @@ class Ticket:
         self._provider = ""
         self._recorded: _Promise[Any] = _OPEN
         self._settled: _Promise[UploadStatus | None] = _OPEN
+        self._end: Packed | None = None
 
     def __repr__(self) -> str:
-        if self._settled.is_none:
+        if self._end is not None:
+            state = "settled"
+        elif self._settled.is_none:
             state = "no integration"
         else:
             state = "recorded" if self._recorded.has_value else "submitted"
@@ -175,10 +180,13 @@ class Ticket:
         like `recorded`.
         """
         self._check_loop()
+        if timeout is not None:
+            _check_seconds(timeout)
+        if self._end is not None:
+            return unpack_status(self._end)
         self.promise()
         if timeout is None:
             return await self._settled_at_last()
-        _check_seconds(timeout)
         try:
             async with asyncio.timeout(timeout):
                 return await self._settled.wait()
@@ -249,6 +257,8 @@ class Ticket:
             self._recorded = _Promise()
         if self._settled is _OPEN:
             self._settled = _Promise()
+            if self._end is not None:
+                self._settled.keep((unpack_status(self._end),))
 
     def mark_recorded(self) -> None:
         if self._recorded is not _OPEN:
@@ -266,6 +276,8 @@ class Ticket:
         self.mark_recorded()
         self.promise()
         self._settled.keep((status,))
+        if status is not None:  # what waits has the promise
+            self._end, self._settled = self._end or pack_status(status), _OPEN
 
     def mark_lost(self, error: Exception) -> None:
         """There will be no answer, or not yet: what comes later stands."""
@@ -287,6 +299,7 @@ class NothingToDo(Ticket):
     each evidence of such a tenant: without arguments, which would take twice as long."""
 
     __slots__ = ()
+    _end = None
     _uploads = None
     _recorded = _RECORDED
     _settled = _RECORDED
