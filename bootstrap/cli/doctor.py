@@ -18,8 +18,9 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import NotReady, Ready
 from ...ports.notices import Sink
 from ..doctor import Examined, examine
+from ..notices import MAIL, WEBHOOK
 from ..wiring import rendering_fault
-from .exits import UNDELIVERED
+from .exits import UNDELIVERED, USAGE, end
 from .output import Columns, moment, number_of, print_columns, print_json
 from .place import Place
 from .saying import say
@@ -40,6 +41,10 @@ _OF_SINKS: Columns = {
     "verdict": lambda row: row["verdict"].replace("_", " "),
     "what was seen": lambda row: row["message"],
 }
+_NO_SINK = (
+    f"no notice was sent, as no sink is configured: set {WEBHOOK} or {MAIL}, or with --app give the"
+    " courier there `notices=`"
+)
 _TEST = "this is a test that `evidence-courier doctor` has sent: nothing is to be done"
 
 
@@ -60,6 +65,8 @@ def run(place: Place, test_notice: bool, as_json: bool) -> None:
     if fault := rendering_fault():
         say(f"note: training records cannot be rendered here: {fault}")
     end_with_problems(loaded)
+    if test_notice and not sinks:
+        end(_NO_SINK, USAGE)
     if any(row["verdict"] in _BAD for row in [*rows, *of_sinks]):
         sys.exit(UNDELIVERED)
 

@@ -58,7 +58,8 @@ DOCTOR = _command(
     ready may be parked (its target takes nothing now; uploads go on by themselves) or blocked (they
     are held until you say `release`). The exit code is 1 if one is not ready, broken or blocked,
     and 2 if a tenant file is invalid. The sinks of notices, of the app or of the environment as
-    for `run`, are named; --test-notice tries them.
+    for `run`, are named; --test-notice tries them, and the exit code is 1 if one takes no notice
+    and 2 without any sink.
     DIR may also be set as EVIDENCE_COURIER_CONFIG.
     """,
     _DIR,

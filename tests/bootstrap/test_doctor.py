@@ -333,6 +333,34 @@ courier = AsyncCourier.from_mapping({"acme": {"name": "Acme"}}, "courier.db", no
     ]
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_without_a_sink_a_test_of_notices_says_what_to_set(
+    tenants: Path, sandbox: SprintoSandbox, as_json: bool
+) -> None:
+    sprinto(tenants, "acme", sandbox.url)
+    found = doctor(tenants, "--test-notice", *["--json"] * as_json)
+    assert found.exit_code == 2
+    words = " ".join(found.stderr.split())
+    assert "no sink is configured: set EVIDENCE_COURIER_WEBHOOK or EVIDENCE_COURIER_MAIL" in words
+    assert '"acme"' in found.stdout if as_json else "acme\tsprinto\tready" in found.stdout
+    assert doctor(tenants).exit_code == 0
+
+
+def test_an_app_without_a_sink_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVIDENCE_COURIER_WEBHOOK", "https://hooks.example.com/unused")
+    (tmp_path / "shop_without_sinks.py").write_text(
+        """\
+from evidence_courier import AsyncCourier
+
+courier = AsyncCourier.from_mapping({"acme": {"name": "Acme"}}, "courier.db")
+"""
+    )
+    asked = ["doctor", "--app", "shop_without_sinks:courier", "--test-notice"]
+    found = CliRunner().invoke(app, asked)
+    assert (found.exit_code, "no sink is configured" in found.stderr) == (2, True)
+
+
 def test_a_sink_that_the_environment_names_wrongly_is_reported(
     tenants: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
