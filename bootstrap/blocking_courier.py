@@ -315,6 +315,7 @@ class BlockingCourier(BlockingFace, Basis):
         opened = _Opened(store, transport, renderer, preparer, engine)
         try:
             self._tenants.use_key(store.fingerprint_key())
+            engine.start()
         except BaseException:
             self._close(opened)
             raise

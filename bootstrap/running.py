@@ -104,6 +104,8 @@ class Running:
                 lambda: store.heartbeat(None, running.clock.now())
             )
             running.untouched = await running.untouched_of(without)
+            for step in running.engine.duties.start():
+                await running._driver.run(step)
         except BaseException:
             await running.release()
             raise

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from ..domain.upload.upload import Failed, Held, is_parked
 from .active import ActiveUpload
 
 
@@ -23,3 +24,9 @@ class DueDelivery:
         """The same with the uploads of one more turn."""
         settled = sum([one.upload.at_rest for one in uploads])
         return DueDelivery(self.taken + len(uploads), self.settled + settled, self.more)
+
+
+def any_is_stopped(uploads: Sequence[ActiveUpload]) -> bool:
+    """Whether people may have to know of one: it has failed, is held or is parked."""
+    states = [one.upload.state for one in uploads]
+    return any(isinstance(one, Failed | Held) or is_parked(one) for one in states)

@@ -3,14 +3,14 @@ tells it what waits. A sink that is down, slow or hanging delays no other one.""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from attrs import evolve, frozen
 
 from ..domain.errors import StoreError
-from ..domain.notices import WaitingNotice, news_of
+from ..domain.notices import ALONE, About, PutBack, WaitingNotice, about_of, news_of
 from ..domain.upload.backoff import earlier, later
 from ..domain.upload.failure import FailureKind
 from ..domain.upload.find import Find
@@ -25,8 +25,8 @@ LOOK_EVERY, TELL_EVERY = 10.0, 5.0
 """How often a courier looks, and tells, in seconds."""
 
 LAST_LOOKS = 2
-"""How often a courier that works in calls looks when it is closed: first it is noted what has
-failed, and then that no more has."""
+"""How often a courier that works in calls looks at the end of a call, and when it is closed: first
+it is noted what has failed, and then that no more has."""
 
 CLAIMED_AT_ONCE = 20
 LEASE = timedelta(minutes=2)
@@ -41,7 +41,8 @@ LAST_WAIT = 15.0
 no longer for all of them."""
 
 FIRST_WAIT = timedelta(seconds=10)
-"""For so long a sink that has taken nothing is left alone; then for twice as long each time."""
+"""For so long a sink that has taken nothing is left alone, and so is one notice if it takes others;
+then for twice as long each time."""
 
 OTHERS_FIRST = timedelta(seconds=10)
 """For so much longer by the courier that was refused: another one may reach the sink."""
@@ -70,8 +71,12 @@ class Teller(Protocol):
         """Whether it can be given something to tell."""
         ...
 
-    def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
-        """Tell these, and wait this number of seconds for the end; what takes longer goes on."""
+    def tell(self, notices: Sequence[WaitingNotice]) -> None:
+        """Begin to tell these."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the telling; what takes longer goes on."""
         ...
 
     def results(self) -> Mapping[int, str | None]:
@@ -102,35 +107,64 @@ def duties_for(tellers: Sequence[Teller], watch: Watch) -> Sequence[Duty]:
         return ()
     names, ends = [teller.name for teller in tellers], list[datetime]()
     return (
-        Duty("the look for notices", LOOK_EVERY, lambda now: _look(names, watch, now), LAST_LOOKS),
+        _Look(names, watch).duty,
         *(_Telling(teller, WAITED_FOR / len(tellers), ends).duty for teller in tellers),
     )
 
 
-def _look(names: Sequence[str], watch: Watch, now: datetime) -> Turn[bool]:
-    standing, notes = yield from perform(Read(lambda store: store.standing(now)))
-    news = news_of(standing, notes, now, watch.late_after, watch.unknown())
-    if news.notes:
-        yield from perform(Write(lambda store: store.note(now, names, news, notes)))
-    return False
+class _Look:
+    """Looking for what these sinks are told; `mine` is what the courier has told of itself."""
+
+    def __init__(self, names: Sequence[str], watch: Watch) -> None:
+        self._names, self._watch = names, watch
+        self._mine = set[About]()
+        name = "the look for notices"
+        self.duty = Duty(name, LOOK_EVERY, self.step, LAST_LOOKS, start=self.first, last=self.last)
+
+    def first(self, now: datetime) -> Turn[bool]:
+        """Look if no courier ever has: what had failed by then is not told."""
+        if not (yield from perform(Read(lambda store: store.looked()))):
+            yield from self.step(now)
+        return False
+
+    def step(self, now: datetime) -> Turn[bool]:
+        """Look."""
+        return (yield from self._look(now, ()))
+
+    def last(self, now: datetime) -> Turn[bool]:
+        """Look when the courier is closed: what it has told of itself does not wait for the next
+        courier, which may come tomorrow."""
+        return (yield from self._look(now, self._mine))
+
+    def _look(self, now: datetime, mine: Collection[About]) -> Turn[bool]:
+        watch = self._watch
+        standing, notes = yield from perform(Read(lambda store: store.standing(now)))
+        news = news_of(standing, notes, now, watch.late_after, watch.unknown(), mine)
+        if news.notes:
+            write = Write(lambda store: store.note(now, self._names, news, notes))
+            if (yield from perform(write)):
+                self._mine |= {about_of(one) for one in news.notices}
+        return False
 
 
 class _Telling:
-    """Telling one sink: which notices are claimed, until when, for how long the sink is left alone
-    if it refuses the next, and until when it was. A step waits `wait` seconds; `ends` are the
-    moments at which the last steps began, of all sinks: one courier may do them one after the
-    other."""
+    """Telling one sink: what is claimed, until when, for how long the sink is left alone if it
+    takes none of that, and until when it was. `wait` is how many seconds it waits at most; `ends`
+    are the moments at which the last steps began, of all sinks: one courier may do them one after
+    the other."""
 
     def __init__(self, teller: Teller, wait: float, ends: list[datetime]) -> None:
         self._teller, self._wait, self._ends = teller, wait, ends
-        self._claimed: set[int] = set()
+        self._claimed: dict[int, WaitingNotice] = {}
         self._until: datetime | None = None
-        self._backoff = timedelta(0)
+        self._has_taken = False
+        self._rest_waits = timedelta(0)
         self._left_until: datetime | None = None
-        self.duty = Duty(f"telling {teller.name}", TELL_EVERY, self.step, 1, self.end)
+        name = f"telling {teller.name}"
+        self.duty = Duty(name, TELL_EVERY, self.step, 1, self.end, wait=self.wait)
 
     def step(self, now: datetime) -> Turn[bool]:
-        """Tell what waits; whether there may be more."""
+        """Begin to tell what waits; whether any does."""
         teller, until = self._teller, later(now, LEASE)
         if not teller.is_free and self._until is not None and self._until <= now:
             teller.give_up()
@@ -141,11 +175,16 @@ class _Telling:
         waiting = yield from perform(claim)
         if not waiting:
             return False
-        self._claimed, self._until = {one.number for one in waiting}, until
-        self._backoff = _wait(waiting[0].refusals)
+        self._claimed, self._until = {one.number: one for one in waiting}, until
+        self._has_taken, self._rest_waits = False, timedelta(0)
         names = teller.names_subjects
         given = yield from perform(Read(lambda store: _as_of_now(store, waiting, now, names)))
-        yield from perform(Read(lambda store: teller.tell(given, self._wait)))
+        yield from perform(Read(lambda store: teller.tell(given)))
+        return True
+
+    def wait(self, now: datetime, seconds: float) -> Turn[bool]:
+        """Wait for what is told; whether there may be more."""
+        yield from perform(Read(lambda store: self._teller.wait(min(seconds, self._wait))))
         _, taken = yield from self._write_results(now)
         return taken == CLAIMED_AT_ONCE
 
@@ -168,29 +207,45 @@ class _Telling:
         return left is not None and left <= now < later(left, OTHERS_FIRST)
 
     def _write_results(self, now: datetime) -> Turn[tuple[bool, int]]:
-        """Write down what the sink has taken, and when the rest is told again: what it refused,
-        and was not told therefore, once it has been left alone; or at once, if it took one of those
-        that are claimed. Whether it is free, and how many notices it took."""
-        teller, until = self._teller, self._until
+        """Write down what the sink has taken, and when the rest is told again. Whether it is free,
+        and how many notices it took."""
+        teller = self._teller
         is_free, results = teller.is_free, teller.results()  # in this order
         taken = [number for number, why in results.items() if why is None]
         refused = {number: why for number, why in results.items() if why is not None}
-        self._claimed -= results.keys()
-        untold = [*self._claimed] if is_free else []
         if taken:
-            self._backoff = timedelta(0)
+            self._has_taken, self._rest_waits, self._left_until = True, timedelta(0), None
             yield from perform(Write(lambda store: store.notices_taken(teller.name, taken, now)))
-        due = later(now, self._backoff) if refused else now
         if refused:
-            self._left_until = due if self._backoff else None
             why = next(iter(refused.values()))
             yield from perform(Notify(NoticeNotTaken(teller.name, len(refused), why)))
-        if until is not None and (refused or untold):
-            numbers = [*refused]
-            yield from perform(Write(lambda store: store.put_back(until, numbers, untold, due)))
+        claimed = [self._claimed.pop(number, None) for number in results]
+        again = [
+            self._refused(one, now)
+            for number, one in zip(results, claimed, strict=True)
+            if one is not None and number in refused
+        ]
         if is_free:
-            self._claimed = set()
+            due = later(now, self._rest_waits)
+            again += [PutBack(number, due) for number in self._claimed]
+            self._claimed = {}
+        if again:
+            until = self._until
+            assert until is not None
+            yield from perform(Write(lambda store: store.put_back(until, again)))
         return is_free, len(taken)
+
+    def _refused(self, one: WaitingNotice, now: datetime) -> PutBack:
+        """It waits alone if the sink takes others, and else the sink is left alone."""
+        if self._has_taken:
+            return PutBack(one.number, later(now, FIRST_WAIT), ALONE)
+        if one.tries <= ALONE:
+            self._rest_waits = max(self._rest_waits, FIRST_WAIT)
+            due = later(now, _wait(ALONE - one.tries + 1))
+            return PutBack(one.number, due, one.tries - 1)
+        self._rest_waits = _wait(one.refusals)
+        self._left_until = due = later(now, self._rest_waits)
+        return PutBack(one.number, due, one.refusals + 1)
 
 
 def _as_of_now(

@@ -99,8 +99,8 @@ class TenantHealth:
 
 @frozen(kw_only=True)
 class SinkNotices:
-    """The notices that wait for a sink: how many, since when the oldest does, and how many in a row
-    the sink has refused; `tries` is 0 if it has refused none of these."""
+    """The notices that wait for a sink: how many, since when the oldest does, and how many times in
+    a row the sink has refused one; `tries` is 0 if it has refused none of these."""
 
     sink: str
     number: int

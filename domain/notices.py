@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -28,7 +28,11 @@ from .upload.failure import Concern, FailureKind
 from .upload.upload import Status
 
 MAX_BURST = timedelta(minutes=1)
-"""Uploads that fail one after the other are told of after so long, even if more do."""
+"""Uploads that fail one after the other are told of after so long, even if more do; and no sooner
+after the notice before, however often couriers look, but by one that ends."""
+
+SEEMS_DOWN = 3
+"""A sink seems to be down that has refused as many notices and taken none meanwhile."""
 
 LATE_BY = timedelta(minutes=1)
 """What is told so long after it was so says when that was."""
@@ -123,6 +127,7 @@ def news_of(
     now: datetime,
     late_after: timedelta | None,
     unknown: Sequence[str] = (),
+    mine: Collection[About] = (),
 ) -> News:
     """What has changed since the notes were written.
 
@@ -134,11 +139,12 @@ def news_of(
         now: The present moment.
         late_after: The age from which on the oldest open upload is told of; None: it is not.
         unknown: The unknown tenants for which evidence was submitted.
+        mine: What is told although there was a notice about the same within MAX_BURST (`about_of`).
     """
     changed: dict[str, str | None] = {} if FIRST in notes else {FIRST: _text(now)}
     notices = [
         *_of_stops(standing.stops, notes, changed, now),
-        *_of_counts(standing.counts, notes, changed, now),
+        *_of_counts(standing.counts, notes, changed, now, mine),
         *_of_age(standing.oldest_open_at, notes, changed, now, late_after),
         *_of_unknown(unknown, notes, changed, now),
     ]
@@ -179,35 +185,80 @@ def summary_of(notices: Sequence[Notice]) -> Notice:
     return evolve(notice_of("summary", first.at, text, reason=last.id), reason=None, number=number)
 
 
+OF_OUTAGE, ALONE = -1, -2
+
+
 @frozen
 class WaitingNotice:
-    """A notice that waits for a sink. `tries` is 0 until the sink has refused it, and then how many
-    it had refused in a row by that time; `refusals`, how many it has by now."""
+    """A notice that waits for a sink.
+
+    `tries` is 0 until the sink has refused it. Then it is how many times in a row the sink had
+    refused by that time, until it takes another: OF_OUTAGE if it had seemed to be down, and else
+    ALONE, and one less each time that it refuses this one. `refusals` is how many times in a row
+    the sink has refused by now, and `suspects` how many notices.
+    """
 
     number: int
     notice: Notice
     tries: int
     refusals: int = field(default=0, eq=False)
+    suspects: int = field(default=0, eq=False)
 
 
-def in_turn(waiting: Iterable[WaitingNotice]) -> list[WaitingNotice]:
-    """What waits for one sink, the oldest first, in the order in which it is told. Each notice
-    comes behind all older ones about the same, so that the last word is the newest. What was
-    refused comes behind what was not told yet, and last what was refused last: a notice that is
-    never taken stands in the way of no other."""
-    chains, refusals = dict[_About, list[WaitingNotice]](), 0
+@frozen
+class PutBack:
+    """A notice that waits for its sink again until `due`; if it was refused, with these `tries`."""
+
+    number: int
+    due: datetime
+    tries: int | None = None
+
+
+def in_turn(
+    waiting: Iterable[WaitingNotice], later: Collection[int] = frozenset()
+) -> list[WaitingNotice]:
+    """What waits for one sink, the oldest first, in the order in which it is told; `later` is what
+    is not due. Each notice comes behind all older ones about the same, and waits with them, so that
+    the last word is the newest. What was refused comes behind what was not told yet, and last what
+    was refused alone: a notice that is never taken stands in the way of no other. None is told of a
+    sink that seems to be down and is not to be tried yet."""
+    chains, refused = dict[About, list[WaitingNotice]](), list[WaitingNotice]()
     for one in waiting:
-        chains.setdefault(_about(one.notice), []).append(one)
-        refusals = max(refusals, one.tries)
-    found = [(chain[0].tries, one) for chain in chains.values() for one in chain]
-    found.sort(key=lambda pair: (pair[0], pair[1].number))
-    return [evolve(one, refusals=refusals) for _, one in found]
+        chains.setdefault(about_of(one.notice), []).append(one)
+        if one.tries > 0:
+            refused.append(one)
+    if len(refused) >= SEEMS_DOWN and any(one.number in later for one in refused):
+        return []
+    refusals = max([one.tries for one in refused], default=0)
+    found = [
+        (chain[0].tries, evolve(one, refusals=refusals, suspects=len(refused)))
+        for chain in chains.values()
+        if not any(one.number in later for one in chain)
+        for one in chain
+    ]
+    found.sort(key=lambda pair: (pair[0] <= ALONE, abs(pair[0]), pair[1].number))
+    return [one for _, one in found]
 
 
-_About: TypeAlias = tuple[str | None, ...]
+def next_to_tell(
+    claimed: Sequence[WaitingNotice], taken: Mapping[int, bool]
+) -> WaitingNotice | None:
+    """What a sink is told after those that it has taken or refused; None: no more of these. What it
+    refused keeps back what is about the same, and everything once it seems to be down."""
+    refused = [one for one in claimed if taken.get(one.number) is False]
+    if refused and True not in taken.values():
+        new = sum([one.tries <= 0 for one in refused])
+        if refused[0].suspects + new >= SEEMS_DOWN:
+            return None
+    stuck = {about_of(one.notice) for one in refused}
+    rest = (one for one in claimed if one.number not in taken and about_of(one.notice) not in stuck)
+    return next(rest, None)
 
 
-def _about(notice: Notice) -> _About:
+About: TypeAlias = tuple[str | None, ...]
+
+
+def about_of(notice: Notice) -> About:
     """What the notice is about: a later one about the same takes its place as the last word."""
     match notice.kind:
         case "summary":
@@ -243,28 +294,34 @@ def _of_stops(
 
 
 def _of_counts(
-    counts: Sequence[Count], notes: Mapping[str, str], changed: dict[str, str | None], now: datetime
+    counts: Sequence[Count],
+    notes: Mapping[str, str],
+    changed: dict[str, str | None],
+    now: datetime,
+    mine: Collection[About],
 ) -> Iterator[Notice]:
     for count in counts:
         if count.status not in _TELLING or count.reason is None or not _is_noticed(count):
             continue
         word = count.status.value
-        key = json.dumps(["count", word, count.tenant_id, count.provider, count.reason])
+        about = word, count.tenant_id, count.provider, count.reason
+        key = json.dumps(["count", *about])
         announced, seen, since = json.loads(notes.get(key, "[0, 0, null]"))
         if FIRST not in notes:
             announced = seen = count.number
         number, announced = count.number, min(announced, count.number)
         began = None if number == announced else since or _text(now)
-        is_over = number == seen or (began is not None and began <= _text(earlier(now, MAX_BURST)))
-        if number > announced and is_over:
+        tells, begins = json.dumps(["told", *about]), _text(earlier(now, MAX_BURST))
+        is_rare = about in mine or not begins < notes.get(tells, "") <= _text(now)
+        is_quiet = number == seen and is_rare
+        if number > announced and (is_quiet or (began is not None and began <= begins)):
             many = f"{number - announced:,} upload{'s' if number - announced > 1 else ''}"
             verb = ("have" if number - announced > 1 else "has") + " failed"
             what = verb if word == "failed" else f"{'are' if number - announced > 1 else 'is'} held"
             name = _named(count.tenant_id, count.provider)
             text = f"{name}: {many} {what}: {count.reason}"
-            about = count.tenant_id, count.provider, count.reason
-            yield notice_of(word, now, text, *about, number - announced)
-            announced, began = number, None
+            yield notice_of(word, now, text, *about[1:], number - announced)
+            announced, began, changed[tells] = number, None, _text(now)
         note = json.dumps([announced, number, began])
         if notes.get(key) != note:
             changed[key] = note

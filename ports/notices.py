@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from ..domain.notices import News, Notice, Standing, WaitingNotice
+from ..domain.notices import News, Notice, PutBack, Standing, WaitingNotice
 
 MAX_WAITING = 1_000
 """The most notices that wait for one sink; of more, the oldest half becomes one summary."""
 
 MAX_WAIT = timedelta(minutes=10)
-"""No sink is left alone for longer after it refused: what is due later is due at once, as the clock
+"""No notice waits for longer after it was refused: what is due later is due at once, as the clock
 was set back."""
 
 
@@ -21,6 +21,10 @@ class Notices(Protocol):
 
     def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
         """How all uploads stand, and what was noted, at one moment. Writes nothing."""
+        ...
+
+    def looked(self) -> bool:
+        """Whether anything was noted: a courier has looked before. Writes nothing."""
         ...
 
     def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
@@ -39,22 +43,20 @@ class Notices(Protocol):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
-        """The first of the notices that wait for a sink (`in_turn`), if all of them are due; one
-        that is due after MAX_WAIT is. They are due again at `until`: before, no caller is given any
-        of the sink's, so one courier at a time tells it."""
+        """The first of the notices that wait for a sink and are due (`in_turn`); one that is due
+        after MAX_WAIT is. They are due again at `until`: before, no caller is given any of the
+        sink's, so one courier at a time tells it."""
         ...
 
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
-        """The sink has taken these: they are removed. It takes notices again: all others that no
-        courier has claimed are due now, and none of them has more than one try."""
+        """The sink has taken these: they are removed. What it has refused in a row until now has
+        the `tries` OF_OUTAGE if that were SEEMS_DOWN notices, and else ALONE. All that no courier
+        has claimed are due now, but for those that were refused alone."""
         ...
 
-    def put_back(
-        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
-    ) -> None:
-        """The sink has refused some that were claimed until `until`, and was not told others: they
-        are due again at `due`, each of the refused ones with one try more than any other that waits
-        for the sink. Not those that another courier has claimed since."""
+    def put_back(self, until: datetime, again: Sequence[PutBack]) -> None:
+        """Of those that were claimed until `until`, the sink has refused these, or was not told
+        them: they wait again. Not those that another courier has claimed since."""
         ...
 
 

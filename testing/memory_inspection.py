@@ -42,6 +42,7 @@ Verb: TypeAlias = Literal[
     "removals",
     "remove",
     "standing",
+    "looked",
     "note",
     "claim",
     "notices_taken",

@@ -9,7 +9,18 @@ from itertools import count
 from attrs import define, evolve
 
 from ..domain.health import Count, RecordsHealth, SinkNotices
-from ..domain.notices import News, Notice, Standing, WaitingNotice, in_turn, summary_of
+from ..domain.notices import (
+    ALONE,
+    OF_OUTAGE,
+    SEEMS_DOWN,
+    News,
+    Notice,
+    PutBack,
+    Standing,
+    WaitingNotice,
+    in_turn,
+    summary_of,
+)
 from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
 from ..ports.notices import MAX_WAIT, MAX_WAITING
@@ -47,6 +58,11 @@ class MemoryNotices(MemoryInspection):
             stand = Standing(self.counted(Find()), figures.stops, figures.oldest_open_at)
             return stand, dict(self._notes)
 
+    def looked(self) -> bool:
+        with self._lock:
+            self._go_on("looked")
+            return bool(self._notes)
+
     def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
         with self._lock:
             self._go_on("note")
@@ -70,10 +86,11 @@ class MemoryNotices(MemoryInspection):
         with self._lock:
             self._go_on("claim")
             beyond, waiting = later(now, MAX_WAIT), self._waiting_for(sink)
-            if any(now < one.due <= beyond for one in waiting.values()):
+            not_due = {n for n, one in waiting.items() if now < one.due <= beyond}
+            if any(waiting[number].claimed for number in not_due):
                 return []
             numbered = [WaitingNotice(n, one.notice, one.tries) for n, one in waiting.items()]
-            found = in_turn(numbered)[:limit]
+            found = in_turn(numbered, not_due)[:limit]
             for claim in found:
                 self._notices[claim.number].due = until
                 self._notices[claim.number].claimed = True
@@ -84,9 +101,12 @@ class MemoryNotices(MemoryInspection):
             self._go_on("notices_taken")
             for number in numbers:
                 self._notices.pop(number, None)
-            for one in self._waiting_for(sink).values():
-                one.tries = min(one.tries, 1)
-                if not one.claimed:
+            waiting = self._waiting_for(sink).values()
+            refused = [one for one in waiting if one.tries > 0]
+            for one in refused:
+                one.tries = OF_OUTAGE if len(refused) >= SEEMS_DOWN else ALONE
+            for one in waiting:
+                if not one.claimed and one.tries > ALONE:
                     one.due = min(one.due, now)
 
     def _sinks(self) -> Sequence[SinkNotices]:
@@ -95,22 +115,18 @@ class MemoryNotices(MemoryInspection):
         for one in self._notices.values():
             new = SinkNotices(sink=one.sink, number=0, since=one.notice.at, tries=0)
             old = found.get(one.sink, new)
-            since, tries = min(old.since, one.notice.at), max(old.tries, one.tries)
+            since, tries = min(old.since, one.notice.at), max(old.tries, abs(one.tries))
             found[one.sink] = evolve(old, number=old.number + 1, since=since, tries=tries)
         return [found[sink] for sink in sorted(found)]
 
-    def put_back(
-        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
-    ) -> None:
+    def put_back(self, until: datetime, again: Sequence[PutBack]) -> None:
         with self._lock:
             self._go_on("put_back")
-            for number in (*refused, *untold):
-                one = self._notices.get(number)
+            for each in again:
+                one = self._notices.get(each.number)
                 if one is not None and one.claimed and one.due == until:
-                    one.due, one.claimed = due, False
-                    if number in refused:
-                        others = self._waiting_for(one.sink).values()
-                        one.tries = 1 + max(other.tries for other in others)
+                    one.due, one.claimed = each.due, False
+                    one.tries = one.tries if each.tries is None else each.tries
 
     def _waiting_for(self, sink: str) -> Mapping[int, _Waiting]:
         return {number: one for number, one in self._notices.items() if one.sink == sink}

@@ -7,7 +7,7 @@ A waiting upload costs a few words of memory: no task, no document.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.destinations import Destination
-from ...delivery.due_delivery import DueDelivery
+from ...delivery.due_delivery import DueDelivery, any_is_stopped
 from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn
 from ...delivery.maintenance import ADOPT_EVERY, OVERDUE, Maintenance
@@ -126,19 +126,18 @@ class AsyncEngine:
     async def deliver_due(self, seconds: float) -> DueDelivery:
         """Begin what is due until nothing is, and old records in their time, for `seconds` at most.
         What is under way then may take `GRACE` seconds more; what takes longer goes on."""
-        taken, settled = self._taken, self._settled
+        taken, settled, until = self._taken, self._settled, self._clock.monotonic() + seconds
         self._start_dispatching()
         self._adopt_at = self._clock.monotonic()
         self._wake()
         try:
-            rested = await ended_within(
-                self._clock, _old_begun(self, self._clock, seconds), seconds
-            )
+            rested = await ended_within(self._clock, _old_begun(self, self._clock, until), seconds)
         finally:
             self._dispatching -= 1
             self._wake()
         if not rested:
             await ended_within(self._clock, self._turns.none(), GRACE)
+        await _end_call(self, self._clock, until)
         return DueDelivery(self._taken - taken, self._settled - settled, more=not rested)
 
     def submit(self, submission: Submission) -> None:
@@ -258,6 +257,7 @@ class AsyncEngine:
         if refused is None:
             self._taken += len(uploads)
             self._settled += sum([one.upload.at_rest for one in uploads])
+            self.duties.has_news |= any_is_stopped(uploads)
         self._wake()
 
     def _set_alarm(self) -> None:
@@ -375,15 +375,26 @@ async def do_duties(engine: AsyncEngine) -> None:
 
 
 async def _end_duties(engine: AsyncEngine, *, works_in_calls: bool) -> None:
-    for step in engine.duties.at_close() if works_in_calls else ():
-        await asyncio.wait([engine.run_beside(step)])
+    if works_in_calls:
+        await _each(engine, engine.duties.at_close())
     for end in engine.duties.last():
         engine.run_beside(end)
 
 
-async def _old_begun(engine: AsyncEngine, clock: Clock, seconds: float) -> None:
+async def _end_call(engine: AsyncEngine, clock: Clock, until: float) -> None:
+    """Do what the duties have to do at the end of a call, if there is time left for it."""
+    left = until - clock.monotonic()
+    if engine.duties.has_news and left > 0:
+        await ended_within(clock, _each(engine, engine.duties.at_end_of_call(until)), left)
+
+
+async def _each(engine: AsyncEngine, steps: Iterator[Turn[None]]) -> None:
+    for step in steps:
+        await asyncio.wait([engine.run_beside(step)])
+
+
+async def _old_begun(engine: AsyncEngine, clock: Clock, until: float) -> None:
     """Until nothing is due, and no old record may begin in the rest of the time."""
-    until = clock.monotonic() + seconds
     await engine.quiet()
     while at := engine.active.schedule.next_behind(clock.now(), until - clock.monotonic()):
         await clock.sleep_until(at)

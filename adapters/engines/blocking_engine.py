@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import chain
+from math import inf
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -25,7 +26,7 @@ from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
-from ...delivery.due_delivery import DueDelivery
+from ...delivery.due_delivery import DueDelivery, any_is_stopped
 from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn, Wait, Write, perform
 from ...delivery.maintenance import (
@@ -146,33 +147,43 @@ class BlockingEngine:
             mine = [active for active, is_free in zip(actives, free, strict=True) if is_free]
             again_at = dict.fromkeys(set(keys) - {one.upload.key for one in mine}, soon)
             again_at |= self._step(mine, here, elsewhere)
+            self._duties.has_news |= any_is_stopped(actives)
             return [self._delivery(active, again_at.get(active.upload.key)) for active in actives]
 
     def deliver_due(
         self, destinations: Destinations, broken: Mapping[str, Sequence[object]], seconds: float
     ) -> DueDelivery:
         """Take what is due in the store as far as it goes, until nothing is due, and old records in
-        their time; nothing more begins after `seconds`."""
-        until, done = self._clock.monotonic() + seconds, DueDelivery()
+        their time; nothing more begins after `seconds`. Then comes what the duties have to do: what
+        hangs there delays no upload."""
+        until = self._clock.monotonic() + seconds
         here = ActiveUploads(self._clock, self._notifier, AT_ONCE, NO_LIMIT)
         here.destinations, here.broken = destinations, broken
         with self._registration.taken() as owner:
             maintenance = Maintenance(here, self._context(owner), overdue=timedelta(0))
             self._run(maintenance.run_once())
-            self._do_duties()
-            while groups := self._next_groups(here, maintenance, until):
-                for group in groups:
-                    if self._clock.monotonic() >= until:
-                        return evolve(done, more=True)
-                    refused: NotBefore | None = None
-                    with ExitStack() as in_hand:
-                        keys = [one.upload.key for one in group]
-                        if not all(in_hand.enter_context(self._taken_in_hand(k)) for k in keys):
-                            here.leave(group)
-                        elif (refused := self._turn_of(group, here)) is None:
-                            done = done.with_turn(group)
-                    if refused is not None and refused.reason is WaitReason.BUSY:
-                        self._run(perform(Wait(refused.at)))  # for a moment, as writers do
+            done = self._take_due(here, maintenance, until)
+            self._do_duties(until)
+            for step in self._duties.at_end_of_call(until):
+                self._run(step)
+        return done
+
+    def _take_due(self, here: ActiveUploads, maintenance: Maintenance, until: float) -> DueDelivery:
+        done = DueDelivery()
+        while groups := self._next_groups(here, maintenance, until):
+            for group in groups:
+                if self._clock.monotonic() >= until:
+                    return evolve(done, more=True)
+                refused: NotBefore | None = None
+                with ExitStack() as in_hand:
+                    keys = [one.upload.key for one in group]
+                    if not all(in_hand.enter_context(self._taken_in_hand(k)) for k in keys):
+                        here.leave(group)
+                    elif (refused := self._turn_of(group, here)) is None:
+                        done = done.with_turn(group)
+                        self._duties.has_news |= any_is_stopped(group)
+                if refused is not None and refused.reason is WaitReason.BUSY:
+                    self._run(perform(Wait(refused.at)))  # for a moment, as writers do
         return done
 
     def _next_groups(
@@ -237,8 +248,13 @@ class BlockingEngine:
         found = (store.statuses(key.tenant_id, [key.evidence_id], now) for key in left)
         return [status for statuses in found for status in statuses.values()]
 
-    def _do_duties(self) -> None:
-        for duty in self._duties.due():
+    def start(self) -> None:
+        """Do what comes before any delivery."""
+        for duty in self._duties.start():
+            self._run(duty)
+
+    def _do_duties(self, until: float = inf) -> None:
+        for duty in self._duties.due(until):
             self._run(duty)
 
     @property

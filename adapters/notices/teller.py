@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from ...domain.notices import WaitingNotice
+from ...domain.notices import WaitingNotice, next_to_tell
 from ...ports.notices import Sink
 from ..engines.closing import Listener
 from .webhook import NotTakenError
@@ -42,9 +42,9 @@ class SinkTeller:
         hanging = sum(one.is_alive() for one in self._hanging)
         return not _is_alive(self._thread) and hanging < MOST_HANGING
 
-    def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
-        """Tell these one after the other, up to the first that is not taken, or that would come too
-        late."""
+    def tell(self, notices: Sequence[WaitingNotice]) -> None:
+        """Begin to tell these one after the other, up to one that would come too late, or until the
+        sink seems to be down."""
         self._hanging = [one for one in self._hanging if one.is_alive()]
         self._listener = Listener()
         given = notices, self._listener
@@ -52,7 +52,11 @@ class SinkTeller:
             target=self._tell, args=given, name="evidence-courier-notices", daemon=True
         )
         self._thread.start()
-        self._thread.join(wait)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the telling; what takes longer goes on."""
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def give_up(self) -> None:
         """The sink hangs: the notice that it is being told has not been taken. If it takes it after
@@ -72,20 +76,19 @@ class SinkTeller:
             self._thread.join(wait)
 
     def results(self) -> Mapping[int, str | None]:
-        """Of what was told since the last call: None, or why the sink has not taken it. What came
-        behind one that was not taken was not told, and is not among them."""
+        """Of what was told since the last call: None, or why the sink has not taken it."""
         with self._lock:
             found, self._results = self._results, {}
         return found
 
     def _tell(self, notices: Sequence[WaitingNotice], listener: Listener) -> None:
-        until = time.monotonic() + self._longest
-        for one in notices:
-            if self._ends or not self._tell_one(one, listener) or time.monotonic() >= until:
+        until, taken = time.monotonic() + self._longest, dict[int, bool]()
+        while not self._ends and (one := next_to_tell(notices, taken)) is not None:
+            if not self._tell_one(one, listener, taken) or time.monotonic() >= until:
                 return
 
-    def _tell_one(self, waiting: WaitingNotice, listener: Listener) -> bool:
-        """Tell it; whether the next may be told."""
+    def _tell_one(self, waiting: WaitingNotice, listener: Listener, taken: dict[int, bool]) -> bool:
+        """Tell it, and note whether it was taken; whether the next may be told."""
         mine = threading.current_thread()
         self._telling = [waiting.number]
         with listener.call():
@@ -94,7 +97,8 @@ class SinkTeller:
             if self._thread is not mine:
                 return False
             self._results[waiting.number] = refused
-        return refused is None
+        taken[waiting.number] = refused is None
+        return True
 
     def _refusal(self, waiting: WaitingNotice) -> str | None:
         try:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from attrs import evolve
 
 from ...domain.health import MOST_LISTED, SinkNotices
-from ...domain.notices import News, Notice, notice_of
+from ...domain.notices import (
+    ALONE,
+    OF_OUTAGE,
+    SEEMS_DOWN,
+    News,
+    Notice,
+    PutBack,
+    WaitingNotice,
+    notice_of,
+)
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Failed, FailedReason, Status
 from ...ports.notices import MAX_WAITING
@@ -31,6 +40,11 @@ def says(*texts: str) -> News:
 def notice(text: str) -> Notice:
     """A notice, with text that Unicode has."""
     return notice_of("failed", AT, text, "acmé", "sprinto", text, 3)
+
+
+def back(*notices: WaitingNotice, due: datetime, tries: int | None = None) -> list[PutBack]:
+    """That these wait again until then."""
+    return [PutBack(one.number, due, tries) for one in notices]
 
 
 def of_block(kind: str, tenant_id: str) -> Notice:
@@ -62,7 +76,7 @@ class NoticeRules(GateRules):
         with self._store() as store:
             store.note(AT, ["one"], says("a"), {})
             (first,) = store.claim("one", AT, SOON, 9)
-            store.put_back(SOON, [first.number], [], LATER)
+            store.put_back(SOON, back(first, due=LATER, tries=1))
             same(list(store.claim("one", SOON, SOON, 9)), [])
             same(list(store.claim("one", LATER, LATER, 9)), [evolve(first, tries=1)])
 
@@ -70,7 +84,7 @@ class NoticeRules(GateRules):
         with self._store() as store:
             store.note(AT, ["one"], says("a", "b"), {})
             first, second = store.claim("one", AT, SOON, 9)
-            store.put_back(SOON, [first.number], [second.number], LATER)
+            store.put_back(SOON, [*back(first, due=LATER, tries=1), *back(second, due=LATER)])
             same(list(store.claim("one", SOON, SOON, 9)), [])
             refused = evolve(first, tries=1)
             same(list(store.claim("one", LATER, SOON, 9)), [second, refused], "in this order")
@@ -78,9 +92,9 @@ class NoticeRules(GateRules):
     def test_what_another_has_taken_up_since_is_not_put_back(self) -> None:
         with self._store() as store:
             store.note(AT, ["one"], says("a", "b"), {})
-            numbers = [one.number for one in store.claim("one", AT, SOON, 9)]
+            claimed = store.claim("one", AT, SOON, 9)
             same(len(store.claim("one", SOON, LATER, 9)), 2, "how many another courier took up")
-            store.put_back(SOON, numbers[:1], numbers[1:], SOON)
+            store.put_back(SOON, back(*claimed, due=SOON, tries=1))
             same(list(store.claim("one", SOON, LATER, 9)), [])
             tries = [one.tries for one in store.claim("one", LATER, LATER, 9)]
             same(tries, [0, 0])
@@ -94,49 +108,69 @@ class NoticeRules(GateRules):
             same(len(store.claim("two", AT, SOON, 9)), 2, "how many for another sink")
             same(len(store.claim("one", SOON, LATER, 9)), 3, "how many once its time is over")
 
-    def test_a_sink_that_refused_one_is_left_alone_with_all(self) -> None:
+    def test_a_notice_that_a_sink_refused_waits_alone(self) -> None:
         with self._store() as store:
-            store.note(AT, ["one", "two"], says("a", "b"), {})
+            store.note(AT, ["one"], says("a", "b"), {})
             (first,) = store.claim("one", AT, SOON, 1)
-            store.put_back(SOON, [first.number], [], LATER)
+            store.put_back(SOON, back(first, due=LATER, tries=1))
             store.note(AT, ["one"], says("c"), {})
-            same(list(store.claim("one", SOON, LATER, 9)), [], "before its time")
-            same(len(store.claim("two", SOON, LATER, 9)), 2, "how many for another sink")
+            found = [one.notice for one in store.claim("one", AT, SOON, 9)]
+            same(found, [notice("b"), notice("c")], "before its time")
             same(len(store.claim("one", LATER, LATER, 9)), 3, "how many at its time")
+
+    def test_a_sink_that_seems_to_be_down_is_left_alone_with_all(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one", "two"], says(*map(str, range(SEEMS_DOWN))), {})
+            refused = store.claim("one", AT, SOON, SEEMS_DOWN)
+            store.put_back(SOON, back(*refused, due=LATER, tries=1))
+            store.note(AT, ["one"], says("new"), {})
+            same(list(store.claim("one", SOON, LATER, 9)), [], "before its time")
+            same(len(store.claim("two", SOON, LATER, 9)), SEEMS_DOWN, "how many for another sink")
+            found = store.claim("one", LATER, LATER, 9)
+            same(len(found), SEEMS_DOWN + 1, "how many at its time")
+            same({one.suspects for one in found}, {SEEMS_DOWN}, "how many it has refused")
 
     def test_what_a_sink_refuses_in_a_row_is_counted_for_all(self) -> None:
         with self._store() as store:
             store.note(AT, ["one", "two"], says("a", "b"), {})
             refused = list[int]()
             for many in range(4):
-                ((number, refusals),) = [
-                    (one.number, one.refusals) for one in store.claim("one", AT, SOON, 1)
-                ]
-                same(refusals, many)
-                refused.append(number)
-                store.put_back(SOON, [number], [], AT)
+                (one,) = store.claim("one", AT, SOON, 1)
+                same((one.refusals, one.suspects), (many, min(many, 2)))
+                refused.append(one.number)
+                store.put_back(SOON, back(one, due=AT, tries=many + 1))
             a, b, *_ = refused
             same(refused, [a, b, a, b], "another one each time")
-            same([one.tries for one in store.claim("one", AT, SOON, 9)], [3, 4])
+            _, second = store.claim("one", AT, SOON, 9)
             (other, _) = store.claim("two", AT, SOON, 9)
             same(other.refusals, 0, "of another sink")
             store.notices_taken("one", [a], AT)
-            store.put_back(SOON, [], [b], AT)
-            same([one.refusals for one in store.claim("one", AT, SOON, 9)], [1], "once it took one")
+            store.put_back(SOON, back(second, due=AT))
+            same([one.refusals for one in store.claim("one", AT, SOON, 9)], [0], "once it took one")
 
     def test_a_sink_that_takes_again_is_given_at_once_what_it_refused(self) -> None:
         with self._store() as store:
-            store.note(AT, ["one", "two"], says("a", "b"), {})
-            refused, untold = store.claim("one", AT, SOON, 9)
-            other, _ = store.claim("two", AT, SOON, 9)
-            store.put_back(SOON, [refused.number], [untold.number], LATER)
-            store.put_back(SOON, [other.number], [], LATER)
+            store.note(AT, ["one", "two"], says(*map(str, range(SEEMS_DOWN + 1))), {})
+            for sink in ("one", "two"):
+                untold, *refused = store.claim(sink, AT, SOON, 9)
+                given = [*back(*refused, due=LATER, tries=1), *back(untold, due=LATER)]
+                store.put_back(SOON, given)
             store.notices_taken("one", [], AT)  # as one that was given up for hanging has
             again = store.claim("one", AT, SOON, 9)
-            same(again, [untold, evolve(refused, tries=1)], "what was not tried first")
+            same([one.tries for one in again], [0, *[OF_OUTAGE] * SEEMS_DOWN])
             same(list(store.claim("two", AT, SOON, 9)), [], "another sink's")
-            store.notices_taken("one", [untold.number], AT)
+            store.notices_taken("one", [again[0].number], AT)
             same(list(store.claim("one", AT, SOON, 9)), [], "what is being sent")
+
+    def test_what_a_sink_has_refused_alone_waits_on_while_it_takes_others(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one"], says("a", "b", "c"), {})
+            refused, taken, untold = store.claim("one", AT, SOON, 9)
+            store.put_back(SOON, [*back(refused, due=LATER, tries=7), *back(untold, due=LATER)])
+            store.notices_taken("one", [taken.number], AT)
+            same(list(store.claim("one", AT, SOON, 9)), [untold], "what was not tried")
+            found = store.claim("one", LATER, LATER, 9)
+            same(found, [untold, evolve(refused, tries=ALONE)], "in this order")
 
     def test_a_notice_comes_behind_older_ones_about_the_same(self) -> None:
         blocked, over = of_block("blocked", "acme"), of_block("open_again", "acme")
@@ -145,7 +179,9 @@ class NoticeRules(GateRules):
             store.note(AT, ["one"], News([blocked], {}), {})
             (first,) = store.claim("one", AT, SOON, 1)
             store.note(AT, ["one"], News([over, again, other], {}), {})
-            store.put_back(SOON, [first.number], [], LATER)
+            store.put_back(SOON, back(first, due=LATER, tries=1))
+            claimed = [one.notice for one in store.claim("one", SOON, LATER, 9)]
+            same(claimed, [other], "while an older one waits")
             claimed = [one.notice for one in store.claim("one", LATER, LATER, 9)]
             same(claimed, [other, blocked, over, again], "in this order")
 
@@ -160,6 +196,7 @@ class NoticeRules(GateRules):
             for new_notes in ({"first": "1"}, {"first": None, "a": "2"}, {}):
                 standing, notes = store.standing(AT)
                 seen.append(notes)
+                same(store.looked(), bool(notes), "whether a courier has looked")
                 same([(one.tenant_id, one.number) for one in standing.counts], [("acme", 1)])
                 same(store.note(AT, ["one"], News([], new_notes), notes), 0)
             same(seen, [{}, {"first": "1"}, {"a": "2"}])
@@ -222,9 +259,9 @@ class NoticeRules(GateRules):
             later = evolve(notice("b"), at=LATER)
             store.note(AT, ["two", "one"], News([notice("a"), later], {}), {})
             first, _ = store.claim("one", AT, SOON, 9)
-            store.put_back(SOON, [first.number], [], LATER)
+            store.put_back(SOON, back(first, due=LATER, tries=ALONE))
             store.notices_taken("two", [one.number for one in store.claim("two", AT, SOON, 1)], AT)
-            one = SinkNotices(sink="one", number=2, since=AT, tries=1)
+            one = SinkNotices(sink="one", number=2, since=AT, tries=2)
             two = SinkNotices(sink="two", number=1, since=LATER, tries=0)
             same(list(store.health(LATER).notices), [one, two])
 

@@ -19,7 +19,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.records import Records
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.domain.notices import News, notice_of
+from evidence_courier.domain.notices import News, PutBack, notice_of
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.pacing.paused import Paused, Resumed, Scope
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -76,9 +76,8 @@ def test_health_says_which_sink_takes_no_notices(database: str) -> None:
     with closing(SqliteStore(database)) as store:
         notices = [notice_of("blocked", AT, "text", "acme", f"p{n}") for n in range(2)]
         store.note(AT, ["webhook at example.com"], News(notices, {}), {})
-        for _ in range(3):
-            (claimed,) = store.claim("webhook at example.com", AT, AT + MINUTE, 1)
-            store.put_back(AT + MINUTE, [claimed.number], [], AT)
+        (claimed,) = store.claim("webhook at example.com", AT, AT + MINUTE, 1)
+        store.put_back(AT + MINUTE, [PutBack(claimed.number, AT, 3)])
     words = "2 notices for webhook at example.com, which has refused some; the oldest of 2026-02-21"
     assert words in " ".join(run("health", "--db", database).stdout.split())
     (found,) = as_json("health", "--db", database)["notices"]

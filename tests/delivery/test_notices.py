@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 from evidence_courier.delivery.effects import Effect, Read, Turn, Write
 from evidence_courier.delivery.notices import LAST_WAIT, WAITED_FOR, Watch, duties_for
@@ -20,7 +21,10 @@ class Idle:
     names_subjects = False
     is_free = True
 
-    def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
+    def tell(self, notices: Sequence[WaitingNotice]) -> None:
+        raise NotImplementedError
+
+    def wait(self, seconds: float) -> None:
         raise NotImplementedError
 
     def results(self) -> Mapping[int, str | None]:
@@ -41,9 +45,11 @@ class Hanging:
     def __init__(self, name: str, waited: list[float]) -> None:
         self.name, self.is_free, self._waited = name, True, waited
 
-    def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
+    def tell(self, notices: Sequence[WaitingNotice]) -> None:
         self.is_free = False
-        self._waited.append(wait)
+
+    def wait(self, seconds: float) -> None:
+        self._waited.append(seconds)
 
     def results(self) -> Mapping[int, str | None]:
         return {}
@@ -80,6 +86,22 @@ def test_a_look_keeps_no_writer_but_to_note_what_is_new() -> None:
     assert looked(store) == [Read]
 
 
+def test_no_sink_is_waited_for_longer_than_the_time_that_is_left() -> None:
+    store, waited = MemoryStore(), list[float]()
+    store.note(NOW, ["sink"], News([notice_of("blocked", NOW, "text")], {}), {})
+    _, telling = duties_for([Hanging("sink", waited)], Watch(None, tuple))
+    done(telling.do(NOW, 0.25), store)
+    assert waited == [0.25]
+
+
+def test_the_first_courier_looks_before_it_delivers_and_no_other_does() -> None:
+    store = MemoryStore()
+    for effects in ([Read, Read, Write], [Read]):
+        look, *_ = duties_for([Idle()], Watch(None, tuple))
+        assert look.start is not None
+        assert done(look.start(NOW), store) == effects
+
+
 def test_ten_sinks_that_hang_are_waited_for_no_longer_than_one() -> None:
     store, waited = MemoryStore(), list[float]()
     tellers = [Hanging(f"sink-{number}", waited) for number in range(10)]
@@ -87,7 +109,7 @@ def test_ten_sinks_that_hang_are_waited_for_no_longer_than_one() -> None:
     store.note(NOW, names, News([notice_of("blocked", NOW, "text")], {}), {})
     _, *telling = duties_for(tellers, Watch(None, tuple))
     for duty in telling:
-        done(duty.step(NOW), store)
+        done(duty.do(NOW, inf), store)
     assert len(waited) == 10
     assert sum(waited) <= WAITED_FOR + 0.001
     waited.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 from attrs import define, field
 from hypothesis import example, given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from evidence_courier.delivery.effects import Effect, Notify, Read, Turn, Write
 from evidence_courier.delivery.notices import Watch, duties_for
 from evidence_courier.domain.health import Stop
-from evidence_courier.domain.notices import Standing, WaitingNotice
+from evidence_courier.domain.notices import Standing, WaitingNotice, next_to_tell
 from evidence_courier.ports.notices import MAX_WAIT
 from evidence_courier.testing import MemoryStore
 
@@ -47,8 +48,9 @@ class FakeTeller:
     is_free: bool = True
     found: dict[int, str | None] = field(factory=dict)
 
-    def tell(self, notices: Sequence[WaitingNotice], wait: float) -> None:
-        for one in notices:
+    def tell(self, notices: Sequence[WaitingNotice]) -> None:
+        taken = dict[int, bool]()
+        while (one := next_to_tell(notices, taken)) is not None:
             mood = self.mood()
             if mood != "refuses":
                 assert one.notice.tenant_id is not None
@@ -56,8 +58,10 @@ class FakeTeller:
             if mood == "is not heard":
                 return
             self.found[one.number] = None if mood == "takes" else "no"
-            if mood == "refuses":
-                return
+            taken[one.number] = mood == "takes"
+
+    def wait(self, seconds: float) -> None:
+        """It has told them."""
 
     def results(self) -> Mapping[int, str | None]:
         found, self.found = self.found, {}
@@ -81,7 +85,7 @@ class Courier:
     def begin(self, now: datetime) -> None:
         if not self.under_way:
             duties = duties_for([self.teller], Watch(None, tuple))
-            self.under_way = [(duty.step(now), None) for duty in duties]
+            self.under_way = [(duty.do(now, inf), None) for duty in duties]
 
     def step(self, which: int) -> None:
         """Perform one effect of one of its duties."""

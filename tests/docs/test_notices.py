@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from evidence_courier import Mail
 from evidence_courier.adapters.notices.webhook import signature_of
 from evidence_courier.bootstrap import notices
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.domain.notices import Notice
+from evidence_courier.domain.notices import Notice, notice_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "notices.md").read_text(encoding="utf-8")
 SECRET = "a long random text"
@@ -45,6 +46,27 @@ def test_the_page_tells_every_variable() -> None:
         notices.LATE_AFTER,
         notices.SUBJECTS,
     }
+
+
+def test_the_code_of_the_page_folds_the_notices_of_one_cause() -> None:
+    (code,) = re.findall(r"```python\n(import json\n.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "notices.md", "exec"), names)
+    now = datetime.now(UTC)
+
+    def incident(kind: str, tenant: str, reason: str) -> Any:
+        notice = notice_of(kind, now, "text", tenant, "sprinto", reason)
+        return names["incident_of"](notice.to_json().encode())
+
+    assert incident("failed", "acme", "timeout") == incident("failed", "globex", "timeout")
+    assert incident("blocked", "acme", "forbidden") == incident("open_again", "acme", "forbidden")
+    keys = [
+        incident("failed", "acme", "timeout"),
+        incident("held", "acme", "timeout"),
+        incident("failed", "acme", "bad_request"),
+        incident("blocked", "acme", "forbidden"),
+    ]
+    assert len({*keys}) == len(keys)
 
 
 def test_the_code_of_the_page_tells_genuine_requests_from_others() -> None:

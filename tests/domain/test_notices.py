@@ -117,8 +117,33 @@ def test_what_had_failed_before_the_first_look_makes_no_notice() -> None:
 def test_what_was_retried_and_failed_again_makes_another_notice() -> None:
     watched = Watched()
     watched.look()
-    for number, numbers in ((2, []), (2, [2]), (0, []), (1, []), (1, [1])):
+    for number, numbers in ((2, []), (2, [2]), (0, []), *[(1, [])] * 4, (1, [1]), (1, [])):
         assert [notice.number for notice in watched.look(failed(number))] == numbers
+
+
+def test_however_often_couriers_look_one_cause_is_a_notice_a_minute() -> None:
+    """Two looks a second, as of a worker that fails with one upload in each of its calls."""
+    watched, notices = Watched(), list[Notice]()
+    watched.look()
+    for second in range(1, 300):
+        for _ in range(2):
+            watched.now += timedelta(seconds=1 if _ else 0) - timedelta(seconds=10)
+            notices += watched.look(failed(second))
+    assert notices[0].number == 1
+    assert len(notices) == 5
+    watched.now += MAX_BURST
+    (last,) = watched.look(failed(299))
+    assert sum(notice.number for notice in notices) + last.number == 299
+
+
+def test_a_clock_that_was_set_back_keeps_no_failure_back() -> None:
+    watched = Watched()
+    watched.look()
+    watched.look(failed(1))
+    assert len(watched.look(failed(1))) == 1
+    watched.now -= timedelta(days=400)
+    watched.look(failed(2))
+    assert len(watched.look(failed(2))) == 1
 
 
 def test_a_held_upload_makes_a_notice_unless_its_integration_does() -> None:

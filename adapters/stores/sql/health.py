@@ -38,7 +38,7 @@ OLDEST_WITH_ERROR = Each(
     _OLDEST.format("uploads_of_tenant_by_kind", " AND error_kind = :error_kind"),
 )
 _OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET}
-_WAITING = "SELECT sink, COUNT(*) AS number, MAX(tries) AS tries FROM notices GROUP BY sink"
+_WAITING = "SELECT sink, COUNT(*) AS number, MAX(ABS(tries)) AS tries FROM notices GROUP BY sink"
 _OLDEST_NOTICES = """
 SELECT sink, notice FROM notices
 WHERE id IN (SELECT MIN(id) FROM notices GROUP BY sink) OR notice LIKE '%"kind": "summary"%'

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ....domain.notices import News, Notice, Standing, WaitingNotice, in_turn, summary_of
+from ....domain.notices import (
+    ALONE,
+    OF_OUTAGE,
+    SEEMS_DOWN,
+    News,
+    Notice,
+    PutBack,
+    Standing,
+    WaitingNotice,
+    in_turn,
+    summary_of,
+)
 from ....domain.upload.backoff import later
 from ....domain.upload.find import Find
 from ....ports.notices import MAX_WAIT, MAX_WAITING
@@ -19,6 +30,7 @@ _NAME = ("name", "value")
 _HAVE_LOCK = "INSERT INTO notice_notes (name, value) VALUES ('', '') ON CONFLICT (name) DO NOTHING"
 _LOCK = "SELECT name FROM notice_notes WHERE name = '' /* FOR UPDATE */"
 _NOTES = "SELECT name, value FROM notice_notes WHERE name <> ''"
+_LOOKED = "SELECT name FROM notice_notes WHERE name <> '' LIMIT 1"
 _PUT = Batch(
     _NAME,
     "INSERT INTO notice_notes (name, value) SELECT * FROM given WHERE true"
@@ -31,24 +43,30 @@ _ADD = Batch(
 )
 _WAITING = "SELECT COUNT(*) AS number FROM notices WHERE sink = :sink"
 _OLDEST = "SELECT id, notice FROM notices WHERE sink = :sink ORDER BY id LIMIT :most"
-_DUE = """
-SELECT COUNT(*) AS number, COUNT(CASE WHEN due > :now AND due <= :beyond THEN 1 END) AS later
+_LATER = "due > :now AND due <= :beyond"
+_DUE = f"""
+SELECT COUNT(CASE WHEN NOT ({_LATER}) THEN 1 END) AS due,
+    COUNT(CASE WHEN claimed = 1 AND {_LATER} THEN 1 END) AS claimed,
+    COUNT(CASE WHEN tries > 0 THEN 1 END) AS refused,
+    COUNT(CASE WHEN tries > 0 AND {_LATER} THEN 1 END) AS later
 FROM notices WHERE sink = :sink
 """
-_ALL = "SELECT id, notice, tries FROM notices WHERE sink = :sink ORDER BY id"
+_ALL = f"""
+SELECT id, notice, tries, CASE WHEN {_LATER} THEN 1 ELSE 0 END AS later
+FROM notices WHERE sink = :sink ORDER BY id
+"""
 _CLAIM = Batch(
     ("id", "due"),
     "UPDATE notices SET due = given.due, claimed = 1 FROM given WHERE notices.id = given.id",
 )
-_TAKES_AGAIN = "UPDATE notices SET tries = 1 WHERE sink = :sink AND tries > 1"
-_DUE_NOW = "UPDATE notices SET due = :now WHERE sink = :sink AND claimed = 0 AND due > :now"
-_REFUSED = """
-UPDATE notices SET tries =
-    1 + (SELECT MAX(others.tries) FROM notices AS others WHERE others.sink = notices.sink)
-WHERE id = :id AND claimed = 1 AND due = :until
+_REFUSED = "SELECT COUNT(*) AS number FROM notices WHERE sink = :sink AND tries > 0"
+_TAKES_AGAIN = "UPDATE notices SET tries = :tries WHERE sink = :sink AND tries > 0"
+_DUE_NOW = """
+UPDATE notices SET due = :now WHERE sink = :sink AND claimed = 0 AND due > :now AND tries >= :least
 """
 _PUT_BACK = """
-UPDATE notices SET due = :due, claimed = 0 WHERE id = :id AND claimed = 1 AND due = :until
+UPDATE notices SET due = :due, claimed = 0, tries = COALESCE(:tries, tries)
+WHERE id = :id AND claimed = 1 AND due = :until
 """
 _REMOVE = Batch(("id",), "DELETE FROM notices WHERE id IN (SELECT id FROM given)")
 
@@ -61,6 +79,10 @@ class SqlNotices(SqlLinks):
             counts = counted(session, Find())
             figures = health.health(session, now, counts, most=None)
             return Standing(counts, figures.stops, figures.oldest_open_at), _notes(session)
+
+    def looked(self) -> bool:
+        with self._readers.reading() as session:
+            return bool(session.ask(_LOOKED))
 
     def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
         with self.transaction("no notice was written"):
@@ -99,35 +121,40 @@ class SqlNotices(SqlLinks):
             self._session.ask(_LOCK)
             if not self._are_due(given):  # another courier has taken them up meanwhile
                 return []
-            rows = self._session.ask(_ALL, {"sink": sink})
+            rows = [*self._session.ask(_ALL, given)]
             waiting = [
                 WaitingNotice(row["id"], Notice.from_json(row["notice"]), row["tries"])
                 for row in rows
             ]
-            claimed = in_turn(waiting)[:limit]
+            claimed = in_turn(waiting, {row["id"] for row in rows if row["later"]})[:limit]
             self._session.tell_all(_CLAIM, [(one.number, moment(until)) for one in claimed])
             return claimed
 
     def _are_due(self, given: Given) -> bool:
-        """Whether any wait for the sink, and all of these are due."""
+        """Whether any may be due: no courier tells the sink now, and it is not left alone."""
         (row,) = self._session.ask(_DUE, given)
-        return bool(row["number"]) and not row["later"]
+        is_left_alone = row["later"] and row["refused"] >= SEEMS_DOWN
+        return bool(row["due"]) and not row["claimed"] and not is_left_alone
 
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
         with self.transaction("notices that were sent will be sent again"):
             self._session.ask(_LOCK)
             self._session.tell_all(_REMOVE, [(number,) for number in numbers])
-            self._session.tell(_TAKES_AGAIN, {"sink": sink})
-            self._session.tell(_DUE_NOW, {"sink": sink, "now": moment(now)})
+            (row,) = self._session.ask(_REFUSED, {"sink": sink})
+            tries = OF_OUTAGE if row["number"] >= SEEMS_DOWN else ALONE
+            self._session.tell(_TAKES_AGAIN, {"sink": sink, "tries": tries})
+            given = {"sink": sink, "now": moment(now), "least": OF_OUTAGE}
+            self._session.tell(_DUE_NOW, given)
 
-    def put_back(
-        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
-    ) -> None:
-        claimed = [{"id": one, "until": moment(until)} for one in (*refused, *untold)]
+    def put_back(self, until: datetime, again: Sequence[PutBack]) -> None:
+        claimed = moment(until)
+        given = [
+            {"id": one.number, "until": claimed, "due": moment(one.due), "tries": one.tries}
+            for one in again
+        ]
         with self.transaction("notices will be sent again later"):
             self._session.ask(_LOCK)
-            self._session.tell_many(_REFUSED, claimed[: len(refused)])
-            self._session.tell_many(_PUT_BACK, [{"due": moment(due), **one} for one in claimed])
+            self._session.tell_many(_PUT_BACK, given)
 
 
 def _notes(session: Session) -> Mapping[str, str]:

@@ -454,8 +454,10 @@ def test_a_close_that_a_sink_only_begins_waits_for_its_next_notice(at_once: bool
     notice = notice_of("blocked", AT, "it does not work", "acme", "paper", "x", 1)
     first, second = (WaitingNotice(number, notice, 0) for number in (1, 2))
     if not at_once:
-        teller.tell([first], 30)
-    teller.tell([first, second] if at_once else [second], 0.01)
+        teller.tell([first])
+        teller.wait(30)
+    teller.tell([first, second] if at_once else [second])
+    teller.wait(0.01)
     begins.close()
     teller.end(30)
     assert dict(teller.results()) == {1: None, 2: None}

@@ -8,18 +8,19 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from attrs import evolve
 
 from evidence_courier import Mail, MisuseError, Notice, OnNotice, Webhook
 from evidence_courier.adapters.notices import SinkTeller, mail, webhook
 from evidence_courier.adapters.notices.teller import MOST_HANGING
-from evidence_courier.domain.notices import WaitingNotice, notice_of
+from evidence_courier.domain.notices import SEEMS_DOWN, WaitingNotice, notice_of
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 NOTICE = notice_of("blocked", AT, "tenant acmé does not work\nat all", "acmé", "sprinto", "x", 3)
@@ -239,7 +240,16 @@ def test_what_a_callable_returns_is_awaited() -> None:
     assert got == [NOTICE, NOTICE]
 
 
-def test_a_teller_stops_at_the_first_that_is_not_taken_and_says_no_secret() -> None:
+def tell(teller: SinkTeller, notices: Sequence[WaitingNotice], seconds: float) -> None:
+    teller.tell(notices)
+    teller.wait(seconds)
+
+
+def about(number: int) -> WaitingNotice:
+    return WaitingNotice(number, evolve(NOTICE, tenant_id=f"t{number}"), 0)
+
+
+def test_a_teller_tells_what_a_sink_takes_and_says_no_secret_of_the_rest() -> None:
     got: list[Notice] = []
 
     def call(notice: Notice) -> None:
@@ -248,25 +258,36 @@ def test_a_teller_stops_at_the_first_that_is_not_taken_and_says_no_secret() -> N
             raise KeyError(SECRET)
 
     teller = SinkTeller(OnNotice(call))
-    teller.tell([WaitingNotice(number, NOTICE, 0) for number in (1, 2, 3)], 5.0)
-    assert teller.results() == {1: None, 2: "KeyError"}
+    tell(teller, [about(1), about(2), evolve(about(2), number=3), about(4)], 5.0)
+    assert teller.results() == {1: None, 2: "KeyError", 4: None}  # 3 is about the same as 2
     assert teller.results() == {}
-    assert len(got) == 2
+    assert len(got) == 3
+
+
+def test_a_teller_ends_once_a_sink_seems_to_be_down() -> None:
+    def down(notice: Notice) -> None:
+        raise OSError
+
+    teller = SinkTeller(OnNotice(down))
+    tell(teller, [about(number) for number in range(20)], 5.0)
+    assert teller.results() == dict.fromkeys(range(SEEMS_DOWN), "OSError")
+    tell(teller, [evolve(about(number), suspects=SEEMS_DOWN) for number in range(20)], 5.0)
+    assert teller.results() == {0: "OSError"}
 
 
 def test_a_sink_that_hangs_is_waited_for_no_longer_than_asked() -> None:
     going_on = threading.Event()
     teller = SinkTeller(OnNotice(lambda notice: going_on.wait(30)))
-    teller.tell([WaitingNotice(1, NOTICE, 0)], 0.01)
+    tell(teller, [WaitingNotice(1, NOTICE, 0)], 0.01)
     assert (teller.is_free, dict(teller.results())) == (False, {})
     going_on.set()
-    teller.tell([], 5.0) if teller.is_free else None
+    tell(teller, [], 5.0) if teller.is_free else None
 
 
 def test_a_slow_sink_gets_the_rest_another_time() -> None:
     got: list[Notice] = []
     teller = SinkTeller(OnNotice(got.append), longest=0.0)
-    teller.tell([WaitingNotice(number, NOTICE, 0) for number in (1, 2, 3)], 5.0)
+    tell(teller, [WaitingNotice(number, NOTICE, 0) for number in (1, 2, 3)], 5.0)
     assert teller.results() == {1: None}
     assert len(got) == 1
 
@@ -281,7 +302,7 @@ def test_a_sink_that_hangs_is_left_behind_a_few_times() -> None:
     teller = SinkTeller(OnNotice(hangs))
     for number in range(MOST_HANGING):
         assert teller.is_free
-        teller.tell([WaitingNotice(number, NOTICE, 0), WaitingNotice(99, NOTICE, 0)], 0.01)
+        tell(teller, [WaitingNotice(number, NOTICE, 0), WaitingNotice(99, NOTICE, 0)], 0.01)
         teller.give_up()
         ((refused, why),) = teller.results().items()
         assert refused == number

@@ -17,7 +17,7 @@ from evidence_courier.domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
 from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.health import MOST_LISTED, Count, RecordsHealth
-from evidence_courier.domain.notices import News, Standing, WaitingNotice
+from evidence_courier.domain.notices import ALONE, News, PutBack, Standing, WaitingNotice
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -732,19 +732,15 @@ class CountsNoTries(MemoryStore):
 
 @breaks("what_was_claimed_and_not_tried_is_due_when_it_is_put_back")
 class CountsATryForWhatWasNotTold(MemoryStore):
-    def put_back(
-        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
-    ) -> None:
-        super().put_back(until, [*refused, *untold], [], due)
+    def put_back(self, until: datetime, again: Sequence[PutBack]) -> None:
+        super().put_back(until, [evolve(one, tries=one.tries or 1) for one in again])
 
 
 @breaks("what_another_has_taken_up_since_is_not_put_back")
 class PutsBackWhatAnotherTells(MemoryStore):
-    def put_back(
-        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
-    ) -> None:
-        for number in (*refused, *untold):
-            super().put_back(self._notices[number].due, [number], [], due)
+    def put_back(self, until: datetime, again: Sequence[PutBack]) -> None:
+        for one in again:
+            super().put_back(self._notices[one.number].due, [one])
 
 
 @breaks("a_sink_that_takes_again_is_given_at_once_what_it_refused")
@@ -793,20 +789,42 @@ class TellsASinkTwiceAtATime(KeepsBackNoOther):
     if_claimed = True
 
 
-@breaks("a_sink_that_refused_one_is_left_alone_with_all")
+@breaks("a_sink_that_seems_to_be_down_is_left_alone_with_all")
 class TriesASinkOnceForEach(KeepsBackNoOther):
     if_claimed = False
 
 
+@breaks("a_notice_that_a_sink_refused_waits_alone")
+class KeepsBackAllForOne(MemoryStore):
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        due = [one.due for one in self._notices.values() if one.sink == sink]
+        is_back = any(one > now + MAX_WAIT for one in due)
+        return super().claim(sink, now, until, limit) if is_back or max(due) <= now else []
+
+
 @breaks("what_a_sink_refuses_in_a_row_is_counted_for_all")
 class CountsTheTriesOfEachAlone(MemoryStore):
-    def put_back(
-        self, until: datetime, refused: Sequence[int], untold: Sequence[int], due: datetime
-    ) -> None:
-        tries = {number: self._notices[number].tries + 1 for number in refused}
-        super().put_back(until, refused, untold, due)
-        for number, many in tries.items():
-            self._notices[number].tries = many
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        found = super().claim(sink, now, until, limit)
+        return [evolve(one, refusals=one.tries) for one in found]
+
+
+@breaks("what_a_sink_has_refused_alone_waits_on_while_it_takes_others")
+class TellsAgainWhatWasRefusedAlone(MemoryStore):
+    def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
+        super().notices_taken(sink, numbers, now)
+        for one in self._waiting_for(sink).values():
+            one.due = now if one.tries == ALONE else one.due
+
+
+@breaks("a_look_is_given_how_all_stand_and_what_was_noted")
+class ForgetsThatItLooked(MemoryStore):
+    def looked(self) -> bool:
+        return False
 
 
 @breaks("what_a_sink_refuses_in_a_row_is_counted_for_all")
