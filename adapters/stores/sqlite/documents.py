@@ -43,6 +43,10 @@ _NAMED = Batch(
     " ON document_file = given.name",
 )
 
+IN_MEMORY = 4
+"""How many files the system may hold in memory from when they are written until they are read. It
+lets go of those that wait behind them: their memory is used again for what is written next."""
+
 T = TypeVar("T")
 
 _LOOKED_AT = 500  # entries of the folder in one call, so that a writer is not held up
@@ -66,6 +70,7 @@ class DocumentFolder:
         self._numbers = count(1)
         self._making = threading.Lock()
         self._lock: Lock | None = None
+        self._in_memory: set[str] = set()
         self._pass: Iterator[os.DirEntry[str]] | None = None
         self._next_pass = 0.0
 
@@ -84,6 +89,7 @@ class DocumentFolder:
             with self._trouble():
                 os.fsync(file)
                 _sync(self.path)
+            self._keep_in_memory(name, file)
         except BaseException:
             with suppress(OSError):
                 os.unlink(path)
@@ -93,6 +99,7 @@ class DocumentFolder:
         return name
 
     def read(self, tenant_id: str, key: str) -> bytes:
+        self._in_memory.discard(key)
         return self._found(key, _read)
 
     def size(self, name: str) -> int:
@@ -102,6 +109,7 @@ class DocumentFolder:
     def remove(self, names: Iterable[str]) -> None:
         """Remove files that are needed no more; what cannot be removed now is left to a pass."""
         for name in names:
+            self._in_memory.discard(name)
             with suppress(OSError):
                 self._found(name, os.unlink)
 
@@ -153,6 +161,13 @@ class DocumentFolder:
             self._refuse_links()
             if self._lock is None:
                 self._lock = lock_at(os.path.join(self.path, f"{self._writer}.lock"))
+
+    def _keep_in_memory(self, name: str, file: int) -> None:
+        if len(self._in_memory) < IN_MEMORY:
+            self._in_memory.add(name)
+        elif hasattr(os, "posix_fadvise"):
+            with suppress(OSError):  # this is only advice
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _refuse_links(self) -> None:
         if not stat.S_ISDIR(os.lstat(self.path).st_mode):

@@ -24,7 +24,7 @@ from store_fixtures import House, PaperServer, evidence
 
 from evidence_courier import Document, Evidence, StoreError
 from evidence_courier.adapters.stores.sqlite import SqliteStore, documents, room
-from evidence_courier.adapters.stores.sqlite.documents import LEFT_AFTER, DocumentFolder
+from evidence_courier.adapters.stores.sqlite.documents import IN_MEMORY, LEFT_AFTER, DocumentFolder
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.upload import with_digest
@@ -185,6 +185,45 @@ def test_nothing_of_a_document_stays_in_memory_once_it_is_sent(house: House) -> 
         asyncio.run(story())
     finally:
         gc.enable()
+
+
+def in_memory(path: Path) -> bool:
+    """Whether the system holds the beginning of a file in memory."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.preadv(file, [bytearray(1)], 0, os.RWF_NOWAIT) == 1
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+
+
+def is_memory(folder: Path) -> bool:
+    """Whether files in a folder are in memory all the time."""
+    path = folder / "a file"
+    with path.open("wb") as file:
+        file.write(PDF)
+        file.flush()
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return in_memory(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="it cannot be seen here")
+def test_what_waits_behind_other_files_takes_no_memory(sqlite: SqliteStore, database: str) -> None:
+    def written(number: int) -> list[Path]:
+        names = [sqlite.documents.keep([PDF]) for _ in range(number)]
+        return [Path(f"{database}-documents", name) for name in names]
+
+    if is_memory(Path(database).parent):
+        pytest.skip("the file system is itself in memory")
+    first, late = written(IN_MEMORY), written(2)
+    assert list(map(in_memory, first)) == [True] * IN_MEMORY
+    assert list(map(in_memory, late)) == [False] * 2
+    assert sqlite.documents.read("acme", first[0].name) == PDF
+    sqlite.documents.remove([first[1].name])
+    assert list(map(in_memory, written(3))) == [True, True, False]
+    assert sqlite.documents.read("acme", late[0].name) == PDF
 
 
 def test_what_is_submitted_again_leaves_no_second_file(house: House) -> None:
