@@ -6,8 +6,8 @@
 Of a thousand tenants the first, `t0`, has a quarter of the uploads. The newest ones, `--in-line` of
 them, are all `t0`'s, with one credential, and are due, each with a staged document of `--size`
 bytes; with `--waiting-from` they wait for a retry that begins so many seconds from now. Of what is
-settled one in a hundred has failed and one in a hundred is held. `--in-flight` more of `t0` were
-being sent by a courier that is dead.
+settled one in a hundred has failed and one in a hundred is held out of a doubt. `--in-flight` more
+of `t0` were being sent by a courier that is dead.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SELECT i, tenant, printf('ev-%08d', i), 'sprinto',
     CASE state WHEN 'sending' THEN :attempts END, CASE state WHEN 'sending' THEN at END,
     CASE state WHEN 'failed' THEN 'rejected' END,
     CASE state WHEN 'queued' THEN 0 ELSE :attempts END,
-    CASE state WHEN 'queued' THEN 0 ELSE :attempts END, 0, 0, 0,
+    CASE state WHEN 'queued' THEN 0 ELSE :attempts END, state = 'held', 0, 0,
     printf('%064x', i), substr(at, 1, 10), at, at, CASE state WHEN 'queued' THEN NULL ELSE at END,
     CASE WHEN state IN ('failed', 'held', 'waiting') THEN 'server_error' END,
     CASE WHEN state IN ('failed', 'held', 'waiting') THEN 503 END,
@@ -73,7 +73,8 @@ INSERT INTO attempts (upload_id, number, started_at, ended_at, verdict, kind, me
 {_NUMBERS}, number (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM number WHERE k < :attempts)
 SELECT i, k, at, at,
     CASE WHEN last AND state = 'succeeded' THEN 'delivered'
-        WHEN last AND state = 'failed' THEN 'rejected' ELSE 'deferred' END,
+        WHEN last AND state = 'failed' THEN 'rejected'
+        WHEN last AND state = 'held' THEN 'unclear' ELSE 'deferred' END,
     CASE WHEN last AND state = 'succeeded' THEN NULL ELSE 'server_error' END,
     CASE WHEN last AND state = 'succeeded' THEN NULL ELSE 'HTTP 503: Service Unavailable' END,
     CASE WHEN last AND state = 'succeeded' THEN NULL ELSE 503 END,
