@@ -75,7 +75,8 @@ class _Place:
             raise RecordError((self.refused("must be an object"),))
         if self.tenant_id is not None:
             tree.setdefault("tenant_id", self.tenant_id)
-        tree.setdefault("evidence_id", _derived(tree))
+        if "evidence_id" not in tree:
+            tree["evidence_id"] = _derived(tree)
         try:
             if "schema_version" not in tree:
                 return self._described(tree)
