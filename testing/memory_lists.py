@@ -98,7 +98,8 @@ def health_in(
     for one in oldest_first:
         pair = one.upload.key.tenant_id, one.upload.key.provider
         if counts_of([one])[0].may_be_late and not paused(stops, *pair):
-            late.append((waits_since(one.upload.created_at, *pair, pauses), one))
+            since = one.upload.tally.reopened_at or one.upload.created_at
+            late.append((waits_since(since, *pair, pauses), one))
     late.sort(key=lambda pair: pair[0])
     oldest = {one.upload.key.tenant_id: since for since, one in reversed(late)}
     first = status_of(late[0][1]) if late else None

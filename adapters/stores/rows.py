@@ -30,7 +30,8 @@ Row: TypeAlias = Mapping[str, Any]
 KEY = ("tenant_id", "evidence_id", "provider")
 _STATE = tuple("state status due attempt started_at read resend_at taken_at reason".split())
 _TALLY = tuple(
-    "attempts spent doubt possible_duplicate alone progress parked_at tried_since".split()
+    "attempts spent doubt possible_duplicate alone progress parked_at tried_since"
+    " reopened_at".split()
 )
 _FAILURE = ("message", "http_status", "retry_after", "detail")
 _DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified", "file")
@@ -67,7 +68,8 @@ BEGINNING = (
 # index is looked at for each column that a statement names.
 TROUBLE = (
     *("read", "resend_at", "taken_at", "reason", *CAUSE),
-    *("doubt", "possible_duplicate", "alone", "progress", "parked_at", "tried_since"),
+    *("doubt", "possible_duplicate", "alone", "progress"),
+    *("parked_at", "tried_since", "reopened_at"),
 )
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
 OPEN = ("id", *UPLOAD, *DOSSIER, "owner", "credential")
@@ -163,10 +165,14 @@ def document_cells(upload: Upload, document: StoredDocument) -> tuple[Cell, ...]
 
 def changing_cells(upload: Upload) -> tuple[Cell, ...]:
     """The cells of CHANGING."""
-    state, (*tally, parked_at, tried_since) = _state_cells(upload.state), _tally_cells(upload.tally)
-    parked = None if parked_at is None else moment(parked_at)
-    tried = None if tried_since is None else moment(tried_since)
-    return (upload.version, *state, *tally, parked, tried, moment(upload.updated_at))
+    state, (*tally, parked, tried, reopened) = (
+        _state_cells(upload.state),
+        _tally_cells(upload.tally),
+    )
+    parked = None if parked is None else moment(parked)
+    tried = None if tried is None else moment(tried)
+    reopened = None if reopened is None else moment(reopened)
+    return (upload.version, *state, *tally, parked, tried, reopened, moment(upload.updated_at))
 
 
 def beginning_cells(start: Start) -> tuple[str, tuple[Cell, ...]]:
@@ -334,6 +340,7 @@ def _tally_of(row: Row) -> Tally:
         progress=row["progress"],
         parked_at=moment_of(row["parked_at"]),
         tried_since=moment_of(row["tried_since"]),
+        reopened_at=moment_of(row["reopened_at"]),
     )
 
 

@@ -53,7 +53,7 @@ def _end_late(found: RecordsHealth, place: Place, age: timedelta, most: timedelt
     key = f"{quote(oldest.tenant_id)} {quote(oldest.evidence_id)}"
     waits = f"; it waits for {oldest.waits_for}" if oldest.waits_for else ""
     end(
-        f"not healthy: the oldest open upload is {_age(age)} old{_paused(found)}, more than"
+        f"not healthy: the oldest open upload is {_age(age)} old{_left_out(found)}, more than"
         f" {_age(most)}: {key} to"
         f" {oldest.provider}, {oldest.status}{waits}. Look at `evidence-courier show {option}"
         f" {key}`, and at `evidence-courier blocks {option}` for what stops"
@@ -97,13 +97,14 @@ def _oldest(found: RecordsHealth, now: datetime) -> str:
         return "none: everything has come to an end, or is parked or paused"
     waits = f"; waits for: {oldest.waits_for}" if oldest.waits_for else ""
     key = f"{oldest.tenant_id} {oldest.evidence_id} to {oldest.provider}"
-    return f"{_age(now - since)}{_paused(found)}: {key}, {oldest.status}{waits}"
+    return f"{_age(now - since)}{_left_out(found)}: {key}, {oldest.status}{waits}"
 
 
-def _paused(found: RecordsHealth) -> str:
-    """What is said behind the age of the oldest open upload, if it was paused."""
+def _left_out(found: RecordsHealth) -> str:
+    """What is said behind the age of the oldest open upload, if it was paused or had ended."""
     oldest, since = found.oldest_open, found.oldest_open_at
-    return " without its pauses" if oldest and since and since > oldest.created_at else ""
+    is_later = oldest and since and since > oldest.created_at
+    return " without its pauses and what was before a retry" if is_later else ""
 
 
 def _age(age: timedelta) -> str:

@@ -173,6 +173,7 @@ def _started(upload: Upload, state: Queued | Waiting, at: datetime, rules: Rules
         alone=tally.alone,
         parked_at=tally.parked_at,
         tried_since=None if rules.retry.give_up_after is None else _tried_since(tally, at),
+        reopened_at=tally.reopened_at,
     )
     cause = state.cause if isinstance(state, Waiting) else None
     return _next(upload, at, Sending(started.attempts, started_at=at, cause=cause), started)
@@ -324,13 +325,14 @@ def _from_stopped(
     upload: Upload, state: Held | Failed | Skipped, event: Event, rules: Rules
 ) -> Upload:
     held, cause = isinstance(state, Held), state.cause
+    go_on = _again if held else _reopened
     of_integration = cause.kind.concern is Concern.INTEGRATION
     blocked = of_integration and (held or not cause.kind.doubtful)
     match event:
         case Unblocked(at) if blocked or isinstance(state, Skipped):
-            return _again(upload, at, cause, rules)
+            return go_on(upload, at, cause, rules)
         case Requeued(at):
-            return _again(upload, at, cause, rules)
+            return go_on(upload, at, cause, rules)
         case Abandoned() if held:
             return _abandoned(upload, event)
         case Attested():
@@ -366,6 +368,12 @@ def _again(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload
     if tally.doubt and rules.can_look_up:
         return _next(upload, at, LookingUp(1, due=at, resend_at=at, cause=_doubted(cause)), tally)
     return _next(upload, at, Queued(due=at), tally)
+
+
+def _reopened(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload:
+    """The same, after it had come to an end."""
+    tally = evolve(upload.tally, reopened_at=at)
+    return _again(evolve(upload, tally=tally), at, cause, rules)
 
 
 def _doubted(cause: Failure) -> Failure:

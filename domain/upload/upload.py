@@ -177,6 +177,7 @@ class Tally:
     - `alone`: it must not be sent together with others.
     - `parked_at`: since when its target has taken nothing, in this budget.
     - `tried_since`: when the first attempt of this budget began, if its time is limited.
+    - `reopened_at`: when it last went on after it had failed or was skipped.
     """
 
     attempts: int = 0
@@ -187,6 +188,7 @@ class Tally:
     alone: bool = False
     parked_at: datetime | None = None
     tried_since: datetime | None = None
+    reopened_at: datetime | None = None
 
 
 _UNTRIED = Tally()

@@ -7,14 +7,17 @@ from datetime import timedelta
 from attrs import evolve
 
 from ...domain.pacing.gate import GateChange
+from ...domain.upload.events import AttemptEnded, Requeued
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.find import Find, all_of
+from ...domain.upload.transitions import Rules, advance
 from ...domain.upload.upload import Status
-from ...ports.records import InvalidTenants
+from ...domain.upload.verdict import Rejected
+from ...ports.records import Change, InvalidTenants
 from .assertions import must, same, some
 from .hostile_inputs import HALF_A_CHARACTER, NAMES
 from .store_gates import GateRules
-from .stored import AT, UNPACED, begin_each, deferred, delivered, entry, started, tried
+from .stored import AT, UNPACED, begin_each, deferred, delivered, ended, entry, started, tried
 
 MINUTE = timedelta(minutes=1)
 
@@ -134,6 +137,27 @@ class ListRules(GateRules):
                 ],
                 [("acme", AT + MINUTE, AT + 2 * MINUTE), ("globex", AT + 2 * MINUTE, None)],
             )
+
+    def test_an_upload_that_goes_on_after_its_end_waits_since_then(self) -> None:
+        minutes = [AT + number * MINUTE for number in range(10)]
+        with self._store() as store:
+            old, other = entry("old", at=AT), entry("other", at=minutes[4], tenant_id="globex")
+            store.add([old, other, entry("new", at=minutes[8])])
+            start = started(old.upload)
+            begin_each(store, [start])
+            refused = Rejected(Failure(FailureKind.REFUSED, "no"))
+            end = ended(start.upload, AttemptEnded(AT, 1, refused, 0.0))
+            store.save([end])
+            same(store.health(AT).oldest_open_at, minutes[4], "the oldest, while one has failed")
+            again = advance(end.upload, Requeued(minutes[6], "asha", "mended"), Rules())
+            store.save([Change(again)])
+            since = [("globex", minutes[4]), ("acme", minutes[6])]
+            for upload in (again, tried(store, again, 1)):
+                seen = store.health(AT)
+                same([(one.tenant_id, one.oldest_open_at) for one in seen.by_tenant], since)
+                same(some(seen.oldest_open).evidence_id, "other")
+                found = store.get([upload.key])[upload.key].upload
+                same(found.tally.reopened_at, minutes[6])
 
     def test_what_is_parked_stands_beside_the_oldest_open_upload(self) -> None:
         with self._store() as store:

@@ -124,6 +124,7 @@ tallies = st.builds(
     alone=st.booleans(),
     parked_at=st.none() | moments,
     tried_since=st.none() | moments,
+    reopened_at=st.none() | moments,
 )
 verdicts = st.builds(Delivered, receipts) | st.builds(
     verdict_of, st.sampled_from([word for word in VERDICTS if word != "delivered"]), failures

@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 from click.testing import CliRunner, Result
+from postgres_server import server
 
 from evidence_courier import BlockingCourier
+from evidence_courier.adapters.clocks.system import SystemClock
+from evidence_courier.adapters.stores.databases import open_store
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.records import Records
@@ -22,7 +25,9 @@ from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.notices import News, PutBack, notice_of
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.pacing.paused import Paused, Resumed, Scope
+from evidence_courier.domain.upload.events import AttemptEnded
 from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import Rejected
 from evidence_courier.ports.records import InvalidTenants
 from evidence_courier.testing.contracts.stored import (
     AT,
@@ -30,6 +35,7 @@ from evidence_courier.testing.contracts.stored import (
     begin_each,
     deferred,
     delivered,
+    ended,
     entry,
     started,
     tried,
@@ -125,9 +131,31 @@ def test_a_probe_does_not_count_the_time_of_a_pause(database: str) -> None:
             store.save([Resumed(scope, now, "bo", "it is over")])
     found = run("health", "--db", database, "--max-age", "1h")
     assert found.exit_code == 0, found.stderr
-    assert " 5 min without its pauses: acme ev-1 to" in " ".join(found.stdout.split())
+    assert " 5 min without its pauses and what was before a retry: acme ev-1 to" in " ".join(
+        found.stdout.split()
+    )
     late = run("health", "--db", database, "--max-age", "4m")
-    assert (late.exit_code, "old without its pauses, more" in late.stderr) == (1, True), late.stderr
+    assert (late.exit_code, "old without its pauses and" in late.stderr) == (1, True), late.stderr
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_probe_counts_what_was_retried_from_then_on(tmp_path: Path, kind: str) -> None:
+    path = str(tmp_path / "courier.db") if kind == "sqlite" else server().new_database()
+    with closing(open_store(path, clock=SystemClock())) as store:
+        new = entry("ev-1", at=AT)
+        store.add([new])
+        start = started(new.upload)
+        begin_each(store, [start])
+        refused = Rejected(Failure(FailureKind.REFUSED, "no"))
+        store.save([ended(start.upload, AttemptEnded(AT, 1, refused, 0.0))])
+    assert run("health", "--db", path, "--max-age", "1m").exit_code == 0
+    who = ("--by", "asha", "--reason", "it is mended")
+    assert run("retry", "--db", path, "acme", "ev-1", *who).exit_code == 0
+    found = run("health", "--db", path, "--max-age", "1m")
+    assert found.exit_code == 0, found.stderr
+    assert "without its pauses and what was before a retry: acme ev-1" in " ".join(
+        found.stdout.split()
+    )
 
 
 def test_a_probe_succeeds_when_nothing_is_open(tmp_path: Path) -> None:

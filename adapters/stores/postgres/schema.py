@@ -18,7 +18,8 @@ SCHEMA = "evidence_courier"
 
 TYPES = {
     **dict.fromkeys(
-        "due started_at resend_at taken_at parked_at tried_since updated_at".split(), "timestamptz"
+        "due started_at resend_at taken_at parked_at tried_since reopened_at updated_at".split(),
+        "timestamptz",
     ),
     **dict.fromkeys("created_at recorded_at ended_at not_before at".split(), "timestamptz"),
     **dict.fromkeys(
@@ -352,6 +353,13 @@ DROP INDEX uploads_key;
 CREATE UNIQUE INDEX uploads_key ON uploads (tenant_id, evidence_id, provider)
 """
 
+# When an upload last went on after it had failed or was skipped: since then it waits.
+_REOPENED = """
+ALTER TABLE uploads ADD COLUMN reopened_at timestamptz;
+CREATE INDEX uploads_reopened ON uploads (tenant_id, status, provider, error_kind, reopened_at, id)
+    WHERE reopened_at IS NOT NULL
+"""
+
 MIGRATIONS: Sequence[Migration] = (
     Migration("records_and_gates", _RECORDS + _GATES),
     # A column that the two stores share: here documents are rows.
@@ -372,4 +380,5 @@ MIGRATIONS: Sequence[Migration] = (
     Migration(
         "claimed_notices", "ALTER TABLE notices ADD COLUMN claimed bigint NOT NULL DEFAULT 0"
     ),
+    Migration("reopened", _REOPENED),
 )

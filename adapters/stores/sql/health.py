@@ -27,15 +27,23 @@ from .reads import shown, statuses_of
 from .session import Each, Session
 
 _OLDEST = (
-    "SELECT id, created_at FROM uploads INDEXED BY {0} WHERE tenant_id = :tenant_id{1}"
-    " AND status = :status AND provider = :provider ORDER BY created_at, id LIMIT 1"
+    "SELECT id, {0} AS since FROM uploads INDEXED BY {1} WHERE tenant_id = :tenant_id{2}"
+    " AND status = :status AND provider = :provider AND reopened_at IS {3}"
+    " ORDER BY {0}, id LIMIT 1"
 )
-OLDEST = Each(
-    ("tenant_id", "status", "provider"), _OLDEST.format("uploads_of_tenant_by_status", "")
-)
+_NAMES, _WITH_ERROR = ("tenant_id", "status", "provider"), " AND error_kind = :error_kind"
+OLDEST = Each(_NAMES, _OLDEST.format("created_at", "uploads_of_tenant_by_status", "", "NULL"))
 OLDEST_WITH_ERROR = Each(
-    ("tenant_id", "status", "provider", "error_kind"),
-    _OLDEST.format("uploads_of_tenant_by_kind", " AND error_kind = :error_kind"),
+    (*_NAMES, "error_kind"),
+    _OLDEST.format("created_at", "uploads_of_tenant_by_kind", _WITH_ERROR, "NULL"),
+)
+REOPENED = Each(
+    _NAMES,
+    _OLDEST.format("reopened_at", "uploads_reopened", " AND error_kind IS NULL", "NOT NULL"),
+)
+REOPENED_WITH_ERROR = Each(
+    (*_NAMES, "error_kind"),
+    _OLDEST.format("reopened_at", "uploads_reopened", _WITH_ERROR, "NOT NULL"),
 )
 _OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET}
 _WAITING = "SELECT sink, COUNT(*) AS number, MAX(ABS(tries)) AS tries FROM notices GROUP BY sink"
@@ -81,20 +89,24 @@ def _oldest_of_tenants(
 ) -> Mapping[str, tuple[datetime, int]]:
     """For each tenant, since when that of its uploads waits that has waited longest, and its id."""
     found = [*_oldest(session, counts)]
-    first = min((row["created_at"] for _, row in found), default=None)
+    first = min((row["since"] for _, row in found), default=None)
     changes = [] if first is None else pauses.ended_since(session, first)
     oldest: dict[str, tuple[datetime, int]] = {}
     for count, row in found:
-        at = datetime.fromisoformat(row["created_at"])
+        at = datetime.fromisoformat(row["since"])
         one = waits_since(at, count.tenant_id, count.provider, changes), row["id"]
         oldest[count.tenant_id] = min(oldest.get(count.tenant_id, one), one)
     return oldest
 
 
 def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, Row]]:
+    without_error = [count for count in counts if count.reason is None]
+    with_error = [count for count in counts if count.reason is not None]
     for question, some in (
-        (OLDEST, [count for count in counts if count.reason is None]),
-        (OLDEST_WITH_ERROR, [count for count in counts if count.reason is not None]),
+        (OLDEST, without_error),
+        (REOPENED, without_error),
+        (OLDEST_WITH_ERROR, with_error),
+        (REOPENED_WITH_ERROR, with_error),
     ):
         given = [
             (one.tenant_id, one.status.value, one.provider, one.reason)[: len(question.names)]

@@ -47,6 +47,7 @@ AND plain_ones = attempts AND all_of_them = attempts
 AND attempts <= {_MOST} AND numbers = ({_BIT} << CAST(attempts + 1 AS integer)) - 2
 AND {is_moment("created_at")} AND {is_moment("updated_at")} AND {is_moment("last_attempt_at")}
 AND {is_date("evidence_date")} AND parked_at IS NULL
+AND reopened_at IS NULL
 AND (tried_since IS NULL OR {is_moment("tried_since")})
 AND NOT EXISTS (SELECT 1 FROM actions WHERE upload_id = uploads.id)
 AND NOT EXISTS (SELECT 1 FROM look_ups WHERE upload_id = uploads.id)

@@ -69,3 +69,11 @@ CREATE TABLE notices (
     "CREATE INDEX notices_due ON notices (sink, due)",
     "CREATE TABLE notice_notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
+
+# When an upload last went on after it had failed or was skipped.
+REOPENED = (
+    "ALTER TABLE uploads ADD COLUMN reopened_at TEXT",
+    "CREATE INDEX uploads_reopened"
+    " ON uploads (tenant_id, status, provider, error_kind, reopened_at)"
+    " WHERE reopened_at IS NOT NULL",
+)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from .later_tables import CHAIN, NOTICES, PAUSES, REMOVALS
+from .later_tables import CHAIN, NOTICES, PAUSES, REMOVALS, REOPENED
 from .tallies import INDEXES_OF_LISTS, STRICT, TALLIES
 
 if TYPE_CHECKING:
@@ -459,6 +459,12 @@ def m018_backfill(db: sqlite3.Connection) -> None:
 def m019_claimed_notices(db: sqlite3.Connection) -> None:
     """Whether a courier is telling a notice, until it is due."""
     _run(db, "ALTER TABLE notices ADD COLUMN claimed INTEGER NOT NULL DEFAULT 0")
+
+
+@_step
+def m020_reopened(db: sqlite3.Connection) -> None:
+    """When an upload last went on after it had failed or was skipped: since then it waits."""
+    _run(db, *REOPENED)
 
 
 def apply(connection: sqlite3.Connection) -> None:

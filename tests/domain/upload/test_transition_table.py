@@ -284,7 +284,7 @@ class Row:
         for off, (duplicate, progress, doubt, alone), (budget, can_look_up, unknown) in product(
             self.off, tuple(flags), tuple(rules)
         ):
-            tally = Tally(ATTEMPTS, SPENT, doubt, duplicate, progress, alone)
+            tally = Tally(ATTEMPTS, SPENT, doubt, duplicate, progress, alone, reopened_at=EARLIER)
             if BUDGETS[budget].give_up_after is not None:
                 tally = evolve(tally, tried_since=EARLIER)
             yield off, tally, Rules(BUDGETS[budget], unknown, can_look_up)
@@ -471,6 +471,13 @@ def look_up(state: State) -> LookingUp:
     return LookingUp(1, NOW, NOW, cause)
 
 
+def again(state: State, tally: Tally) -> Tally:
+    """A fresh budget; after an end it is open since now."""
+    has_ended = isinstance(state, Failed | Skipped)
+    tally = evolve(tally, reopened_at=NOW) if has_ended else tally
+    return evolve(tally, spent=0, tried_since=None)
+
+
 IN_REVIEW = Failure(FailureKind.STILL_PROCESSING, "in review", retry_after=420.0)
 # The wait so far, three minutes, and as long again.
 SO_FAR = Failure(FailureKind.STILL_PROCESSING, OLD.message, retry_after=180.0)
@@ -519,8 +526,8 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     ),
     "skip": lambda s, t, f: (Skipped(f), t),
     "block": lambda s, t, f: (Held(f), t),
-    "again": lambda s, t, f: (Queued(NOW), evolve(t, spent=0, tried_since=None)),
-    "again ?": lambda s, t, f: (look_up(s), evolve(t, spent=0, tried_since=None)),
+    "again": lambda s, t, f: (Queued(NOW), again(s, t)),
+    "again ?": lambda s, t, f: (look_up(s), again(s, t)),
     "give up": lambda s, t, f: (Failed(FailedReason.ABANDONED, GIVEN_UP), t),
     "attest": lambda s, t, f: (Succeeded(SEEN), evolve(t, doubt=False)),
 }

@@ -696,6 +696,18 @@ class CountsPausesAsWaiting(MemoryStore):
         return found
 
 
+@breaks("an_upload_that_goes_on_after_its_end_waits_since_then")
+class CountsNoRetry(MemoryStore):
+    def _health(self, now: datetime, most: int | None) -> RecordsHealth:
+        uploads = [one.upload for one in self._records.values()]
+        for one in self._records.values():
+            one.upload = evolve(one.upload, tally=evolve(one.upload.tally, reopened_at=None))
+        found = super()._health(now, most)
+        for one, upload in zip(self._records.values(), uploads, strict=True):
+            one.upload = upload
+        return found
+
+
 @breaks("the_history_of_an_upload_has_the_pauses_that_held_it")
 class ForgetsPausesInHistory(MemoryStore):
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:

@@ -202,7 +202,7 @@ def test_a_table_of_uploads_that_is_built_anew_keeps_all(tmp_path: Path) -> None
         for row in after["uploads"]:
             assert (row.pop("document_path"), row.pop("document_modified")) == (None, None)
             assert (row.pop("parked_at"), row.pop("document_file")) == (None, None)
-            assert row.pop("tried_since") is None
+            assert (row.pop("tried_since"), row.pop("reopened_at")) == (None, None)
             assert (row.pop("erased_at"), row.pop("pruned_at")) == (None, None)
         assert {table: rows[: len(before[table])] for table, rows in after.items()} == before
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []

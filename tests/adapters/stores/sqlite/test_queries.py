@@ -137,6 +137,8 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
                 (lists.COUNTED_WITH_ERROR, "uploads_of_tenant_by_kind"),
                 (health.OLDEST, "uploads_of_tenant_by_status"),
                 (health.OLDEST_WITH_ERROR, "uploads_of_tenant_by_kind"),
+                (health.REOPENED, "uploads_reopened"),
+                (health.REOPENED_WITH_ERROR, "uploads_reopened"),
             )
         ),
     ],
