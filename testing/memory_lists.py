@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import TypeAlias
 
 from ..domain.health import Count, RecordsHealth, Stop, health_of, paused, stop_of
+from ..domain.pacing.estimate import outlook_of_free
 from ..domain.pacing.paused import Paused, Resumed, pause_of, waits_since
 from ..domain.upload.failure import Concern, FailureKind
 from ..domain.upload.find import MOST_WITH_PREFIX, Find, too_many_begin_with
-from ..domain.upload.status import UploadStatus
-from ..domain.upload.upload import Failed, Held, Status, cause_of, is_parked
+from ..domain.upload.status import Outlook, UploadStatus
+from ..domain.upload.upload import Failed, Held, Status, Upload, cause_of, is_parked
 from ..ports.records import Entry, InvalidTenants
 from .memory_gates import MemoryGates
 from .memory_record import MemoryRecord
@@ -84,6 +85,14 @@ def stops_of(gates: MemoryGates, invalid: Invalid) -> Sequence[Stop]:
         Stop(state="skipped", tenant_id=tenant, provider="", since=at, reason=kind.value)
         for tenant, (kind, at) in invalid.items()
     ]
+
+
+def outlook_of_held(gates: MemoryGates, upload: Upload) -> Outlook:
+    """What an upload waits for that goes on by itself once no pause and no block holds for it."""
+    pair = upload.key.tenant_id, upload.key.provider
+    stops = [one for one in stops_of(gates, {}) if one.state != "parked"]
+    is_free = not any(one.covers(*pair) for one in stops)
+    return outlook_of_free(upload.state, upload.key.provider) if is_free else Outlook()
 
 
 def health_in(

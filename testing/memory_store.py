@@ -19,7 +19,7 @@ from attrs import evolve
 from ..domain.health import MOST_LISTED, Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.backfill import line_of
-from ..domain.pacing.estimate import outlook_of, outlook_without
+from ..domain.pacing.estimate import goes_on_when_free, outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, Block, GateChange, Refusal
 from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.find import Find, Page, place_after, token_of
@@ -380,6 +380,8 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
         invalid = self._invalid.get(tenant_key(tenant_id))
         if invalid is not None and due_of(upload.state) is not None:
             outlook = outlook_without(invalid[0], tenant_id, upload.key.provider, outlook)
+        if goes_on_when_free(upload.state):
+            outlook = lists.outlook_of_held(self._gates, upload)
         return record.with_removals(status_of_upload(upload, record.last_attempt_at, outlook))
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:

@@ -39,10 +39,11 @@ def run(
         return
     rows = [_row(tenant_id, loaded, providers) for tenant_id in tenants_in(loaded)]
     if as_json or form == "json":
+        rows += _of_no_tenant(loaded, providers)
         for row in rows if effective else ():
-            settings = settings_of(row["tenant_id"], loaded, providers)
+            settings = settings_of(row["tenant_id"], loaded, providers) if row["tenant_id"] else ()
             row["settings"] = [attrs.asdict(one) for one in settings]
-        print_json([*rows, *_of_no_tenant(loaded)])
+        print_json(rows)
     else:
         print_columns(_COLUMNS, rows)
         for tenant_id, sentence in _notes(loaded, providers):
@@ -99,14 +100,15 @@ def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, Any]
     }
 
 
-def _of_no_tenant(loaded: Loaded) -> Iterator[dict[str, Any]]:
+def _of_no_tenant(loaded: Loaded, providers: Providers) -> Iterator[dict[str, Any]]:
     """A row of what belongs to none of the tenants, such as a file that was not read."""
     known = {one for found in loaded.broken.values() for one in found}
     known.update(one for tenant in loaded.reports.values() for one in tenant.warnings)
     problems = _objects(one for one in loaded.problems if one not in known)
     warnings = _objects(one for one in loaded.warnings if one not in known)
     if problems or warnings:
-        yield {"tenant_id": None, "problems": problems, "warnings": warnings}
+        row = _row("", loaded, providers)
+        yield {**row, "tenant_id": None, "problems": problems, "warnings": warnings}
 
 
 def _objects(problems: Iterable[Problem]) -> list[dict[str, Any]]:

@@ -136,7 +136,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
                 f"{name} {cell}" for name, cell in zip(columns[1:], others, strict=True) if cell
             ]
             separator = "; " if any("," in one for one in named) else ", "
-            print_in_lines((first,), (separator.join(named),))
+            print_in_lines((f"{columns[0]} {first}",), (separator.join(named),))
         return
     try:
         _print_with_rich(columns, rows)
@@ -247,7 +247,8 @@ def print_statuses(statuses: Sequence[UploadStatus]) -> None:
     has what happened to several in a row once."""
     events = [what_happened(status) for status in statuses]
     if is_terminal():
-        events = [now if now != before else "as above" for before, now in pairwise(["", *events])]
+        pairs = pairwise(["", *events])
+        events = ["as above" if now and now == before else now for before, now in pairs]
     if is_terminal() and not fit_in_a_table(statuses):
         for status, words in zip(statuses, events, strict=True):
             _print_in_lines(status, words)

@@ -9,9 +9,9 @@ from attrs import frozen
 
 from ..integration import Pace
 from ..upload.backoff import later
-from ..upload.failure import FailureKind
+from ..upload.failure import Concern, FailureKind
 from ..upload.status import Outlook, wait_for_integration, wait_for_valid
-from ..upload.upload import Queued, State, Waiting
+from ..upload.upload import Held, Queued, State, Waiting, cause_of
 from .backfill import begins_at, interval_of, room_of
 from .gate import Cooldown, cooling_until, free_at, uploads_a_period
 from .waits import WaitReason, wait_in_words
@@ -81,6 +81,21 @@ def outlook_without(cause: FailureKind, tenant_id: str, provider: str, outlook: 
     if not (outlook.waits_for or "").startswith(A_PLACE):
         return outlook
     return Outlook(None, wait_for_integration(tenant_id, provider))
+
+
+def goes_on_when_free(state: State) -> bool:
+    """Whether it is held for a pause or a block, and goes on by itself once that is over."""
+    if not isinstance(state, Held) or state.cause.kind.concern is not Concern.INTEGRATION:
+        return False
+    return state.cause.kind not in (FailureKind.INTEGRATION_GONE, FailureKind.INTEGRATION_INVALID)
+
+
+def outlook_of_free(state: State, provider: str) -> Outlook:
+    """The outlook of such an upload once that is over, until a courier notices."""
+    cause = cause_of(state)
+    of_pause = cause is not None and cause.kind is FailureKind.PAUSED
+    over = "the pause is over" if of_pause else f"{provider} is blocked no more"
+    return Outlook(None, f"a courier, which takes it up: {over}")
 
 
 def expected_at(line: Line, due: datetime, place: int, now: datetime) -> datetime:

@@ -7,14 +7,15 @@ from datetime import timedelta
 
 from attrs import evolve
 
-from ...domain.pacing.gate import Blocked
+from ...domain.pacing.gate import Blocked, GateChange
 from ...domain.pacing.paused import Paused, Resumed, Scope
+from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Held
 from ...ports.records import Begun, Change, Saved, Start
 from ...ports.store import UploadStore
-from .assertions import a, same, some
+from .assertions import a, must, same, some
 from .store_gates import GateRules
-from .stored import AT, UNPACED, begin_each, entry, started
+from .stored import AT, UNPACED, begin_each, deferred, entry, started, unblock
 
 LATER = AT + timedelta(minutes=5)
 
@@ -65,6 +66,36 @@ class PauseRules(GateRules):
             same(list(store.freed(here, 10)), [], "what may go on while it is paused")
             store.save([Resumed(pause.scope, LATER, "bo", "it is over")])
             same(len(store.freed(here, 10)), 1, "how much may go on once it is resumed")
+
+    def test_what_was_held_waits_for_a_courier_once_that_is_over(self) -> None:
+        tired = Failure(FailureKind.UNAUTHORIZED, "the key is wrong")
+        with self._store() as store:
+            pause = Paused(Scope("acme"), LATER, "asha", "an audit")
+            paused, blocked = entry("a"), entry("b", tenant_id="globex")
+            store.add([paused, blocked])
+            tired_quota = evolve(UNPACED, address="tired")
+            start = started(blocked.upload, quota=tired_quota)
+            begin_each(store, [start])
+            gate = GateChange(tired_quota, AT, block=tired)
+            end = deferred(start.upload, failure=tired)
+            of_pause = evolve(paused.upload, state=Held(pause.failure), version=2)
+            of_block = evolve(end.upload, state=Held(tired))
+            changes = [Change(of_pause), evolve(end, upload=of_block, gate=gate)]
+            same(store.save([pause, *changes]), [Saved(), Saved(), Saved()])
+
+            def waits() -> list[str]:
+                found = [store.statuses(one, ["a", "b"], LATER) for one in ("acme", "globex")]
+                return [str(status.waits_for) for one in found for status in one.values()]
+
+            same([one.startswith("a courier, ") for one in waits()], [False, False])
+            store.save([Resumed(pause.scope, LATER, "bo", "it is over")])
+            same(waits()[0], "a courier, which takes it up: the pause is over")
+            must(waits()[1].startswith("other settings or a release"), waits()[1])
+            store.save([Paused(Scope(None, "sprinto"), LATER, "asha", "maintenance")])
+            unblock(store, "globex", "sprinto")
+            same([one.startswith("a courier, ") for one in waits()], [False, False])
+            store.save([Resumed(Scope(None, "sprinto"), LATER, "bo", "it is over")])
+            same(waits()[1], "a courier, which takes it up: sprinto is blocked no more")
 
     def test_the_time_of_a_pause_does_not_count_as_waiting(self) -> None:
         minutes = [AT + timedelta(minutes=number) for number in range(21)]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from jsonschema import Draft202012Validator
 
 from evidence_courier.bootstrap.cli.app import app
 
@@ -118,6 +121,54 @@ def test_warnings_are_objects_in_json(tenants: Path) -> None:
             "suggestion": None,
         }
     ]
+
+
+PROBLEMS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "message": {"type": "string"},
+            "path": {"type": "string"},
+            "file": {"type": ["string", "null"]},
+            "line": {"type": ["integer", "null"]},
+            "suggestion": {"type": ["string", "null"]},
+        },
+        "required": ["message", "path", "file", "line", "suggestion"],
+        "additionalProperties": False,
+    },
+}
+TEXT = {"type": ["string", "null"]}
+TEXTS = {"type": "array", "items": {"type": "string"}}
+ROW: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("tenant_id", "name", "provider", "target", "schedule"), TEXT),
+        **dict.fromkeys(("outcomes", "advice"), TEXTS),
+        **dict.fromkeys(("problems", "warnings"), PROBLEMS),
+        "settings": {"type": "array", "items": {"type": "object"}},
+    },
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("more", [(), ("--effective",)])
+def test_each_row_of_the_json_has_the_same_keys(tenants: Path, more: tuple[str, ...]) -> None:
+    """Valid, invalid, without an integration, not read, and as the page says."""
+    write(tenants, "acme.yaml")
+    write(tenants, "globex.yaml", more="regoin: eu")
+    (tenants / "initech.yaml").write_text("name: Initech\n")
+    (tenants / "other.yaml").write_text("tenant: acme\n: [")
+    write(tenants, "UPPER.YAML")
+    rows = json.loads(check(tenants, "--without-secrets", "--json", *more).stdout)
+    assert [row["tenant_id"] for row in rows] == ["acme", "globex", "initech", None]
+    keys = [key for key in ROW["properties"] if key != "settings" or more]
+    for row in rows:
+        Draft202012Validator({**ROW, "required": keys}).validate(row)
+        assert sorted(row) == sorted(keys)
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    (line,) = (one for one in page.splitlines() if one.startswith("| `check` | each tenant"))
+    assert set(ROW["properties"]) <= set(re.findall(r"`(\w+)`", line))
 
 
 def test_annotations_name_the_file_in_the_checkout(tenants: Path) -> None:

@@ -12,12 +12,20 @@ from pathlib import Path
 
 import click
 import pytest
+from attrs import evolve
 from click.testing import CliRunner
 
 from evidence_courier.bootstrap.cli import exits, output, saying
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.bootstrap.cli.output import first_of, print_in_lines, print_table
+from evidence_courier.bootstrap.cli.output import (
+    first_of,
+    print_in_lines,
+    print_statuses,
+    print_table,
+)
 from evidence_courier.bootstrap.cli.saying import say, width_of
+from evidence_courier.domain.upload.status import StatusError, status_of_upload
+from evidence_courier.testing.contracts.stored import entry
 
 
 @pytest.fixture(params=["rich", "without rich"])
@@ -50,9 +58,9 @@ def test_a_table_that_does_not_fit_is_a_few_lines_for_each_row(
     wide(80, monkeypatch)
     print_table(COLUMNS, ROWS)
     assert terminal.readouterr().out.splitlines() == [
-        "x" * 60,
+        f"tenant {'x' * 60}",
         "    open 1, failed 2, last success 2026-02-21T10:00:00Z",
-        "acme",
+        "tenant acme",
         "    open 0, failed 0",
     ]
 
@@ -64,6 +72,21 @@ def test_a_row_whose_cells_have_commas_has_semicolons_between_them(
     print_table(("tenant", "outcomes", "target"), [["x" * 60, "passed, exhausted", "y" * 30]])
     lines = terminal.readouterr().out.splitlines()
     assert lines[1] == f"    outcomes passed, exhausted; target {'y' * 30}"
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_only_what_happened_before_is_as_above(
+    terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    wide(columns, monkeypatch)
+    waits = status_of_upload(entry().upload, None)
+    error = StatusError("document_gone", "the file is gone", None)
+    gone = evolve(waits, status="failed", error=error)
+    assert waits.waits_for is None
+    print_statuses([waits, waits, gone, gone, waits])
+    shown = terminal.readouterr().out
+    assert (shown.count("as above"), shown.count("the file is gone")) == (1, 1)
+    assert shown.rindex("as above") > shown.index("the file is gone")
 
 
 def test_one_that_fits_is_a_table(

@@ -330,6 +330,12 @@ def test_a_list_says_once_who_has_paused_an_upload(house: House) -> None:
     listed = command("status", "--db", str(house.database)).stdout
     assert listed.count("paused by asha") == 1
     assert "waits for: a person, who resumes it" in listed
+    resumed = ("--tenant", "acme", "--by", "bo", "--reason", "it is over")
+    assert command("resume", "--db", str(house.database), *resumed).exit_code == 0
+    for words in (("status",), ("show", "acme", "ev-1")):
+        said = command(words[0], "--db", str(house.database), *words[1:]).stdout
+        assert "waits for: a courier, which takes it up: the pause is over" in said
+        assert "who resumes it" not in said
 
 
 def test_the_command_line_pauses_and_resumes(house: House) -> None:

@@ -11,8 +11,10 @@ from typing import TypeAlias
 
 from attrs import evolve
 
+from ....domain.integration import tenant_key
 from ....domain.pacing.backfill import credential_of, is_backfill
-from ....domain.pacing.estimate import outlook_of
+from ....domain.pacing.estimate import goes_on_when_free, outlook_of, outlook_of_free
+from ....domain.pacing.paused import pause_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus
 from ....domain.upload.upload import State, Status, UploadKey
@@ -27,6 +29,7 @@ from ..rows import (
     open_upload_of,
 )
 from ..shown import SHOWN, Shown, outlooks_without, readable, state_shown, status_shown
+from . import pauses
 from .lines import lines_of
 from .session import Batch, Cells, Each, Session
 from .statements import SELECT_OF_EVIDENCE, SELECT_UPLOADS, SETTLED, list_of
@@ -122,6 +125,7 @@ STANDS_AT = Each(
     " WHERE credential = :credential AND due IS NOT NULL ORDER BY due, id LIMIT 1 OFFSET :place",
 )
 INVALID = "SELECT tenant_id, kind FROM blocks WHERE provider = ''"
+BLOCKED = f"SELECT tenant_id, provider FROM blocks WHERE kind NOT IN ({_kinds(Concern.TARGET)})"
 ASKING = Batch(
     ("credential",),
     "SELECT turns.upload_id FROM given CROSS JOIN turns"
@@ -201,6 +205,7 @@ def _statuses_of(session: Session, rows: Sequence[Shown], now: datetime) -> list
     outlooks = _outlooks(session, rows, states, now)
     invalid = {row["tenant_id"]: row["kind"] for row in session.ask(INVALID)} if rows else {}
     outlooks |= outlooks_without(rows, invalid, outlooks)
+    outlooks |= _outlooks_of_free(session, rows, states)
     return [
         status_shown(row, state, outlooks.get(row.id))
         for row, state in zip(rows, states, strict=True)
@@ -231,6 +236,24 @@ def _outlooks(
         asked = here[1] in asking
         found[here[1]] = outlook_of(state, provider, line, place, now, asks=asked, alone=alone)
     return found
+
+
+def _outlooks_of_free(
+    session: Session, rows: Sequence[Shown], states: Sequence[State]
+) -> dict[int, Outlook]:
+    """What those wait for that were held for a pause or a block which is over."""
+    pairs = zip(rows, states, strict=True)
+    held = [(row, state) for row, state in pairs if goes_on_when_free(state)]
+    if not held:
+        return {}
+    paused = pauses.read(session)
+    blocked = {(tenant_key(row["tenant_id"]), row["provider"]) for row in session.ask(BLOCKED)}
+    return {
+        row.id: outlook_of_free(state, row.provider)
+        for row, state in held
+        if (tenant_key(row.tenant_id), row.provider) not in blocked
+        and pause_of(paused, row.tenant_id, row.provider) is None
+    }
 
 
 def _ahead_of(session: Session, names: Iterable[str], now: datetime) -> Iterator[tuple[str, int]]:

@@ -33,7 +33,7 @@ from evidence_courier.domain.pacing.paused import Paused, Resumed
 from evidence_courier.domain.retention import ERASED, Part
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.find import Find, Page
-from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
+from evidence_courier.domain.upload.status import UploadDetails, UploadStatus, status_of_upload
 from evidence_courier.domain.upload.upload import (
     UNKNOWN_PROVIDER,
     Failed,
@@ -684,6 +684,12 @@ class KeepsWhatWasPaused(MemoryStore):
             for one, cause in zip(found, kinds, strict=True)
             if cause is None or cause.kind is not FailureKind.PAUSED
         ]
+
+
+@breaks("what_was_held_waits_for_a_courier_once_that_is_over")
+class WaitsForAPersonForEver(MemoryStore):
+    def _status(self, record: MemoryRecord, now: datetime) -> UploadStatus:
+        return status_of_upload(record.upload, record.last_attempt_at)
 
 
 @breaks("the_time_of_a_pause_does_not_count_as_waiting")
