@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import TypeAlias
 
 from ..domain.health import Count, RecordsHealth, Stop, health_of, paused, stop_of
-from ..domain.pacing.estimate import outlook_of_free
+from ..domain.pacing.estimate import goes_on_when_free, outlook_of_free
 from ..domain.pacing.paused import Paused, Resumed, pause_of, waits_since
 from ..domain.upload.failure import Concern, FailureKind
 from ..domain.upload.find import MOST_WITH_PREFIX, Find, too_many_begin_with
 from ..domain.upload.status import Outlook, UploadStatus
-from ..domain.upload.upload import Failed, Held, Status, Upload, cause_of, is_parked
+from ..domain.upload.upload import Failed, Held, Status, cause_of, due_of, is_parked
 from ..ports.records import Entry, InvalidTenants
 from .memory_gates import MemoryGates
 from .memory_record import MemoryRecord
@@ -87,12 +87,28 @@ def stops_of(gates: MemoryGates, invalid: Invalid) -> Sequence[Stop]:
     ]
 
 
-def outlook_of_held(gates: MemoryGates, upload: Upload) -> Outlook:
-    """What an upload waits for that goes on by itself once no pause and no block holds for it."""
-    pair = upload.key.tenant_id, upload.key.provider
+def place_of(records: Iterable[MemoryRecord], record: MemoryRecord, line: str | None) -> int:
+    """How many of a line are due before this one."""
+    due = due_of(record.upload.state)
+    if due is None:
+        return 0
+    here = (due, record.arrival)
+    return sum(
+        other.line == line
+        and (its_due := due_of(other.upload.state)) is not None
+        and (its_due, other.arrival) < here
+        for other in records
+    )
+
+
+def known_outlook(gates: MemoryGates, record: MemoryRecord) -> Outlook | None:
+    """What an upload waits for that was held for what is over; None of others."""
+    upload, provider = record.upload, record.upload.key.provider
     stops = [one for one in stops_of(gates, {}) if one.state != "parked"]
-    is_free = not any(one.covers(*pair) for one in stops)
-    return outlook_of_free(upload.state, upload.key.provider) if is_free else Outlook()
+    is_stopped = any(one.covers(upload.key.tenant_id, provider) for one in stops)
+    if is_stopped or not goes_on_when_free(upload.state):
+        return None
+    return outlook_of_free(upload.state, provider)
 
 
 def health_in(

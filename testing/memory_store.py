@@ -19,7 +19,7 @@ from attrs import evolve
 from ..domain.health import MOST_LISTED, Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.backfill import line_of
-from ..domain.pacing.estimate import goes_on_when_free, outlook_of, outlook_without
+from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, Block, GateChange, Refusal
 from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.find import Find, Page, place_after, token_of
@@ -344,7 +344,7 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
         return Begun(record.content, begun)
 
     def _before(self, key: UploadKey, line: str) -> int:
-        return self._place(self._records[key], line)
+        return lists.place_of(self._records.values(), self._records[key], line)
 
     def _head(self, line: str) -> tuple[datetime, UploadKey] | None:
         waiting = [
@@ -355,23 +355,13 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
         due, _, key = min(waiting, default=(None, 0, None))
         return None if due is None or key is None else (due, key)
 
-    def _place(self, record: MemoryRecord, line: str | None) -> int:
-        """How many of a line are due before this one."""
-        due = due_of(record.upload.state)
-        if due is None:
-            return 0
-        here = (due, record.arrival)
-        return sum(
-            other.line == line
-            and (its_due := due_of(other.upload.state)) is not None
-            and (its_due, other.arrival) < here
-            for other in self._records.values()
-        )
-
     def _status(self, record: MemoryRecord, now: datetime) -> UploadStatus:
         upload, name, outlook = record.upload, record.line, Outlook()
         if name is not None and not upload.status.at_rest:
-            line, place = self._gates.line_of(name, now), self._place(record, name)
+            line, place = (
+                self._gates.line_of(name, now),
+                lists.place_of(self._records.values(), record, name),
+            )
             line = evolve(line, ahead=self._ahead(name, now))
             asks = self._gates.asks(name, upload.key)
             state, provider, alone = upload.state, upload.key.provider, not self._couriers
@@ -380,8 +370,7 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
         invalid = self._invalid.get(tenant_key(tenant_id))
         if invalid is not None and due_of(upload.state) is not None:
             outlook = outlook_without(invalid[0], tenant_id, upload.key.provider, outlook)
-        if goes_on_when_free(upload.state):
-            outlook = lists.outlook_of_held(self._gates, upload)
+        outlook = lists.known_outlook(self._gates, record) or outlook
         return record.with_removals(status_of_upload(upload, record.last_attempt_at, outlook))
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:

@@ -36,7 +36,7 @@ from .submit import Conflicts, Interruption, destination_of
 
 _GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
 _SAY_AGAIN = 60
-_MOST_SAID = 20
+_MOST_SHOWN = 20
 """For how many tenants and errors a person is told what to do; `--json` has all."""
 
 MOST_FRESH = 1_000
@@ -259,13 +259,13 @@ def _print(work: Import, place: Place, invalid: int, as_json: bool) -> None:
 
 def _say_what_to_do(work: Import, place: Place) -> None:
     found = sorted((+work.undelivered).items())
-    for one, number in found[:_MOST_SAID]:
+    for one, number in found[:_MOST_SHOWN]:
         say(
             f"evidence-courier: {number_of(number, 'record')} of tenant {one.tenant_id!r} "
             f"{'are' if number > 1 else 'is'} {one.status} with {one.reason}, and nothing more is "
             f"done without a person: {one.to_do(place.option)}"
         )
-    if (more := len(found) - _MOST_SAID) > 0:
+    if (more := len(found) - _MOST_SHOWN) > 0:
         say(f"and so for {more:,} more tenants and errors; `--json` has all of them")
     if found and place.note:
         say(place.note)

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from .later_tables import CHAIN, NOTICES, PAUSES, REMOVALS, REOPENED
-from .tallies import INDEXES_OF_LISTS, STRICT, TALLIES
+from .tallies import COUNTS, INDEXES_OF_LISTS, STRICT, TALLIES
 
 if TYPE_CHECKING:
     from sqlite_utils import Migrations
@@ -363,32 +363,10 @@ def m009_lines_only(db: sqlite3.Connection) -> None:
     db.execute("DROP INDEX uploads_due")
 
 
-# The word by which an upload is counted: its status, or `parked`. Kept by triggers, so that
-# whatever writes an upload counts it, a courier of an older version too.
-_WORD = (
-    "CASE WHEN {0}.state = 'waiting' AND {0}.error_kind IN ('check_in_review') THEN 'parked'"
-    " ELSE {0}.status END"
-)
-_OLD, _NEW = _WORD.format("OLD"), _WORD.format("NEW")
-_MORE = (
-    f"INSERT INTO counts (word, number) VALUES ({_NEW}, 1)"
-    " ON CONFLICT (word) DO UPDATE SET number = number + 1"
-)
-_LESS = f"UPDATE counts SET number = number - 1 WHERE word = {_OLD}"
-_COUNTS = (
-    "CREATE TABLE counts (word TEXT PRIMARY KEY, number INTEGER NOT NULL)",
-    f"INSERT INTO counts SELECT {_WORD.format('uploads')}, COUNT(*) FROM uploads GROUP BY 1",
-    f"CREATE TRIGGER uploads_counted AFTER INSERT ON uploads BEGIN {_MORE}; END",
-    f"CREATE TRIGGER uploads_uncounted AFTER DELETE ON uploads BEGIN {_LESS}; END",
-    "CREATE TRIGGER uploads_recounted AFTER UPDATE OF status, state, error_kind ON uploads"
-    f" WHEN {_OLD} IS NOT {_NEW} BEGIN {_LESS}; {_MORE}; END",
-)
-
-
 @_step
 def m010_counts(db: sqlite3.Connection) -> None:
     """How many uploads have each status, kept with each write."""
-    _run(db, *_COUNTS)
+    _run(db, *COUNTS)
 
 
 @_step

@@ -1,4 +1,5 @@
-"""The statements of the migration `m013_tallies`, which are never edited afterwards.
+"""The statements of the migrations `m010_counts` and `m013_tallies`, which are never edited
+afterwards.
 
 The tallies are as the counts before them, for each tenant, provider and kind of error (empty
 without one); `last_at` is when the last upload came to be counted so.
@@ -10,11 +11,27 @@ import sqlite3
 
 STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
 
+# The word by which an upload is counted: its status, or `parked`. Kept by triggers, so that
+# whatever writes an upload counts it, a courier of an older version too.
 _WORD = (
     "CASE WHEN {0}.state = 'waiting' AND {0}.error_kind IN ('check_in_review') THEN 'parked'"
     " ELSE {0}.status END"
 )
 _OLD, _NEW = _WORD.format("OLD"), _WORD.format("NEW")
+_MORE = (
+    f"INSERT INTO counts (word, number) VALUES ({_NEW}, 1)"
+    " ON CONFLICT (word) DO UPDATE SET number = number + 1"
+)
+_LESS = f"UPDATE counts SET number = number - 1 WHERE word = {_OLD}"
+COUNTS = (
+    "CREATE TABLE counts (word TEXT PRIMARY KEY, number INTEGER NOT NULL)",
+    f"INSERT INTO counts SELECT {_WORD.format('uploads')}, COUNT(*) FROM uploads GROUP BY 1",
+    f"CREATE TRIGGER uploads_counted AFTER INSERT ON uploads BEGIN {_MORE}; END",
+    f"CREATE TRIGGER uploads_uncounted AFTER DELETE ON uploads BEGIN {_LESS}; END",
+    "CREATE TRIGGER uploads_recounted AFTER UPDATE OF status, state, error_kind ON uploads"
+    f" WHEN {_OLD} IS NOT {_NEW} BEGIN {_LESS}; {_MORE}; END",
+)
+
 _SAME = "tenant_id = {0}.tenant_id AND provider = {0}.provider AND word = {1} AND kind = {2}"
 _OLD_KIND, _NEW_KIND = "COALESCE(OLD.error_kind, '')", "COALESCE(NEW.error_kind, '')"
 _ONE_MORE = (

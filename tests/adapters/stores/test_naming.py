@@ -15,9 +15,9 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 
 NAMES_NO_ONE = {
     "uploads": "tenant_id provider state status due started_at resend_at taken_at reason digest "
-    "evidence_date created_at updated_at last_attempt_at parked_at tried_since reopened_at error_kind "
-    "outcome recorded_at submitted_digest document_sha256 document_media_type document_file credential "
-    "erased_at pruned_at",
+    "evidence_date created_at updated_at last_attempt_at parked_at tried_since reopened_at "
+    "error_kind outcome recorded_at submitted_digest document_sha256 document_media_type "
+    "document_file credential erased_at pruned_at",
     "attempts": "started_at ended_at verdict kind not_before credential",
     "look_ups": "at finding",
     "actions": "at action tenant_id",
