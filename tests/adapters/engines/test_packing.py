@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any, cast
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve, fields, frozen
 from store_fixtures import RECORDED_AT, evidence
 
 from evidence_courier import Document, Evidence
@@ -76,8 +76,8 @@ def test_an_evidence_is_the_same_afterwards(given: Evidence) -> None:
 
 
 def test_an_evidence_of_another_kind_stays_as_it_is() -> None:
-    fields = {name: getattr(evidence(), name) for name in Evidence.__slots__ if name[0] != "_"}
-    odd = Odd(**cast(Any, fields))
+    given: Any = {one.name: getattr(evidence(), one.name) for one in fields(Evidence)}
+    odd = Odd(**given)
     assert unpack_evidence(pack_evidence(odd)) is odd
 
 
@@ -87,8 +87,7 @@ def test_a_status_is_the_same_afterwards(given: UploadStatus) -> None:
 
 
 def test_a_status_that_says_more_stays_as_it_is() -> None:
-    fields = {name: getattr(SUCCEEDED, name) for name in vars(SUCCEEDED)}
-    odd = OddStatus(**fields, more="more")
+    odd = OddStatus(**vars(SUCCEEDED), more="more")
     assert unpack_status(pack_status(odd)) is odd
 
 
