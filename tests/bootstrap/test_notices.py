@@ -386,6 +386,32 @@ def test_a_sink_that_hangs_comes_after_the_uploads_of_a_call(
     assert found == (["sent", "told"] if until else ["told"])
 
 
+def test_an_async_call_waits_for_no_sink_beyond_its_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_notices, "WAITED_FOR", 30.0)
+    begun, going_on, order = threading.Event(), threading.Event(), list[str]()
+
+    def hangs(notice: Notice) -> None:
+        begun.set()
+        going_on.wait(60)
+        order.append("taken")
+
+    async def story() -> None:
+        courier = house.courier(notices=[OnNotice(hangs)], background=False)
+        call = asyncio.create_task(courier.deliver_due(0.5))
+        await asyncio.to_thread(begun.wait, 10)
+        house.clock.advance(0.5)
+        await call
+        order.append("ended")
+        going_on.set()
+        await courier.close()
+
+    waiting(house, 1)
+    asyncio.run(story())
+    assert order == ["ended", "taken"]
+
+
 def test_a_worker_whose_tasks_go_well_pays_for_no_look_at_its_end(house: House) -> None:
     """Such as one that makes a courier for each task."""
     store = Looked(str(house.database))
