@@ -11,13 +11,19 @@ from attrs import define, evolve, field
 
 from evidence_courier.domain.health import Count, Stop
 from evidence_courier.domain.notices import (
+    ALONE,
     LATE_BY,
     MAX_BURST,
+    OF_OUTAGE,
+    SEEMS_DOWN,
+    About,
     Notice,
     Standing,
     WaitingNotice,
+    about_of,
     in_turn,
     news_of,
+    next_to_tell,
     notice_of,
 )
 from evidence_courier.domain.upload.upload import Status
@@ -52,10 +58,11 @@ class Watched:
         stops: tuple[Stop, ...] = (),
         oldest: datetime | None = None,
         unknown: tuple[str, ...] = (),
+        mine: tuple[About, ...] = (),
     ) -> list[Notice]:
         self.now += timedelta(seconds=10)
         standing = Standing(counts, stops, oldest)
-        news = news_of(standing, self.notes, self.now, timedelta(hours=1), unknown)
+        news = news_of(standing, self.notes, self.now, timedelta(hours=1), unknown, mine)
         merged: Mapping[str, str | None] = {**self.notes, **news.notes}
         self.notes = {name: value for name, value in merged.items() if value is not None}
         return list(news.notices)
@@ -146,6 +153,29 @@ def test_a_clock_that_was_set_back_keeps_no_failure_back() -> None:
     assert len(watched.look(failed(2))) == 1
 
 
+def test_at_its_end_a_courier_waits_for_no_notice_of_its_own() -> None:
+    watched = Watched()
+    watched.look()
+    watched.look(failed(1))
+    (notice,) = watched.look(failed(1))
+    watched.look(failed(3))
+    other = "failed", "acme", "sprinto", "timeout"
+    assert watched.look(failed(3), mine=(other,)) == []
+    (last,) = watched.look(failed(3), mine=(other, about_of(notice)))
+    assert (notice.number, last.number) == (1, 2)
+
+
+def test_what_one_cause_fails_with_delays_no_other() -> None:
+    watched = Watched()
+    watched.look()
+    watched.look(failed(1))
+    assert len(watched.look(failed(1))) == 1
+    more = failed(1), failed(1, reason="timeout"), failed(1, Status.HELD)
+    assert watched.look(*more) == []
+    kinds = [(one.kind, one.reason) for one in watched.look(*more)]
+    assert kinds == [("failed", "timeout"), ("held", "bad_request")]
+
+
 def test_a_held_upload_makes_a_notice_unless_its_integration_does() -> None:
     watched = Watched()
     watched.look()
@@ -230,6 +260,68 @@ def test_what_a_sink_refused_last_goes_last() -> None:
     assert [each.number for each in found][:2] == [1, 3]
     assert {each.refusals for each in found} == {7}
     assert [each.refusals for each in in_turn([WaitingNotice(1, one, tries=0)])] == [0]
+
+
+def waiting(*tries: int, suspects: int = 0) -> list[WaitingNotice]:
+    """Notices about different things, with these tries."""
+    notice = notice_of("tenant_unknown", NOW, "text")
+    return [
+        WaitingNotice(n, evolve(notice, tenant_id=f"t{n}"), tries=many, suspects=suspects)
+        for n, many in enumerate(tries)
+    ]
+
+
+def test_what_a_sink_refused_alone_goes_last() -> None:
+    tries = [ALONE - 1, 2, ALONE, OF_OUTAGE, 0]
+    assert [one.tries for one in in_turn(waiting(*tries))] == [0, OF_OUTAGE, 2, ALONE, ALONE - 1]
+    assert {(one.refusals, one.suspects) for one in in_turn(waiting(*tries))} == {(2, 1)}
+
+
+def test_what_is_not_due_keeps_back_only_what_is_about_the_same() -> None:
+    blocked = notice_of("blocked", NOW, "text", "t1")
+    more = WaitingNotice(9, evolve(blocked, kind="open_again"), tries=0)
+    found = in_turn([*waiting(0), WaitingNotice(1, blocked, tries=1), more], {1})
+    assert [one.number for one in found] == [0]
+    found = in_turn([*waiting(0), WaitingNotice(1, blocked, tries=1), more], {9})
+    assert [one.number for one in found] == [0]
+
+
+def test_a_sink_that_refused_three_in_a_row_is_left_alone() -> None:
+    assert in_turn(waiting(1, 0, 1, 1), {2}) == []
+    assert [one.number for one in in_turn(waiting(1, 0, 1, 1))] == [1, 0, 2, 3]
+    assert [one.number for one in in_turn(waiting(1, 0, 1, 0), {2})] == [1, 3, 0]
+    assert [one.number for one in in_turn(waiting(1, 0, 1, 1), {1})] == [0, 2, 3]
+    assert [one.number for one in in_turn(waiting(1, 0, 1, ALONE), {2})] == [1, 0, 3]
+
+
+def offered(claimed: list[WaitingNotice], *refused: int) -> list[int]:
+    """The numbers of what a sink is told that refuses these."""
+    taken = dict[int, bool]()
+    while (one := next_to_tell(claimed, taken)) is not None:
+        taken[one.number] = one.number not in refused
+    return [*taken]
+
+
+def test_a_sink_that_takes_one_gets_all_the_others() -> None:
+    assert offered(waiting(*[0] * 9)) == [*range(9)]
+    assert offered(waiting(*[0] * 9), 0, 1, 3, 4, 5, 6, 7) == [*range(9)]
+    assert offered(waiting(*[0] * 9), 0, 1, 2) == [0, 1, 2]
+    assert offered([]) == []
+
+
+def test_a_sink_that_seems_to_be_down_is_tried_once() -> None:
+    assert offered(waiting(*[0] * 9, suspects=SEEMS_DOWN), *range(9)) == [0]
+    assert offered(waiting(*[0] * 9, suspects=1), *range(9)) == [0, 1]
+    assert offered(waiting(1, 1, 0, 0, suspects=2), *range(9)) == [0, 1, 2]
+    assert offered(waiting(*[ALONE] * 9), *range(9)) == [0, 1, 2]
+
+
+def test_a_refused_notice_keeps_back_what_is_about_the_same() -> None:
+    blocked = notice_of("blocked", NOW, "text", "acme", "sprinto")
+    over, other = evolve(blocked, kind="open_again"), evolve(blocked, provider="vanta")
+    claimed = [WaitingNotice(n, one, tries=0) for n, one in enumerate((blocked, over, other))]
+    assert offered(claimed, 0) == [0, 2]
+    assert offered(claimed, 1) == [0, 1, 2]
 
 
 def test_a_late_notice_says_when_it_was_so() -> None:
