@@ -8,7 +8,7 @@ change of every upload); rows coming out are dictionaries, but for those that ar
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from operator import attrgetter, itemgetter
@@ -58,12 +58,16 @@ ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER, "credential")
 MADE = ("digest", *DOCUMENT)
 # What the beginning of an attempt writes beside the status, which it seldom changes: an index is
 # written anew for each of its columns that a statement names.
-_PLACE_OF_STATUS = CHANGING.index("status")
 BEGINNING = (
-    *CHANGING[:_PLACE_OF_STATUS],
-    *CHANGING[_PLACE_OF_STATUS + 1 :],
-    *("last_attempt_at", "owner", "credential", "budget"),
+    *("version", "attempt", "started_at", *CAUSE, *_TALLY, "updated_at", "last_attempt_at"),
+    *("owner", "credential", "budget"),
 )
+# And this, whatever there was.
+SENDING: Mapping[str, str | None] = {
+    "state": "sending",
+    **dict.fromkeys(("due", "read", "resend_at", "taken_at", "reason")),
+    **dict.fromkeys(("receipt_reference", "receipt_message")),
+}
 # What is empty as long as all goes well: where it was and stays so, it is not written, since an
 # index is looked at for each column that a statement names.
 TROUBLE = (
@@ -89,28 +93,11 @@ _REASONS = {reason.value: reason for reason in uploads.FailedReason}
 UNKNOWN = FailureKind.UNRECOGNISED_REPLY.value
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 # Tables of columns, read in one go. Flags are kept as numbers.
-_tally_cells = attrgetter(*_TALLY)
+_counted = attrgetter(*_TALLY)
 _seen_cells = attrgetter(*_FAILURE)
 _document_cells = attrgetter(*_DOCUMENT)
 _in_state, _seen = itemgetter(*STATE), itemgetter("kind", *_FAILURE)
 FLAGS = ("doubt", "possible_duplicate", "alone")
-
-
-class Usual:
-    """Those of some columns that are written if no column of TROUBLE is."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(name for name in names if name not in TROUBLE)
-        self._cells = itemgetter(*map(names.index, self.names))
-        self._trouble = itemgetter(*map(names.index, TROUBLE))
-
-    def cells(self, cells: Sequence[Cell]) -> tuple[Cell, ...] | None:
-        """The cells of these columns; None if there is trouble in the others."""
-        return self._cells(cells) if self._trouble(cells) == _NO_TROUBLE else None
-
-
-_NO_TROUBLE = tuple(False if name in FLAGS else None for name in TROUBLE)
-USUAL_CHANGING, USUAL_BEGINNING = Usual(CHANGING), Usual(BEGINNING)
 
 
 # --- going in ------------------------------------------------------------------------------------
@@ -123,7 +110,13 @@ def moment(at: datetime) -> str:
         if at.tzinfo is None:
             raise ValueError(f"{at} does not know its time zone")
         at = at.astimezone(UTC)
-    return at.isoformat(timespec="microseconds")[:26] + "Z"
+    second = _second(at.year, at.month, at.day, at.hour, at.minute, at.second)
+    return f"{second}{at.microsecond:06}Z"
+
+
+@lru_cache(maxsize=128)
+def _second(*parts: int) -> str:
+    return "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.".format(*parts)
 
 
 def key_cells(key: UploadKey) -> tuple[str, str, str]:
@@ -131,11 +124,25 @@ def key_cells(key: UploadKey) -> tuple[str, str, str]:
     return (key.tenant_id, key.evidence_id, key.provider)
 
 
-def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
-    """The cells of ENTRY."""
+def cells_of_entries(numbered: Sequence[tuple[int, Entry]]) -> Iterator[tuple[Cell, ...]]:
+    """The cells of ENTRY of each. Those of one integration share its settings."""
+    known: dict[int, str] = {}
+    for number, entry in numbered:
+        settings = entry.dossier.settings
+        if (cell := known.get(id(settings))) is None:
+            cell = known[id(settings)] = settings_cell(settings)
+        yield _entry_cells(number, entry, cell)
+
+
+def entry_cells(number: int, entry: Entry) -> tuple[Cell, ...]:
+    """The cells of ENTRY of one."""
+    return _entry_cells(number, entry, settings_cell(entry.dossier.settings))
+
+
+def _entry_cells(number: int, entry: Entry, settings: str) -> tuple[Cell, ...]:
     upload, dossier = entry.upload, entry.dossier
     return (
-        identity,
+        number,
         *key_cells(upload.key),
         *changing_cells(upload),
         upload.digest,
@@ -148,7 +155,7 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
         moment(dossier.recorded_at),
         dossier.submitted_digest,
         *_document_cells(dossier.document),
-        settings_cell(dossier.settings),
+        settings,
         line_of(entry.credential, dossier.backfill),
     )
 
@@ -165,24 +172,27 @@ def document_cells(upload: Upload, document: StoredDocument) -> tuple[Cell, ...]
 
 def changing_cells(upload: Upload) -> tuple[Cell, ...]:
     """The cells of CHANGING."""
-    state, (*tally, parked, tried, reopened) = (
-        _state_cells(upload.state),
-        _tally_cells(upload.tally),
-    )
+    state, tally = _state_cells(upload.state), _tally_cells(upload.tally)
+    return (upload.version, *state, *tally, moment(upload.updated_at))
+
+
+def _tally_cells(tally: Tally) -> tuple[Cell, ...]:
+    *counted, parked, tried, reopened = _counted(tally)
     parked = None if parked is None else moment(parked)
     tried = None if tried is None else moment(tried)
-    reopened = None if reopened is None else moment(reopened)
-    return (upload.version, *state, *tally, parked, tried, reopened, moment(upload.updated_at))
+    return (*counted, parked, tried, None if reopened is None else moment(reopened))
 
 
 def beginning_cells(start: Start) -> tuple[str, tuple[Cell, ...]]:
     """The status, and the cells of BEGINNING."""
-    state, cells = start.upload.state, changing_cells(start.upload)
+    upload, state = start.upload, start.upload.state
     assert isinstance(state, uploads.Sending)
-    return str(cells[_PLACE_OF_STATUS]), (
-        *cells[:_PLACE_OF_STATUS],
-        *cells[_PLACE_OF_STATUS + 1 :],
-        *(moment(state.started_at), start.courier_id, start.quota.line, start.budget),
+    began = moment(state.started_at)
+    return _WORDS[uploads.status_of(state)], (
+        *(upload.version, state.attempt, began),
+        *(_NO_FAILURE if state.cause is None else _failure_cells(state.cause)),
+        *_tally_cells(upload.tally),
+        *(moment(upload.updated_at), began, start.courier_id, start.quota.line, start.budget),
     )
 
 
@@ -195,14 +205,14 @@ def _state_cells(state: State) -> tuple[Cell, ...]:
             due = moment(at)
         case uploads.Sending(attempt, at):
             started_at = moment(at)
+        case uploads.Held() | uploads.Succeeded() | uploads.Skipped():
+            pass
         case uploads.LookingUp(read, at, resend):
             word, due, resend_at = "confirming", moment(at), moment(resend)
         case uploads.Undecided(read, at, since):
             word, due, taken_at = "confirming", moment(at), moment(since)
         case uploads.Failed(why):
             reason = why.value
-        case uploads.Held() | uploads.Succeeded() | uploads.Skipped():
-            pass
         case _:
             assert_never(state)
     return (

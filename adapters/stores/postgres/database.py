@@ -22,7 +22,7 @@ from ....domain.errors import StoreError
 from ....domain.upload.upload import UploadKey
 from ....ports.records import Entry
 from ...clocks.database import DatabaseClock
-from ..rows import ENTRY, KEY, entry_cells, key_of, moment
+from ..rows import ENTRY, KEY, cells_of_entries, key_of, moment
 from ..sql.session import Batch
 from ..sql.statements import UNREGISTER, WRITERS, list_of
 from ..trouble import RefusedError
@@ -168,7 +168,7 @@ class PostgresDatabase(PostgresReaders):
             self._clock.tell(datetime.fromisoformat(row["now"]), asked)
 
     def insert(self, entries: Sequence[Entry]) -> Mapping[UploadKey, int]:
-        rows = (entry_cells(0, entry)[1:] for entry in entries)
+        rows = (cells[1:] for cells in cells_of_entries([(0, one) for one in entries]))
         return {key_of(row): row["id"] for row in self.session.ask_all(_INSERT_UPLOADS, rows)}
 
     def remove_files(self, names: Iterable[str]) -> None:

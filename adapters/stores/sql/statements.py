@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ....domain.pacing.backfill import BEHIND
 from ....domain.retention import DOCUMENT_ERASED, ERASED
@@ -15,14 +15,13 @@ from ..rows import (
     KEY,
     MADE,
     OPEN,
+    SENDING,
     TROUBLE,
-    USUAL_BEGINNING,
-    USUAL_CHANGING,
     Cell,
     Row,
-    Usual,
 )
-from .session import Batch, Each, Session
+from ..usual import BEGUN, DELIVERED, SUCCEEDED, Fixed, Usual
+from .session import NOTHING, Batch, Each, Session
 
 LOCK_CLASS = 0x4576436F
 """The first half of PostgreSQL's advisory locks that couriers hold; the second is the courier's
@@ -132,23 +131,35 @@ def _of_attempt(name: str) -> str:
     return text.replace(f"ELSE '{ERASED}'", f"ELSE {words_instead('given.kind')}")
 
 
-def _update(names: Sequence[str], *others: str) -> Batch:
-    sets = list_of((*(f"{name} = {_unless_erased(name)}" for name in names), *others))
+def _texts(fixed: Fixed) -> dict[str, str]:
+    """Words and empty cells as a statement writes them."""
+    return {name: "NULL" if cell is None else f"'{cell}'" for name, cell in fixed.items()}
+
+
+def _update(names: Sequence[str], others: Mapping[str, str] = NOTHING) -> Batch:
+    """Write what is given for the columns with these names, and the others as they are told."""
+    given = {name: _unless_erased(name) for name in names}
+    if "state" in others:
+        given = {name: one.replace("given.state", others["state"]) for name, one in given.items()}
+    sets = list_of(f"{name} = {one}" for name, one in {**given, **others}.items())
     return Batch(
         ("id", *names), f"UPDATE uploads SET {sets} FROM given WHERE uploads.id = given.id"
     )
 
 
-BEGIN_UPLOADS, BEGIN_USUALLY = _update(BEGINNING), _update(USUAL_BEGINNING.names)
-"""Each row: an id, BEGINNING; an id, its usual columns, for one in which there is no trouble."""
+_SENDING = _texts(SENDING)
+BEGIN_UPLOADS = _update(BEGINNING, _SENDING)
+BEGIN_USUALLY = _update(BEGUN.names, {name: _SENDING[name] for name in ("state", "due")})
+"""Each row: an id, BEGINNING; an id, the `names` of BEGUN."""
 
 UPDATE_STATUS = _update(("status",))
 """Each row: an id, a status."""
 
-_ATTEMPTED = "last_attempt_at = coalesce(given.started_at, uploads.last_attempt_at)"
-UPDATE_UPLOADS = _update(CHANGING, _ATTEMPTED)
-UPDATE_USUALLY = _update(USUAL_CHANGING.names, _ATTEMPTED)
-"""Each row: an id, CHANGING; and likewise."""
+_ATTEMPTED = "coalesce(given.started_at, uploads.last_attempt_at)"
+_ENDED = {name: one for name, one in SUCCEEDED.fixed.items() if name not in TROUBLE}
+UPDATE_UPLOADS = _update(CHANGING, {"last_attempt_at": _ATTEMPTED})
+END_USUALLY = _update(SUCCEEDED.names, _texts(_ENDED))
+"""Each row: an id, CHANGING; an id, the `names` of SUCCEEDED."""
 
 
 def update(
@@ -217,13 +228,29 @@ UPDATE_DOCUMENT = (
 
 # --- history -------------------------------------------------------------------------------------
 
-INSERT_ATTEMPTS = Batch(
-    ("id", *ATTEMPT),
-    f"INSERT INTO attempts (upload_id, credential, {list_of(ATTEMPT)})"
-    f" SELECT uploads.id, uploads.credential, {list_of(map(_of_attempt, ATTEMPT))}"
-    " FROM given CROSS JOIN uploads ON uploads.id = given.id",
-)
-"""Each row: an id, ATTEMPT."""
+
+def _insert_attempts(names: Sequence[str], fixed: Fixed) -> Batch:
+    others = _texts(fixed)
+    values = (*map(_of_attempt, names), *others.values())
+    return Batch(
+        ("id", *names),
+        f"INSERT INTO attempts (upload_id, credential, {list_of((*names, *others))})"
+        f" SELECT uploads.id, uploads.credential, {list_of(values)}"
+        " FROM given CROSS JOIN uploads ON uploads.id = given.id",
+    )
+
+
+INSERT_ATTEMPTS = _insert_attempts(ATTEMPT, {})
+INSERT_DELIVERED = _insert_attempts(DELIVERED.names[1:], DELIVERED.fixed)
+"""Each row: an id, ATTEMPT; the `names` of DELIVERED."""
+
+
+def insert_attempts(session: Session, rows: Iterable[Sequence[Cell]]) -> None:
+    """Record attempts, with as few cells as will do. Each row: an id, ATTEMPT."""
+    usual, others = DELIVERED.part(rows)
+    session.tell_all(INSERT_DELIVERED, usual)
+    session.tell_all(INSERT_ATTEMPTS, others)
+
 
 INSERT_LOOK_UPS = Batch(
     ("id", "read", "at", "finding", "message"),

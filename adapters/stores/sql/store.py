@@ -17,8 +17,6 @@ from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Change, Conflict, Entry, InvalidTenants, NamedProvider, Start
 from ..rows import (
     MADE,
-    USUAL_BEGINNING,
-    USUAL_CHANGING,
     Row,
     attempt_cells,
     beginning_cells,
@@ -29,6 +27,7 @@ from ..rows import (
     settings_cell,
 )
 from ..stretches import stretches
+from ..usual import BEGUN, SUCCEEDED
 from . import gates, pauses, reads, removal
 from . import statements as sql
 from .couriers import SqlCouriers
@@ -158,7 +157,7 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
             rows.append((row, cells))
             if status != row["status"]:
                 statuses.append((row["id"], status))
-        sql.update(self._session, rows, sql.BEGIN_UPLOADS, sql.BEGIN_USUALLY, USUAL_BEGINNING)
+        sql.update(self._session, rows, sql.BEGIN_UPLOADS, sql.BEGIN_USUALLY, BEGUN)
         self._session.tell_all(sql.UPDATE_STATUS, statuses)
         stored = [(row["id"],) for row, _ in rows if row["is_stored"]]
         staged = {
@@ -227,7 +226,7 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
         found, lost = self._compared([change.upload for change in changes])
         won = [(found[n]["id"], change) for n, change in enumerate(changes) if n in found]
         rows = [(found[n], changing_cells(changes[n].upload)) for n in found]
-        sql.update(session, rows, sql.UPDATE_UPLOADS, sql.UPDATE_USUALLY, USUAL_CHANGING)
+        sql.update(session, rows, sql.UPDATE_UPLOADS, sql.END_USUALLY, SUCCEEDED)
         self._write_history(won)
         for number, each in won:
             if (made := each.document) is not None:
@@ -300,7 +299,7 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
             for number, change in changes
             if (act := change.action) is not None
         ]
-        self._session.tell_all(sql.INSERT_ATTEMPTS, attempts)
+        sql.insert_attempts(self._session, attempts)
         self._session.tell_all(sql.INSERT_LOOK_UPS, look_ups)
         if actions:
             self._session.tell(sql.LOCK_ACTIONS)
@@ -332,11 +331,11 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
             answers[n] = passage.acquire(one, asker)
         passage.write()
         rows = [
-            (found[k], changing_cells(look_up))
+            (found[k]["id"], *changing_cells(look_up))
             for k, (n, look_up) in enumerate(begins)
             if isinstance(answers[n], Acquired)
         ]
-        sql.update(session, rows, sql.UPDATE_UPLOADS, sql.UPDATE_USUALLY, USUAL_CHANGING)
+        session.tell_all(sql.UPDATE_UPLOADS, rows)
         return (answers[n] for n in range(len(requests)))
 
 

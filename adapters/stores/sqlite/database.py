@@ -18,10 +18,11 @@ from attrs import define
 
 from ....domain.upload.upload import UploadKey
 from ....ports.records import Entry
-from ..rows import ENTRY, entry_cells, moment
+from ..rows import ENTRY, FLAGS, cells_of_entries, moment
 from ..sql.session import Batch, Session
 from ..sql.statements import UNREGISTER, list_of
 from ..trouble import RefusedError
+from ..usual import ENTERED
 from .documents import names_recorded
 from .files import replaced
 from .liveness import Lock, Watch, boot, host, new_lock
@@ -47,6 +48,11 @@ SELECT name, seq FROM sqlite_sequence UNION ALL SELECT 'uploads', COALESCE(MAX(i
 """
 _NEXT_ID = "SELECT COALESCE(MAX(id), 0) + 1 FROM uploads"
 _INSERT_UPLOADS = Batch(ENTRY, f"INSERT INTO uploads ({list_of(ENTRY)}) SELECT * FROM given")
+_INSERT_USUALLY = Batch(
+    ENTERED.names,
+    f"INSERT INTO uploads ({list_of((*ENTERED.names, *FLAGS))})"
+    " SELECT given.*, FALSE, FALSE, FALSE FROM given",
+)
 _LAST_NUMBER = """
 SELECT MAX(COALESCE((SELECT MAX(id) FROM slots), 0),
            COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'turns'), 0))
@@ -182,10 +188,11 @@ class SqliteDatabase(SqliteReaders):
         size = sum(len(entry.content or b"") for entry in entries)
         require_room(self._connection, self._path, size)
         (first,) = self._connection.execute(_NEXT_ID).fetchone()
-        ids = {entry.upload.key: number for number, entry in enumerate(entries, first)}
-        rows = (entry_cells(ids[entry.upload.key], entry) for entry in entries)
-        self.session.tell_all(_INSERT_UPLOADS, rows)
-        return ids
+        numbered = [*enumerate(entries, first)]
+        usual, others = ENTERED.part(cells_of_entries(numbered))
+        self.session.tell_all(_INSERT_USUALLY, usual)
+        self.session.tell_all(_INSERT_UPLOADS, others)
+        return {entry.upload.key: number for number, entry in numbered}
 
     def remove_files(self, names: Iterable[str]) -> None:
         self._needless += names
