@@ -272,9 +272,9 @@ def waiting(*tries: int, suspects: int = 0) -> list[WaitingNotice]:
 
 
 def test_what_a_sink_refused_alone_goes_last() -> None:
-    tries = [ALONE - 1, 2, ALONE, OF_OUTAGE, 0]
-    assert [one.tries for one in in_turn(waiting(*tries))] == [0, OF_OUTAGE, 2, ALONE, ALONE - 1]
-    assert {(one.refusals, one.suspects) for one in in_turn(waiting(*tries))} == {(2, 1)}
+    tries = [ALONE - 1, 5, ALONE, OF_OUTAGE, 0]
+    assert [one.tries for one in in_turn(waiting(*tries))] == [0, OF_OUTAGE, 5, ALONE, ALONE - 1]
+    assert {(one.refusals, one.suspects) for one in in_turn(waiting(*tries))} == {(5, 1)}
 
 
 def test_what_is_not_due_keeps_back_only_what_is_about_the_same() -> None:
