@@ -37,6 +37,7 @@ _SETTINGS = f"""
 SET search_path = {SCHEMA};
 SET default_transaction_isolation = 'read committed';
 SET TimeZone = 'UTC';
+SET client_encoding = 'UTF8';
 SET DateStyle = 'ISO';
 SET extra_float_digits = 1;
 SET synchronous_commit = on;

@@ -272,3 +272,16 @@ def failure_of(opened: Callable[[], object]) -> str:
         lines = traceback.format_exception(error)
         return "\n".join(line for line in lines if __file__ not in line)
     return ""
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_texts_are_in_utf_8_whatever_the_environment_says(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", encoding)
+    with closing(open_store(dsn, clock=SystemClock())) as store:
+        store.add([entry("Prüfung ✓")])
+        assert [*store.statuses("acme", ["Prüfung ✓"], AT)] == ["Prüfung ✓"]
+    with psycopg.connect(dsn, client_encoding="UTF8") as connection:
+        connection.execute("SET search_path = evidence_courier")
+        assert connection.execute("SELECT evidence_id FROM uploads").fetchall() == [("Prüfung ✓",)]
