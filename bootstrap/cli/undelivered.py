@@ -38,15 +38,17 @@ class Undelivered:
             option: The option that says where the records are.
         """
         kind, named = FailureKind(self.reason), f"{option} --tenant {quote(self.tenant_id)}"
-        these = f"{named} --kind {self.reason} {_WHO}"
-        retry = f"`evidence-courier retry {these}`"
+        retry, release = (
+            f"`evidence-courier {verb} {named} --kind {self.reason} {_WHO}`"
+            for verb in ("retry", "release")
+        )
         listed = f"`evidence-courier status {named} --status {self.status} --kind {self.reason}`"
         if kind.retryable and self.status == "failed":
             return f"once the provider answers, say {retry}"
         if kind.concern is not Concern.UPLOAD and not kind.doubtful:
             return f"`evidence-courier blocks {option}` says what to do"
         if kind.doubtful or self.status == "held":
-            again = retry if self.status == "failed" else retry.replace(" retry ", " release ")
+            again = retry if self.status == "failed" else release
             one = f"{option} {quote(self.tenant_id)} EVIDENCE_ID"
             return (
                 f"{listed} lists them: see whether the provider has them; say `evidence-courier "

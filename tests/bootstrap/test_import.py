@@ -842,6 +842,12 @@ def test_each_kind_of_end_has_commands_of_its_own(
         assert command.startswith(f"evidence-courier {start}")
 
 
+def test_commands_are_for_the_tenant_that_is_named_whatever_its_name() -> None:
+    to_do = Undelivered("we retry it", "held", "timeout").to_do("--db 'a retry file'")
+    release = shlex.split(to_do.split("`")[-2])
+    assert release[1:6] == ["release", "--db", "a retry file", "--tenant", "we retry it"]
+
+
 def test_the_estimate_counts_what_is_fresh_before_old_records(
     tenants: Path, tmp_path: Path
 ) -> None:
