@@ -16,6 +16,8 @@ from attrs import frozen
 from ..domain.secrets.redaction import words_of
 from ..ports.clock import Clock
 from ..ports.logger import DutyFailed
+from .active import ActiveUpload
+from .due_delivery import any_is_stopped
 from .effects import Interrupted, Notify, Turn, perform
 
 AGAIN_AFTER = 30.0
@@ -91,6 +93,11 @@ class Duties:
         """Have the time of each duty come now. A step that is under way goes on."""
         for duty, due in self._due_at.items():
             self._due_at[duty] = due if due == inf else -inf
+
+    def hear_of(self, uploads: Sequence[ActiveUpload]) -> None:
+        """There is news if one of these is stopped. Several threads may tell it at once."""
+        if any_is_stopped(uploads):
+            self.has_news = True
 
     def at_end_of_call(self, until: float) -> Iterator[Turn[None]]:
         """As many steps as at the close, if there is news and time left; `until` is as in `due`.

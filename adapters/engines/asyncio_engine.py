@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.destinations import Destination
-from ...delivery.due_delivery import DueDelivery, any_is_stopped
+from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn
 from ...delivery.maintenance import ADOPT_EVERY, OVERDUE, Maintenance
@@ -257,7 +257,7 @@ class AsyncEngine:
         if refused is None:
             self._taken += len(uploads)
             self._settled += sum([one.upload.at_rest for one in uploads])
-            self.duties.has_news |= any_is_stopped(uploads)
+            self.duties.hear_of(uploads)
         self._wake()
 
     def _set_alarm(self) -> None:

@@ -26,7 +26,7 @@ from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
-from ...delivery.due_delivery import DueDelivery, any_is_stopped
+from ...delivery.due_delivery import DueDelivery
 from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn, Wait, Write, perform
 from ...delivery.maintenance import (
@@ -147,7 +147,7 @@ class BlockingEngine:
             mine = [active for active, is_free in zip(actives, free, strict=True) if is_free]
             again_at = dict.fromkeys(set(keys) - {one.upload.key for one in mine}, soon)
             again_at |= self._step(mine, here, elsewhere)
-            self._duties.has_news |= any_is_stopped(actives)
+            self._duties.hear_of(actives)
             return [self._delivery(active, again_at.get(active.upload.key)) for active in actives]
 
     def deliver_due(
@@ -181,7 +181,7 @@ class BlockingEngine:
                         here.leave(group)
                     elif (refused := self._turn_of(group, here)) is None:
                         done = done.with_turn(group)
-                        self._duties.has_news |= any_is_stopped(group)
+                        self._duties.hear_of(group)
                 if refused is not None and refused.reason is WaitReason.BUSY:
                     self._run(perform(Wait(refused.at)))  # for a moment, as writers do
         return done

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
+from in_hand import home, waiting
 
 from evidence_courier.adapters.engines.blocking_driver import interruption_of
+from evidence_courier.delivery.active import ActiveUpload
 from evidence_courier.delivery.duties import Duties, Duty
 from evidence_courier.delivery.effects import Interrupted, Notify, Turn, perform
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.upload import Failed, FailedReason
 from evidence_courier.ports.logger import DutyFailed, LogEvent
 from evidence_courier.testing import FakeClock
 
@@ -149,3 +153,23 @@ def test_what_is_the_hosts_own_goes_on_its_way() -> None:
     with pytest.raises(KeyboardInterrupt):
         driven([*duties.due()])
     assert duties.failures == 0
+
+
+class Batch(list[ActiveUpload]):
+    """Uploads that go well. While a thread looks at them, another tells of one that has failed."""
+
+    def __init__(self, duties: Duties) -> None:
+        super().__init__()
+        self._duties = duties
+
+    def __iter__(self) -> Iterator[ActiveUpload]:
+        one = waiting("ev-1", home(), NOW)
+        failed = Failed(FailedReason.REJECTED, Failure(FailureKind.REFUSED, "no"))
+        self._duties.hear_of([evolve(one, upload=evolve(one.upload, state=failed))])
+        return super().__iter__()
+
+
+def test_the_news_of_one_thread_is_not_lost_to_another() -> None:
+    duties = duties_of(FakeClock(NOW), Work())
+    duties.hear_of(Batch(duties))
+    assert duties.has_news
