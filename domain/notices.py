@@ -188,6 +188,12 @@ def summary_of(notices: Sequence[Notice]) -> Notice:
 OF_OUTAGE, ALONE = -1, -2
 
 
+def times_refused(tries: int) -> int:
+    """How many times in a row the sink has refused a notice with these `tries`; of one of an outage
+    that is over it is known that it has."""
+    return ALONE + 1 - tries if tries <= ALONE else abs(tries)
+
+
 @frozen
 class WaitingNotice:
     """A notice that waits for a sink.

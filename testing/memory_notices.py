@@ -20,6 +20,7 @@ from ..domain.notices import (
     WaitingNotice,
     in_turn,
     summary_of,
+    times_refused,
 )
 from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
@@ -115,7 +116,7 @@ class MemoryNotices(MemoryInspection):
         for one in self._notices.values():
             new = SinkNotices(sink=one.sink, number=0, since=one.notice.at, tries=0)
             old = found.get(one.sink, new)
-            since, tries = min(old.since, one.notice.at), max(old.tries, abs(one.tries))
+            since, tries = min(old.since, one.notice.at), max(old.tries, times_refused(one.tries))
             found[one.sink] = evolve(old, number=old.number + 1, since=since, tries=tries)
         return [found[sink] for sink in sorted(found)]
 

@@ -261,7 +261,7 @@ class NoticeRules(GateRules):
             first, _ = store.claim("one", AT, SOON, 9)
             store.put_back(SOON, back(first, due=LATER, tries=ALONE))
             store.notices_taken("two", [one.number for one in store.claim("two", AT, SOON, 1)], AT)
-            one = SinkNotices(sink="one", number=2, since=AT, tries=2)
+            one = SinkNotices(sink="one", number=2, since=AT, tries=1)
             two = SinkNotices(sink="two", number=1, since=LATER, tries=0)
             same(list(store.health(LATER).notices), [one, two])
 

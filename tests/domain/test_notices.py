@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from attrs import define, evolve, field
 
 from evidence_courier.domain.health import Count, Stop
@@ -25,6 +26,7 @@ from evidence_courier.domain.notices import (
     news_of,
     next_to_tell,
     notice_of,
+    times_refused,
 )
 from evidence_courier.domain.upload.upload import Status
 
@@ -260,6 +262,13 @@ def test_what_a_sink_refused_last_goes_last() -> None:
     assert [each.number for each in found][:2] == [1, 3]
     assert {each.refusals for each in found} == {7}
     assert [each.refusals for each in in_turn([WaitingNotice(1, one, tries=0)])] == [0]
+
+
+@pytest.mark.parametrize(
+    ("tries", "times"), [(0, 0), (1, 1), (7, 7), (OF_OUTAGE, 1), (ALONE, 1), (ALONE - 1, 2)]
+)
+def test_a_notice_knows_how_many_times_it_was_refused(tries: int, times: int) -> None:
+    assert times_refused(tries) == times
 
 
 def waiting(*tries: int, suspects: int = 0) -> list[WaitingNotice]:

@@ -17,7 +17,7 @@ from ....domain.health import (
     paused,
     stop_of,
 )
-from ....domain.notices import Notice
+from ....domain.notices import Notice, times_refused
 from ....domain.pacing.paused import waits_since
 from ....domain.upload.failure import Concern, FailureKind
 from ..rows import Row, moment_of
@@ -46,7 +46,10 @@ REOPENED_WITH_ERROR = Each(
     _OLDEST.format("reopened_at", "uploads_reopened", _WITH_ERROR, "NOT NULL"),
 )
 _OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET}
-_WAITING = "SELECT sink, COUNT(*) AS number, MAX(ABS(tries)) AS tries FROM notices GROUP BY sink"
+_WAITING = (
+    "SELECT sink, COUNT(*) AS number, MIN(tries) AS least, MAX(tries) AS most"
+    " FROM notices GROUP BY sink"
+)
 _OLDEST_NOTICES = """
 SELECT sink, notice FROM notices
 WHERE id IN (SELECT MIN(id) FROM notices GROUP BY sink) OR notice LIKE '%"kind": "summary"%'
@@ -80,7 +83,15 @@ def notices(session: Session) -> Sequence[SinkNotices]:
     for row in session.ask(_OLDEST_NOTICES):
         at = Notice.from_json(row["notice"]).at
         since[row["sink"]] = min(since.get(row["sink"], at), at)
-    found = [SinkNotices(since=since[row["sink"]], **row) for row in session.ask(_WAITING)]
+    found = [
+        SinkNotices(
+            sink=row["sink"],
+            number=row["number"],
+            since=since[row["sink"]],
+            tries=max(times_refused(row["least"]), times_refused(row["most"])),
+        )
+        for row in session.ask(_WAITING)
+    ]
     return sorted(found, key=lambda one: one.sink)
 
 
