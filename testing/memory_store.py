@@ -367,10 +367,11 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
             state, provider, alone = upload.state, upload.key.provider, not self._couriers
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
         tenant_id = upload.key.tenant_id
+        free = lists.known_outlook(self._gates, record)
+        outlook, goes_on = free or outlook, free is not None or due_of(upload.state) is not None
         invalid = self._invalid.get(tenant_key(tenant_id))
-        if invalid is not None and due_of(upload.state) is not None:
+        if invalid is not None and goes_on:
             outlook = outlook_without(invalid[0], tenant_id, upload.key.provider, outlook)
-        outlook = lists.known_outlook(self._gates, record) or outlook
         return record.with_removals(status_of_upload(upload, record.last_attempt_at, outlook))
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:

@@ -128,14 +128,14 @@ def readable(row: Shown) -> Shown:
 def outlooks_without(
     rows: Iterable[Shown], invalid: Mapping[str, str], outlooks: Mapping[int, Outlook]
 ) -> dict[int, Outlook]:
-    """The outlooks of those that are open and whose tenants have no valid configuration.
+    """The outlooks of those whose tenants have no valid configuration, of rows that else go on.
 
     `invalid` holds the kinds of failure by tenant, `outlooks` what is known so far, by upload.
     """
     found: dict[int, Outlook] = {}
     for row in rows if invalid else ():
         cause = invalid.get(tenant_key(row.tenant_id))
-        if row.due is not None and cause is not None:
+        if cause is not None:
             known = outlooks.get(row.id, Outlook())
             about = FailureKind(cause), row.tenant_id, row.provider
             found[row.id] = outlook_without(*about, known)

@@ -10,8 +10,9 @@ from attrs import evolve
 from ...domain.pacing.gate import Blocked, GateChange
 from ...domain.pacing.paused import Paused, Resumed, Scope
 from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.status import wait_for_valid
 from ...domain.upload.upload import Held
-from ...ports.records import Begun, Change, Saved, Start
+from ...ports.records import Begun, Change, InvalidTenants, Saved, Start
 from ...ports.store import UploadStore
 from .assertions import a, must, same, some
 from .store_gates import GateRules
@@ -96,6 +97,8 @@ class PauseRules(GateRules):
             same([one.startswith("a courier, ") for one in waits()], [False, False])
             store.save([Resumed(Scope(None, "sprinto"), LATER, "bo", "it is over")])
             same(waits()[1], "a courier, which takes it up: sprinto is blocked no more")
+            store.save([InvalidTenants(["acme", "globex"], [], LATER)])
+            same(waits(), [wait_for_valid("acme"), wait_for_valid("globex")])
 
     def test_the_time_of_a_pause_does_not_count_as_waiting(self) -> None:
         minutes = [AT + timedelta(minutes=number) for number in range(21)]

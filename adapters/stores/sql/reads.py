@@ -202,10 +202,11 @@ def statuses_of(session: Session, rows: Sequence[Shown], now: datetime) -> list[
 
 def _statuses_of(session: Session, rows: Sequence[Shown], now: datetime) -> list[UploadStatus]:
     states = [*map(state_shown, rows)]
-    outlooks = _outlooks(session, rows, states, now)
+    free = _outlooks_of_free(session, rows, states)
+    outlooks = _outlooks(session, rows, states, now) | free
     invalid = {row["tenant_id"]: row["kind"] for row in session.ask(INVALID)} if rows else {}
-    outlooks |= outlooks_without(rows, invalid, outlooks)
-    outlooks |= _outlooks_of_free(session, rows, states)
+    go_on = [row for row in rows if row.due is not None or row.id in free]
+    outlooks |= outlooks_without(go_on, invalid, outlooks)
     return [
         status_shown(row, state, outlooks.get(row.id))
         for row, state in zip(rows, states, strict=True)
