@@ -103,13 +103,17 @@ FLAGS = ("doubt", "possible_duplicate", "alone")
 # --- going in ------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1024)
 def moment(at: datetime) -> str:
     """A moment as text in UTC that sorts as it is: 27 characters, for any year."""
     if at.tzinfo is not UTC:
         if at.tzinfo is None:
             raise ValueError(f"{at} does not know its time zone")
-        at = at.astimezone(UTC)
+        at = at.astimezone(UTC)  # before it is looked up: an hour that comes twice equals itself
+    return _in_utc(at)
+
+
+@lru_cache(maxsize=1024)
+def _in_utc(at: datetime) -> str:
     second = _second(at.year, at.month, at.day, at.hour, at.minute, at.second)
     return f"{second}{at.microsecond:06}Z"
 
