@@ -79,6 +79,7 @@ class Import:
     fresh: Mapping[str, int] = field(factory=dict, init=False)
     errors: list[Exception] = field(factory=list, init=False)
     under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
+    known_stopped: dict[str, list[str]] = field(factory=dict, init=False)
     outages: dict[str, Outage] = field(factory=dict, init=False)
     undelivered: Counter[Undelivered] = field(factory=Counter, init=False)
     _left: Counter[str] = field(factory=Counter, init=False)
@@ -173,7 +174,7 @@ class Import:
         # perhaps they include it now.
         known = {one for one, status in found.items() if _was_tried(status)}
         for evidence_id in known:
-            self._count_undelivered(found[evidence_id])
+            self._count_known(found[evidence_id])
         self.known += len(known)
         self._left[tenant_id] -= len(known)
         for one in some:
@@ -207,6 +208,23 @@ class Import:
             self._left[tenant_id] += len(ids) - len(found)
             for status in found.values():
                 self._note(tenant_id, status)
+
+    def _count_known(self, status: UploadStatus) -> None:
+        """Count one that an earlier run has handed in; not yet if its integration has stopped it:
+        once that works it goes on by itself."""
+        kind = None if status.error is None else FailureKind(status.error.kind)
+        if kind is not None and kind.concern is Concern.INTEGRATION:
+            self.known_stopped.setdefault(status.tenant_id, []).append(status.evidence_id)
+        else:
+            self._count_undelivered(status)
+
+    def count_known_stopped(
+        self, statuses: Callable[[str, Sequence[str]], Mapping[str, UploadStatus]]
+    ) -> None:
+        """Count these, as they are at the end."""
+        for tenant_id, ids in self.known_stopped.items():
+            for status in statuses(tenant_id, ids).values():
+                self._count_undelivered(status)
 
     def _submit(
         self,

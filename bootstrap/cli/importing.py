@@ -77,9 +77,10 @@ def run(
     work = Import(courier, lanes, seconds, _say_between)
     interruption = Interruption()
     asyncio.run(_all_handed_in(courier, work, interruption))
-    if work.under_way:
+    if work.under_way or work.known_stopped:
         with place.records() as stored:
             work.note_rest(stored.statuses)
+            work.count_known_stopped(stored.statuses)
     _print(work, place, problems.number, as_json)
     _say_what_to_do(work, place)
     if interruption.number is not None and (work.left or work.under_way):

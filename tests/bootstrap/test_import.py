@@ -681,6 +681,23 @@ def test_what_is_known_is_not_handed_in_again() -> None:
     assert (work.known, desk.tried) == (2, ["old-1", "old-3"])
 
 
+def test_what_an_integration_stopped_counts_as_it_stands_in_the_end() -> None:
+    """An earlier run handed it in; with the right key it goes on by itself."""
+    stopped = {
+        f"old-{n}": evolve(
+            PENDING, evidence_id=f"old-{n}", status=status, attempts=1, error=UNAUTHORIZED
+        )
+        for n, status in enumerate(("held", "held", "failed", "failed"))
+    }
+    desk = Desk(seen=stopped)
+    work = handed_in(desk, 5)
+    assert (work.known, desk.tried, +work.undelivered) == (4, ["old-4"], {})
+    done = {one: evolve(stopped[one], status="succeeded", error=None) for one in ("old-0", "old-2")}
+    work.count_known_stopped(lambda tenant_id, ids: {**stopped, **done})
+    words = ("held", "failed")
+    assert work.undelivered == {Undelivered("acme", word, "unauthorized"): 1 for word in words}
+
+
 PAUSED = StatusError("paused", "paused by asha since 2020-01-01 10:00 UTC: an audit", None)
 
 
