@@ -5,8 +5,8 @@ them. A mistake that no test notices is a survivor. Each survivor must be explai
 `survivors.toml` (it changes nothing that can be seen), or a test is missing and the exit code is 1.
 It is also 1 if an explanation explains nothing any more.
 
-mutmut needs a plain tree, which is made in `build/mutation` of the domain, the reachable states and
-their tests. Without arguments the whole domain is mutated, else only the named modules:
+mutmut needs a plain tree, which is made in `build/mutation` of the package and the domain's tests.
+Without arguments the whole domain is mutated, else only the named modules:
 `mutate.py transitions backoff`.
 """
 
@@ -25,6 +25,7 @@ from attrs import frozen
 REPOSITORY = Path(__file__).parents[2]
 TREE = REPOSITORY / "build" / "mutation"
 EXPLANATIONS = Path(__file__).with_name("survivors.toml")
+ROOMS = ("adapters", "bootstrap", "delivery", "domain", "ports", "testing")
 # The modules of the domain, and where each is.
 MODULES = {
     file.stem: file.relative_to(REPOSITORY).as_posix()
@@ -79,13 +80,11 @@ def plant(modules: Collection[str]) -> None:
     shutil.rmtree(TREE, ignore_errors=True)
     package = TREE / "src" / "evidence_courier"
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(REPOSITORY / "domain", package / "domain", ignore=ignore)
+    for name in ROOMS:
+        shutil.copytree(REPOSITORY / name, package / name, ignore=ignore)
+    shutil.copy(REPOSITORY / "__init__.py", package)
     for name in ("domain", "support"):
         shutil.copytree(REPOSITORY / "tests" / name, TREE / "tests" / name, ignore=ignore)
-    (package / "testing").mkdir()
-    shutil.copy(REPOSITORY / "testing" / "reachable_states.py", package / "testing")
-    for folder in (package, package / "testing"):
-        (folder / "__init__.py").touch()
     (TREE / "pytest.ini").write_text(PYTEST, encoding="utf-8")
     (TREE / "tests" / "conftest.py").write_text(PROFILE, encoding="utf-8")
     patterns = "\n".join(f"    */{path}" for name, path in MODULES.items() if name in modules)
