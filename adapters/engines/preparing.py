@@ -36,7 +36,6 @@ from ...ports.renderer import Renderer
 from ..records import load_record
 
 _CHUNK = 2**18
-_BINARY: int = getattr(os, "O_BINARY", 0)
 
 
 @frozen
@@ -163,9 +162,8 @@ class Preparer:
         def read() -> _Prepared:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise OSError(errno.EINVAL, "is not a regular file")
-            file = os.open(path, os.O_RDONLY | _BINARY)
-            try:
-                found = os.fstat(file)
+            with open(path, "rb", buffering=0) as file:
+                found = os.fstat(file.fileno())
                 seen = evolve(document, size=found.st_size, modified=found.st_mtime_ns)
                 if document.modified is not None and seen != document:
                     advice = "submit what it holds now under a new evidence id"
@@ -175,24 +173,21 @@ class Preparer:
                 if failure is not None:
                     return _Prepared(seen, None, failure)
                 made, content = self._copied(file, seen)
-            finally:
-                os.close(file)
             return _Prepared(made, content, _unfit(made, destination))
 
         which = f"the document {shown} cannot be read"
         result = self._plugged_in(read, FailureKind.DOCUMENT_GONE, which)
         return result if isinstance(result, _Prepared) else _Prepared(document, None, result)
 
-    def _copied(self, file: int, seen: StoredDocument) -> tuple[StoredDocument, bytes | None]:
+    def _copied(self, file: FileIO, seen: StoredDocument) -> tuple[StoredDocument, bytes | None]:
         """What is in a file. If it is large it goes to another without ever being in memory."""
         made = partial(evolve, seen, path=None, modified=None)
         if self.documents is not None and seen.size > LARGE:
             digest, size, buffer = hashlib.sha256(), 0, memoryview(bytearray(_CHUNK))
-            reader = FileIO(file, closefd=False)
 
             def chunks() -> Iterator[memoryview]:
                 nonlocal size
-                while length := reader.readinto(buffer):
+                while length := file.readinto(buffer):
                     digest.update(buffer[:length])
                     size += length
                     yield buffer[:length]
@@ -200,8 +195,8 @@ class Preparer:
             with suppress(StoreError):
                 name = self.documents.keep(chunks())
                 return made(sha256=digest.hexdigest(), size=size, file=name), None
-            reader.seek(0)
-        content = _content(file, seen.size)
+            file.seek(0)
+        content = file.read()
         return made(sha256=sha256_of(content), size=len(content)), content
 
     def _plugged_in(
@@ -220,14 +215,6 @@ class Preparer:
             if isinstance(error, OSError) and error.strerror:
                 why = error.strerror  # the path is named already
             return Failure(kind, f"{which}: {why}; mend that, then retry the upload")
-
-
-def _content(file: int, size: int) -> bytes:
-    """What is in a file of this size, in one call as a rule: each lets another thread run."""
-    content = os.read(file, size + 1)
-    if len(content) == size:
-        return content
-    return content + FileIO(file, closefd=False).readall()  # it has changed meanwhile
 
 
 def _unprepared(evidence: Evidence, error: BaseException) -> _Prepared:

@@ -203,14 +203,6 @@ def test_a_file_that_has_changed_meanwhile_is_not_sent(
     assert house.server.held == []
 
 
-@pytest.mark.parametrize("size", [0, 4, 20, 21, 30])
-def test_a_file_is_read_to_its_end_whatever_size_it_had(tmp_path: Path, size: int) -> None:
-    (tmp_path / "a.pdf").write_bytes(b"%PDF that is changing")
-    with (tmp_path / "a.pdf").open("rb") as file:
-        content = preparing._content(file.fileno(), size)  # pyright: ignore[reportPrivateUsage]
-    assert content == b"%PDF that is changing"
-
-
 def test_bytes_that_were_too_large_are_sent_once_max_bytes_is_raised(
     house: House, deliver: Deliver
 ) -> None:
