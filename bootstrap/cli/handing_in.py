@@ -33,6 +33,8 @@ COUNTED = 100
 
 LOOK_AGAIN = 1.0
 _UNTRIED: Sequence[StatusWord] = ("pending", "skipped")
+GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
+"""What any courier goes on with."""
 
 
 def _lists() -> defaultdict[str, list[UploadStatus]]:
@@ -79,7 +81,8 @@ class Import:
     fresh: Mapping[str, int] = field(factory=dict, init=False)
     errors: list[Exception] = field(factory=list, init=False)
     under_way: dict[str, Sequence[str]] = field(factory=dict, init=False)
-    known_stopped: dict[str, list[str]] = field(factory=dict, init=False)
+    known_going: dict[str, list[str]] = field(factory=dict, init=False)
+    known_open: Counter[str] = field(factory=Counter, init=False)
     outages: dict[str, Outage] = field(factory=dict, init=False)
     undelivered: Counter[Undelivered] = field(factory=Counter, init=False)
     _left: Counter[str] = field(factory=Counter, init=False)
@@ -210,20 +213,22 @@ class Import:
                 self._note(tenant_id, status)
 
     def _count_known(self, status: UploadStatus) -> None:
-        """Count one that an earlier run has handed in; not yet if its integration has stopped it:
-        once that works it goes on by itself."""
+        """Count one that an earlier run has handed in; not yet if it is open, or its integration
+        has stopped it: once that works it goes on by itself."""
         kind = None if status.error is None else FailureKind(status.error.kind)
-        if kind is not None and kind.concern is Concern.INTEGRATION:
-            self.known_stopped.setdefault(status.tenant_id, []).append(status.evidence_id)
+        is_stopped = kind is not None and kind.concern is Concern.INTEGRATION
+        if is_stopped or status.status in GOES_ON:
+            self.known_going.setdefault(status.tenant_id, []).append(status.evidence_id)
         else:
             self._count_undelivered(status)
 
-    def count_known_stopped(
+    def count_known_going(
         self, statuses: Callable[[str, Sequence[str]], Mapping[str, UploadStatus]]
     ) -> None:
         """Count these, as they are at the end."""
-        for tenant_id, ids in self.known_stopped.items():
+        for tenant_id, ids in self.known_going.items():
             for status in statuses(tenant_id, ids).values():
+                self.known_open[status.status] += status.status in GOES_ON
                 self._count_undelivered(status)
 
     def _submit(

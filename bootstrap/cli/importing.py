@@ -21,11 +21,10 @@ from ...domain.errors import (
     Problem,
     StoreError,
 )
-from ...domain.upload.upload import StatusWord
 from ..courier import AsyncCourier
 from ..wiring import CourierOptions
 from .exits import STORE, UNDELIVERED, USAGE, end
-from .handing_in import Import
+from .handing_in import GOES_ON, Import
 from .old_records import OldRecord
 from .output import number_of, print_json
 from .place import Place
@@ -34,7 +33,6 @@ from .signals import SIGNALLED
 from .sorted_records import OldRecords, read_all
 from .submit import Conflicts, Interruption, destination_of
 
-_GOES_ON: Sequence[StatusWord] = ("pending", "retrying")
 _SAY_AGAIN = 60
 _MOST_SHOWN = 20
 """For how many tenants and errors a person is told what to do; `--json` has all."""
@@ -77,10 +75,10 @@ def run(
     work = Import(courier, lanes, seconds, _say_between)
     interruption = Interruption()
     asyncio.run(_all_handed_in(courier, work, interruption))
-    if work.under_way or work.known_stopped:
+    if work.under_way or work.known_going:
         with place.records() as stored:
             work.note_rest(stored.statuses)
-            work.count_known_stopped(stored.statuses)
+            work.count_known_going(stored.statuses)
     _print(work, place, problems.number, as_json)
     _say_what_to_do(work, place)
     if interruption.number is not None and (work.left or work.under_way):
@@ -235,6 +233,7 @@ def _print(work: Import, place: Place, invalid: int, as_json: bool) -> None:
             {
                 "records": work.total,
                 "known": work.known,
+                "known_open": work.known_open.total(),
                 "left": work.left,
                 "invalid": invalid,
                 "handed_in": counts,
@@ -248,14 +247,23 @@ def _print(work: Import, place: Place, invalid: int, as_json: bool) -> None:
     handed_in = ", ".join(f"{number:,} {word}" for word, number in counts.items()) or "none"
     click.echo(f"handed in: {handed_in}")
     for number, what in (
-        (work.known, "recorded before"),
+        (work.known, f"recorded before{_open_of(work)}"),
         (work.left, "not handed in"),
         (invalid, f"problem{'' if invalid == 1 else 's'} in what was skipped"),
     ):
         if number:
             click.echo(f"{number:,} {what}")
-    if open_ones := " or ".join(word for word in _GOES_ON if work.by_status[word]):
-        say(f"what is {open_ones} goes on with any courier on the database")
+    going = work.by_status + work.known_open
+    if open_ones := " or ".join(word for word in GOES_ON if going[word]):
+        say(
+            f"what is {open_ones} goes on with any courier on the database, as `evidence-courier "
+            "run` is one"
+        )
+
+
+def _open_of(work: Import) -> str:
+    open_ones = work.known_open.total()
+    return f", {open_ones:,} of them not delivered yet" if open_ones else ""
 
 
 def _say_what_to_do(work: Import, place: Place) -> None:

@@ -141,6 +141,7 @@ def test_old_records_go_in_once_and_the_oldest_first(
     assert json.loads(again.stdout) == {
         "records": 9,
         "known": 9,
+        "known_open": 0,
         "left": 0,
         "invalid": 0,
         "handed_in": {},
@@ -693,7 +694,7 @@ def test_what_an_integration_stopped_counts_as_it_stands_in_the_end() -> None:
     work = handed_in(desk, 5)
     assert (work.known, desk.tried, +work.undelivered) == (4, ["old-4"], {})
     done = {one: evolve(stopped[one], status="succeeded", error=None) for one in ("old-0", "old-2")}
-    work.count_known_stopped(lambda tenant_id, ids: {**stopped, **done})
+    work.count_known_going(lambda tenant_id, ids: {**stopped, **done})
     words = ("held", "failed")
     assert work.undelivered == {Undelivered("acme", word, "unauthorized"): 1 for word in words}
 
@@ -799,6 +800,24 @@ def test_the_command_that_retries_what_an_outage_failed_is_shown(
     retried = run(*command[1:], "--yes")
     assert (retried.exit_code, retried.stdout.count("pending")) == (0, 2), retried.output
     assert "--kind" not in imported(tenants, database, old_records).stderr
+
+
+def test_what_an_earlier_run_left_to_any_courier_is_named(
+    tenants: Path, sandbox: SprintoSandbox, tmp_path: Path
+) -> None:
+    """It is not handed in again, and not delivered: the second run is no sign that all is done."""
+    with (tenants / "acme.yaml").open("a") as file:
+        file.write("    retry: {initial_delay: 1h, max_delay: 1h}\n")
+    sandbox.use_faults(["status:503=x2"])
+    old_records = write(tmp_path / "old.csv", rows(tmp_path, 3))
+    database = str(tmp_path / "courier.db")
+    first, again = (imported(tenants, database, old_records) for _ in range(2))
+    assert (first.exit_code, again.exit_code) == (0, 0), again.output
+    assert "3 recorded before, 2 of them not delivered yet" in again.stdout
+    for one in (first, again):
+        assert "what is retrying goes on with any courier on the database" in one.stderr
+    told = json.loads(imported(tenants, database, old_records, "--json").stdout)
+    assert (told["known"], told["known_open"]) == (3, 2)
 
 
 def test_what_is_refused_for_good_fails_each_run_until_it_is_mended(
