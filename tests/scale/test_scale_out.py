@@ -23,6 +23,7 @@ from postgres_server import own_server
 from scale_out import EXAMPLE, ScaleOut
 
 from evidence_courier import BlockingCourier, Document, Evidence, StoreError
+from evidence_courier.adapters.stores.postgres.readers import SILENCE
 from evidence_courier.adapters.stores.rows import ENTRY
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
@@ -176,7 +177,8 @@ def test_kills_and_a_crash_of_the_server_lose_and_double_nothing(
             thread.join()
         assert crashed
         trainings = scale.trainings
-        scale.wait_for(trainings, patience=60 + TRANSACTIONS / 50)
+        # Of a worker that was killed a moment before the crash, only its silence tells.
+        scale.wait_for(trainings, patience=SILENCE + 60 + TRANSACTIONS / 50)
     at_rest = scale.statuses()
     assert at_rest == Counter({"succeeded": trainings})
     files = arrived(sandbox)
