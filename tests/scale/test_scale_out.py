@@ -40,7 +40,7 @@ WAITING = (
     " FROM evidence_courier.uploads, generate_series(1, 100000) AS number"
     " WHERE evidence_id = 't-0'"
 )
-TRANSACTIONS, CREDENTIALS, LOAD = asked("TRANSACTIONS", 300), asked("CREDENTIALS", 100), 400
+TRANSACTIONS, CREDENTIALS, LOAD = asked("TRANSACTIONS", 2_000), asked("CREDENTIALS", 100), 400
 STOPPED, TICK = asked("STOPPED", 3), asked("TICK", 3)
 
 
