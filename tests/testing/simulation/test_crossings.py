@@ -31,7 +31,12 @@ from evidence_courier.domain.upload.verdict import (
 )
 from evidence_courier.ports.dialogue import Dialogue
 from evidence_courier.ports.provider import Parcel
-from evidence_courier.testing.simulation import ModelProvider, ReadableModelProvider, Simulation
+from evidence_courier.testing.simulation import (
+    Faults,
+    ModelProvider,
+    ReadableModelProvider,
+    Simulation,
+)
 
 T = TypeVar("T")
 
@@ -100,7 +105,7 @@ class Crossings(World):
         together: int,
         give_up_after: timedelta | None,
         park_limit: timedelta,
-        faults: Any,
+        faults: Faults,
     ) -> None:
         self.simulation = Simulation(
             seed,
@@ -121,7 +126,10 @@ class Crossings(World):
             self.simulation.server.closed = False
             for scope in sorted(self.paused, key=str):
                 self.somebody_resumes(scope)
-            for _ in range(3):  # what is parked is at rest, and asked again after a day at most
+            # What is parked is asked again after a day at most. Its attempts may fail while it may
+            # be parked, so the faults end after the first day.
+            for faults in (self.simulation.server.faults, Faults(), Faults()):
+                self.simulation.server.faults = faults
                 if not self.simulation.couriers:
                     self.simulation.start_courier()
                 self.simulation.pass_time(26 * 3600)
