@@ -114,7 +114,8 @@ class RecordsHealth:
 
     `counts` are by status word, `reasons` by status word and kind of error; those `parked` count as
     retrying, too. `oldest_open` is the open upload that has waited longest: since it was recorded,
-    or last went on after it had failed or was skipped, without the time for which it was paused.
+    or last went on after it had failed, was skipped or was parked, without the time for which it
+    was paused.
     One that is parked or paused is not meant, but listed in `stops`. `by_tenant` begins with the
     tenant of the oldest one. Both lists hold at most MOST_LISTED; `tenants_left_out` and
     `stops_left_out` say how many more there are.
@@ -137,7 +138,7 @@ class RecordsHealth:
     @property
     def oldest_open_at(self) -> datetime | None:
         """Since when the oldest open upload waits: when it was recorded, or last went on after it
-        had failed or was skipped, or later by as long as it was paused."""
+        had failed, was skipped or was parked, or later by as long as it was paused."""
         return self.by_tenant[0].oldest_open_at if self.by_tenant else None
 
 

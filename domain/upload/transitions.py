@@ -148,7 +148,7 @@ def _from_rest(upload: Upload, state: Queued | Waiting, event: Event, rules: Rul
         case Blocked(at, failure, until) if failure.kind.concern is Concern.TARGET:
             return _parked(upload, at, failure, until, rules)
         case Blocked(at, failure):
-            return _next(upload, at, Held(failure), upload.tally)
+            return _next(upload, at, Held(failure), _counted_from(upload, at))
         case Unblocked(at) | Requeued(at) if is_parked(state):
             return _again(upload, at, state.cause, rules)
         case Attested() if is_parked(state):
@@ -160,10 +160,10 @@ def _from_rest(upload: Upload, state: Queued | Waiting, event: Event, rules: Rul
 
 
 def _started(upload: Upload, state: Queued | Waiting, at: datetime, rules: Rules) -> Upload:
-    tally = upload.tally
+    tally = _counted_from(upload, at)
     if isinstance(state, Waiting) and tally.spent >= rules.retry.max_attempts:
         # The policy has become shorter meanwhile: what it allows now is used up.
-        return _next(upload, at, Failed(FailedReason.EXHAUSTED, state.cause), tally)
+        return _next(upload, at, Failed(FailedReason.EXHAUSTED, state.cause), upload.tally)
     started = Tally(
         attempts=tally.attempts + 1,
         spent=tally.spent + 1,
@@ -325,14 +325,13 @@ def _from_stopped(
     upload: Upload, state: Held | Failed | Skipped, event: Event, rules: Rules
 ) -> Upload:
     held, cause = isinstance(state, Held), state.cause
-    go_on = _again if held else _reopened
     of_integration = cause.kind.concern is Concern.INTEGRATION
     blocked = of_integration and (held or not cause.kind.doubtful)
     match event:
         case Unblocked(at) if blocked or isinstance(state, Skipped):
-            return go_on(upload, at, cause, rules)
+            return _again(upload, at, cause, rules)
         case Requeued(at):
-            return go_on(upload, at, cause, rules)
+            return _again(upload, at, cause, rules)
         case Abandoned() if held:
             return _abandoned(upload, event)
         case Attested():
@@ -364,16 +363,18 @@ def _wait_or_give_up(
 def _again(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload:
     """A fresh budget, by number and by time, with the history kept; a doubt is looked up first if
     possible."""
-    tally = evolve(upload.tally, spent=0, parked_at=None, tried_since=None)
+    tally = evolve(_counted_from(upload, at), spent=0, parked_at=None, tried_since=None)
     if tally.doubt and rules.can_look_up:
         return _next(upload, at, LookingUp(1, due=at, resend_at=at, cause=_doubted(cause)), tally)
     return _next(upload, at, Queued(due=at), tally)
 
 
-def _reopened(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload:
-    """The same, after it had come to an end."""
-    tally = evolve(upload.tally, reopened_at=at)
-    return _again(evolve(upload, tally=tally), at, cause, rules)
+def _counted_from(upload: Upload, at: datetime) -> Tally:
+    """The tally of an upload that goes on at a moment: its age counts from then if it had come to
+    an end or was parked. A held one was open all the time."""
+    state = upload.state
+    was_open = not (isinstance(state, Failed | Skipped) or is_parked(state))
+    return upload.tally if was_open else evolve(upload.tally, reopened_at=at)
 
 
 def _doubted(cause: Failure) -> Failure:

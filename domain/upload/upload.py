@@ -177,7 +177,7 @@ class Tally:
     - `alone`: it must not be sent together with others.
     - `parked_at`: since when its target has taken nothing, in this budget.
     - `tried_since`: when the first attempt of this budget began, if its time is limited.
-    - `reopened_at`: when it last went on after it had failed or was skipped.
+    - `reopened_at`: when it last went on after it had failed, was skipped or was parked.
     """
 
     attempts: int = 0

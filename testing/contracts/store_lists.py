@@ -7,7 +7,7 @@ from datetime import timedelta
 from attrs import evolve
 
 from ...domain.pacing.gate import GateChange
-from ...domain.upload.events import AttemptEnded, Requeued
+from ...domain.upload.events import AttemptEnded, Requeued, Unblocked
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.find import Find, all_of
 from ...domain.upload.transitions import Rules, advance
@@ -167,7 +167,8 @@ class ListRules(GateRules):
             start = started(entries[0].upload)
             begin_each(store, [start])
             gate = GateChange(UNPACED, AT, block=closed)
-            store.save([evolve(deferred(start.upload, failure=closed), gate=gate)])
+            parked = deferred(start.upload, failure=closed)
+            store.save([evolve(parked, gate=gate)])
             seen = store.health(AT)
             same(some(seen.oldest_open).evidence_id, "new")
             same(seen.parked, 1)
@@ -176,6 +177,13 @@ class ListRules(GateRules):
             same(
                 (stop.state, stop.tenant_id, stop.since, stop.reason, stop.uploads),
                 ("parked", "acme", AT, "check_in_review", 1),
+            )
+            later = AT + 5 * MINUTE
+            store.save([Change(advance(parked.upload, Unblocked(later), Rules()))])
+            same(
+                [(one.tenant_id, one.oldest_open_at) for one in store.health(later).by_tenant],
+                [("globex", AT + MINUTE), ("acme", later)],
+                "since when each waits, once the target takes uploads again",
             )
 
     def test_what_is_blocked_is_listed_until_an_upload_succeeds(self) -> None:

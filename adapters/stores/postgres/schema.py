@@ -353,7 +353,7 @@ DROP INDEX uploads_key;
 CREATE UNIQUE INDEX uploads_key ON uploads (tenant_id, evidence_id, provider)
 """
 
-# When an upload last went on after it had failed or was skipped: since then it waits.
+# When an upload last went on after it had failed, was skipped or was parked: since then it waits.
 _REOPENED = """
 ALTER TABLE uploads ADD COLUMN reopened_at timestamptz;
 CREATE INDEX uploads_reopened ON uploads (tenant_id, status, provider, error_kind, reopened_at, id)

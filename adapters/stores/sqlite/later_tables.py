@@ -70,7 +70,7 @@ CREATE TABLE notices (
     "CREATE TABLE notice_notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
 
-# When an upload last went on after it had failed or was skipped.
+# When an upload last went on after it had failed, was skipped or was parked.
 REOPENED = (
     "ALTER TABLE uploads ADD COLUMN reopened_at TEXT",
     "CREATE INDEX uploads_reopened"

@@ -441,7 +441,7 @@ def m019_claimed_notices(db: sqlite3.Connection) -> None:
 
 @_step
 def m020_reopened(db: sqlite3.Connection) -> None:
-    """When an upload last went on after it had failed or was skipped: since then it waits."""
+    """When an upload last went on after it had failed, was skipped or was parked."""
     _run(db, *REOPENED)
 
 

@@ -48,6 +48,7 @@ from evidence_courier.domain.upload.upload import (
     Waiting,
     cause_of,
     due_of,
+    is_parked,
 )
 from evidence_courier.domain.upload.verdict import (
     Absent,
@@ -471,11 +472,15 @@ def look_up(state: State) -> LookingUp:
     return LookingUp(1, NOW, NOW, cause)
 
 
+def opened(state: State, tally: Tally) -> Tally:
+    """What had ended, or was parked, is open since now."""
+    was_open = not (isinstance(state, Failed | Skipped) or is_parked(state))
+    return tally if was_open else evolve(tally, reopened_at=NOW)
+
+
 def again(state: State, tally: Tally) -> Tally:
-    """A fresh budget; after an end it is open since now."""
-    has_ended = isinstance(state, Failed | Skipped)
-    tally = evolve(tally, reopened_at=NOW) if has_ended else tally
-    return evolve(tally, spent=0, tried_since=None)
+    """A fresh budget."""
+    return evolve(opened(state, tally), spent=0, tried_since=None)
 
 
 IN_REVIEW = Failure(FailureKind.STILL_PROCESSING, "in review", retry_after=420.0)
@@ -487,9 +492,12 @@ SEEN = Receipt(None, "attested by asha: seen in the check")
 # The words of the table: the state after the event, and the tally with what is noted in it. `s` and
 # `t` are the state and the tally before the event, `f` is the failure that it speaks of.
 OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
-    "start": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3)),
+    "start": lambda s, t, f: (start(s), evolve(opened(s, t), attempts=8, spent=3)),
     "used up": lambda s, t, f: (exhausted(cause_of(s) or OLD), t),
-    "start 2": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3, possible_duplicate=True)),
+    "start 2": lambda s, t, f: (
+        start(s),
+        evolve(opened(s, t), attempts=8, spent=3, possible_duplicate=True),
+    ),
     "mark": lambda s, t, f: (s, evolve(t, progress="page-2")),
     "succeed": lambda s, t, f: (Succeeded(RECEIPT), evolve(t, doubt=False)),
     "reject": lambda s, t, f: (rejected_for(f), t),
@@ -525,7 +533,7 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
         evolve(t, doubt=True),
     ),
     "skip": lambda s, t, f: (Skipped(f), t),
-    "block": lambda s, t, f: (Held(f), t),
+    "block": lambda s, t, f: (Held(f), opened(s, t)),
     "again": lambda s, t, f: (Queued(NOW), again(s, t)),
     "again ?": lambda s, t, f: (look_up(s), again(s, t)),
     "give up": lambda s, t, f: (Failed(FailedReason.ABANDONED, GIVEN_UP), t),
