@@ -290,13 +290,11 @@ def _of_stops(
             text = f"{what}: {stop.reason}; `evidence-courier blocks` says more"
             about = stop.tenant_id, stop.provider, stop.reason
             yield notice_of(stop.state, now, text, *about, stop.uploads)
-    for key in notes.keys() - present.keys():
-        word, *rest = json.loads(key) if key.startswith("[") else ("",)
-        if word == "stop":
-            state, tenant_id, provider = rest
-            changed[key] = None
-            text = f"{_named(tenant_id, provider)} is no longer {state}: its uploads go on"
-            yield notice_of("open_again", now, text, tenant_id, provider, notes[key])
+    for key in sorted(_keys("stop", notes) - present.keys()):
+        _, state, tenant_id, provider = json.loads(key)
+        changed[key] = None
+        text = f"{_named(tenant_id, provider)} is no longer {state}: its uploads go on"
+        yield notice_of("open_again", now, text, tenant_id, provider, notes[key])
 
 
 def _of_counts(
@@ -306,38 +304,90 @@ def _of_counts(
     now: datetime,
     mine: Collection[About],
 ) -> Iterator[Notice]:
-    for count in counts:
-        if count.status not in _TELLING or count.reason is None or not _is_noticed(count):
-            continue
-        word = count.status.value
-        about = word, count.tenant_id, count.provider, count.reason
-        key = json.dumps(["count", *about])
-        announced, seen, since = json.loads(notes.get(key, "[0, 0, null]"))
+    causes = {json.dumps(["count", *_cause(one)]): one for one in counts if _is_noticed(one)}
+    for key, count in causes.items():
+        last = json.dumps(["told", *_cause(count)])
+        before = _Noted.of(notes.get(key))
         if FIRST not in notes:
-            announced = seen = count.number
-        number, announced = count.number, min(announced, count.number)
-        began = None if number == announced else since or _text(now)
-        tells, begins = json.dumps(["told", *about]), _text(earlier(now, MAX_BURST))
-        is_rare = about in mine or not begins < notes.get(tells, "") <= _text(now)
-        is_quiet = number == seen and is_rare
-        if number > announced and (is_quiet or (began is not None and began <= begins)):
-            many = f"{number - announced:,} upload{'s' if number - announced > 1 else ''}"
-            verb = ("have" if number - announced > 1 else "has") + " failed"
-            what = verb if word == "failed" else f"{'are' if number - announced > 1 else 'is'} held"
-            name = _named(count.tenant_id, count.provider)
-            text = f"{name}: {many} {what}: {count.reason}"
-            yield notice_of(word, now, text, *about[1:], number - announced)
-            announced, began, changed[tells] = number, None, _text(now)
-        note = json.dumps([announced, number, began])
-        if notes.get(key) != note:
-            changed[key] = note
+            before = _Noted(count.number, count.number)
+        after = before.followed_by(count.number, now)
+        is_rare = _cause(count) in mine or not _is_of_last_minute(notes.get(last), now)
+        if after.is_overdue(now) or (after.news and is_rare and before.seen == count.number):
+            yield _notice_of(count, after.news, now)
+            after, changed[last] = _Noted(count.number, count.number), _text(now)
+        if notes.get(key) != after.text:
+            changed[key] = after.text
+    for key in _keys("count", notes) - causes.keys():  # all of these go on, or are gone
+        changed[key] = None
+
+
+@frozen
+class _Noted:
+    """What was noted of one cause: how many uploads had failed, or were held, at the last look
+    (`seen`), how many of them notices were about, and since when there have been others."""
+
+    announced: int = 0
+    seen: int = 0
+    since: str | None = None
+
+    @classmethod
+    def of(cls, note: str | None) -> _Noted:
+        """What a note says."""
+        return cls(*json.loads(note)) if note is not None else cls()
+
+    @property
+    def text(self) -> str:
+        """The note."""
+        return json.dumps([self.announced, self.seen, self.since])
+
+    @property
+    def news(self) -> int:
+        """How many no notice was about."""
+        return self.seen - self.announced
+
+    def followed_by(self, number: int, now: datetime) -> _Noted:
+        """What is noted when there is this number of them."""
+        announced = min(self.announced, number)
+        since = None if announced == number else self.since or _text(now)
+        return _Noted(announced, number, since)
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether there have been others for so long that the end of the burst is not awaited."""
+        return self.since is not None and self.since <= _text(earlier(now, MAX_BURST))
+
+
+def _is_of_last_minute(note: str | None, now: datetime) -> bool:
+    """Whether a notice was told within MAX_BURST."""
+    return note is not None and _text(earlier(now, MAX_BURST)) < note <= _text(now)
+
+
+def _notice_of(count: Count, number: int, now: datetime) -> Notice:
+    """That so many of these have failed, or are held."""
+    one = {Status.FAILED: "upload has failed", Status.HELD: "upload is held"}
+    more = {Status.FAILED: "uploads have failed", Status.HELD: "uploads are held"}
+    what = f"{number:,} {(one if number == 1 else more)[count.status]}"
+    text = f"{_named(count.tenant_id, count.provider)}: {what}: {count.reason}"
+    about = count.tenant_id, count.provider, count.reason
+    return notice_of(count.status.value, now, text, *about, number)
+
+
+def _cause(count: Count) -> About:
+    """What the notice of these is about (`about_of`)."""
+    return count.status.value, count.tenant_id, count.provider, count.reason
 
 
 def _is_noticed(count: Count) -> bool:
-    """Not what is held for an integration: the stop is told, and a pause is known."""
-    assert count.reason is not None
+    """Whether these have failed or are held; not what is held for an integration: the stop is told,
+    and a pause is known."""
+    if count.status not in _TELLING or count.reason is None or not count.number:
+        return False
     of_upload = FailureKind(count.reason).concern is Concern.UPLOAD
     return count.status is Status.FAILED or of_upload
+
+
+def _keys(word: str, notes: Mapping[str, str]) -> set[str]:
+    """The names of the notes that begin with this word."""
+    return {key for key in notes if key.startswith(f'["{word}", ')}
 
 
 def _of_age(

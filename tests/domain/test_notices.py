@@ -69,6 +69,10 @@ class Watched:
         self.notes = {name: value for name, value in merged.items() if value is not None}
         return list(news.notices)
 
+    def noted(self, word: str) -> int:
+        """How many notes begin with this word."""
+        return sum(json.loads(name)[0] == word for name in self.notes if name.startswith("["))
+
 
 def test_a_block_makes_one_notice_and_another_when_it_is_over() -> None:
     watched = Watched()
@@ -128,6 +132,29 @@ def test_what_was_retried_and_failed_again_makes_another_notice() -> None:
     watched.look()
     for number, numbers in ((2, []), (2, [2]), (0, []), *[(1, [])] * 4, (1, [1]), (1, [])):
         assert [notice.number for notice in watched.look(failed(number))] == numbers
+
+
+def test_what_failed_again_after_all_had_gone_on_makes_another_notice() -> None:
+    """No store counts a cause of which there is none."""
+    watched = Watched()
+    watched.look()
+    watched.look(failed(2))
+    assert len(watched.look(failed(2))) == 1
+    watched.now += MAX_BURST
+    assert watched.look() == []
+    assert watched.look(failed(1)) == []
+    assert [notice.number for notice in watched.look(failed(1))] == [1]
+
+
+def test_a_cause_that_no_upload_has_any_more_is_noted_no_more() -> None:
+    watched = Watched()
+    watched.look()
+    watched.look(failed(2), failed(3, reason="timeout"))
+    assert watched.noted("count") == 2
+    watched.look(failed(2), failed(0, reason="timeout"))
+    assert watched.noted("count") == 1
+    watched.look()
+    assert watched.noted("count") == 0
 
 
 def test_however_often_couriers_look_one_cause_is_a_notice_a_minute() -> None:
