@@ -37,6 +37,9 @@ SEEMS_DOWN = 3
 LATE_BY = timedelta(minutes=1)
 """What is told so long after it was so says when that was."""
 
+FORGOTTEN_AT_ONCE = 1_000
+"""The most notes that a look removes because time has passed."""
+
 _TELLING = (Status.FAILED, Status.HELD)
 _STOPPED = {
     "blocked": "does not work, and its uploads are held",
@@ -148,6 +151,8 @@ def news_of(
         *_of_age(standing.oldest_open_at, notes, changed, now, late_after),
         *_of_unknown(unknown, notes, changed, now),
     ]
+    if changed:  # else there would be a write for these alone
+        changed = dict.fromkeys(_outlived(notes, now)) | changed
     return News(notices, changed)
 
 
@@ -324,7 +329,7 @@ def _of_counts(
 @frozen
 class _Noted:
     """What was noted of one cause: how many uploads had failed, or were held, at the last look
-    (`seen`), how many of them notices were about, and since when there have been others."""
+    (`seen`), how many of them notices were about (`announced`), and since when there are others."""
 
     announced: int = 0
     seen: int = 0
@@ -361,8 +366,15 @@ def _is_of_last_minute(note: str | None, now: datetime) -> bool:
     return note is not None and _text(earlier(now, MAX_BURST)) < note <= _text(now)
 
 
+def _outlived(notes: Mapping[str, str], now: datetime) -> list[str]:
+    """The notes of when a notice was told that are older than MAX_BURST: they delay none any more.
+    One that is later than now stays, as another courier's clock may say so."""
+    until = _text(earlier(now, MAX_BURST))
+    return sorted(key for key in _keys("told", notes) if notes[key] <= until)[:FORGOTTEN_AT_ONCE]
+
+
 def _notice_of(count: Count, number: int, now: datetime) -> Notice:
-    """That so many of these have failed, or are held."""
+    """That this number of them has failed, or is held."""
     one = {Status.FAILED: "upload has failed", Status.HELD: "upload is held"}
     more = {Status.FAILED: "uploads have failed", Status.HELD: "uploads are held"}
     what = f"{number:,} {(one if number == 1 else more)[count.status]}"

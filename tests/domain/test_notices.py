@@ -13,6 +13,8 @@ from attrs import define, evolve, field
 from evidence_courier.domain.health import Count, Stop
 from evidence_courier.domain.notices import (
     ALONE,
+    FIRST,
+    FORGOTTEN_AT_ONCE,
     LATE_BY,
     MAX_BURST,
     OF_OUTAGE,
@@ -155,6 +157,33 @@ def test_a_cause_that_no_upload_has_any_more_is_noted_no_more() -> None:
     assert watched.noted("count") == 1
     watched.look()
     assert watched.noted("count") == 0
+
+
+def test_what_a_notice_no_longer_delays_is_noted_no_more() -> None:
+    """With what is noted next, so that no look writes for that alone."""
+    watched = Watched()
+    watched.look()
+    watched.look(failed(1), failed(1, reason="timeout"))
+    assert len(watched.look(failed(1), failed(1, reason="timeout"))) == 2
+    watched.now += MAX_BURST
+    watched.look(failed(1), failed(1, reason="timeout"))
+    assert watched.noted("told") == 2
+    watched.look(failed(2), failed(1, reason="timeout"))
+    assert watched.noted("told") == 0
+    assert len(watched.look(failed(2), failed(1, reason="timeout"))) == 1
+    assert watched.noted("told") == 1
+    watched.look(failed(3), failed(1, reason="timeout"))
+    assert watched.noted("told") == 1
+
+
+def test_a_look_removes_a_thousand_old_notes_at_most() -> None:
+    old = {
+        f'["told", "failed", "t{n}", "p", "timeout"]': "2026-02-20T10:00:00Z" for n in range(1_500)
+    }
+    watched = Watched(notes={FIRST: "2026-02-20T10:00:00Z", **old})
+    for tenant, left in (("acne", 1_500 - FORGOTTEN_AT_ONCE), ("acme", 0)):
+        watched.look(unknown=(tenant,))
+        assert watched.noted("told") == left
 
 
 def test_however_often_couriers_look_one_cause_is_a_notice_a_minute() -> None:
