@@ -10,7 +10,7 @@ from typing import Protocol
 from attrs import evolve, frozen
 
 from ..domain.errors import StoreError
-from ..domain.notices import ALONE, About, PutBack, WaitingNotice, about_of, news_of
+from ..domain.notices import About, Fault, PutBack, Refused, WaitingNotice, about_of, news_of
 from ..domain.upload.backoff import earlier, later
 from ..domain.upload.failure import FailureKind
 from ..domain.upload.find import Find
@@ -238,14 +238,14 @@ class _Telling:
     def _refused(self, one: WaitingNotice, now: datetime) -> PutBack:
         """It waits alone if the sink takes others, and else the sink is left alone."""
         if self._has_taken:
-            return PutBack(one.number, later(now, FIRST_WAIT), ALONE)
-        if one.tries <= ALONE:
+            return PutBack(one.number, later(now, FIRST_WAIT), Refused(Fault.NOTICE))
+        if one.refused.fault is Fault.NOTICE:
             self._rest_waits = max(self._rest_waits, FIRST_WAIT)
-            due = later(now, _wait(ALONE - one.tries + 1))
-            return PutBack(one.number, due, one.tries - 1)
+            times = one.refused.times
+            return PutBack(one.number, later(now, _wait(times)), Refused(Fault.NOTICE, times + 1))
         self._rest_waits = _wait(one.refusals)
         self._left_until = due = later(now, self._rest_waits)
-        return PutBack(one.number, due, one.refusals + 1)
+        return PutBack(one.number, due, Refused(Fault.UNKNOWN, one.refusals + 1))
 
 
 def _as_of_now(

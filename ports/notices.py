@@ -49,9 +49,9 @@ class Notices(Protocol):
         ...
 
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
-        """The sink has taken these: they are removed. What it has refused in a row until now has
-        the `tries` OF_OUTAGE if that were SEEMS_DOWN notices, and else ALONE. All that no courier
-        has claimed are due now, but for those that were refused alone."""
+        """The sink has taken these: they are removed. Of those that it has refused since it took
+        one, it is known now whose fault that is (`blamed`). All that no courier has claimed are due
+        now, but for those that were refused by their own fault."""
         ...
 
     def put_back(self, until: datetime, again: Sequence[PutBack]) -> None:

@@ -10,17 +10,17 @@ from attrs import define, evolve
 
 from ..domain.health import Count, RecordsHealth, SinkNotices
 from ..domain.notices import (
-    ALONE,
-    OF_OUTAGE,
-    SEEMS_DOWN,
+    NOT_REFUSED,
+    Fault,
     News,
     Notice,
     PutBack,
+    Refused,
     Standing,
     WaitingNotice,
+    blamed,
     in_turn,
     summary_of,
-    times_refused,
 )
 from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
@@ -33,7 +33,7 @@ class _Waiting:
     sink: str
     notice: Notice
     due: datetime
-    tries: int = 0
+    refused: Refused = NOT_REFUSED
     claimed: bool = False
 
 
@@ -90,7 +90,7 @@ class MemoryNotices(MemoryInspection):
             not_due = {n for n, one in waiting.items() if now < one.due <= beyond}
             if any(waiting[number].claimed for number in not_due):
                 return []
-            numbered = [WaitingNotice(n, one.notice, one.tries) for n, one in waiting.items()]
+            numbered = [WaitingNotice(n, one.notice, one.refused) for n, one in waiting.items()]
             found = in_turn(numbered, not_due)[:limit]
             for claim in found:
                 self._notices[claim.number].due = until
@@ -103,11 +103,11 @@ class MemoryNotices(MemoryInspection):
             for number in numbers:
                 self._notices.pop(number, None)
             waiting = self._waiting_for(sink).values()
-            refused = [one for one in waiting if one.tries > 0]
-            for one in refused:
-                one.tries = OF_OUTAGE if len(refused) >= SEEMS_DOWN else ALONE
+            suspects = [one for one in waiting if one.refused.fault is Fault.UNKNOWN]
+            for one in suspects:
+                one.refused = blamed(len(suspects))
             for one in waiting:
-                if not one.claimed and one.tries > ALONE:
+                if not one.claimed and one.refused.fault is not Fault.NOTICE:
                     one.due = min(one.due, now)
 
     def _sinks(self) -> Sequence[SinkNotices]:
@@ -116,7 +116,7 @@ class MemoryNotices(MemoryInspection):
         for one in self._notices.values():
             new = SinkNotices(sink=one.sink, number=0, since=one.notice.at, tries=0)
             old = found.get(one.sink, new)
-            since, tries = min(old.since, one.notice.at), max(old.tries, times_refused(one.tries))
+            since, tries = min(old.since, one.notice.at), max(old.tries, one.refused.times)
             found[one.sink] = evolve(old, number=old.number + 1, since=since, tries=tries)
         return [found[sink] for sink in sorted(found)]
 
@@ -127,7 +127,7 @@ class MemoryNotices(MemoryInspection):
                 one = self._notices.get(each.number)
                 if one is not None and one.claimed and one.due == until:
                     one.due, one.claimed = each.due, False
-                    one.tries = one.tries if each.tries is None else each.tries
+                    one.refused = each.refused or one.refused
 
     def _waiting_for(self, sink: str) -> Mapping[int, _Waiting]:
         return {number: one for number, one in self._notices.items() if one.sink == sink}

@@ -15,6 +15,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias, assert_never
 
 from ...domain.evidence.evidence import Outcome
+from ...domain.notices import NOT_REFUSED, Fault, Refused
 from ...domain.pacing.backfill import is_backfill, line_of
 from ...domain.upload import upload as uploads
 from ...domain.upload.attempt import Attempt
@@ -342,6 +343,31 @@ def action_of(row: Row) -> ActionRow:
     """What a person did, in the columns of the actions table."""
     at = datetime.fromisoformat(row["at"])
     return ActionRow(at=at, action=row["action"], by=row["by"], reason=row["reason"])
+
+
+# One number of a notice says both, as couriers of every version read it: 0, not refused; above, how
+# many times; OF_SINK, by the sink's fault; below, by its own, one less for each time.
+_OF_SINK = -1
+
+
+def tries_of(refused: Refused) -> int:
+    """The number for how a notice was refused."""
+    match refused.fault:
+        case Fault.SINK:
+            return _OF_SINK
+        case Fault.NOTICE:
+            return _OF_SINK - refused.times
+        case Fault.NONE | Fault.UNKNOWN:
+            return refused.times
+
+
+def refused_in(tries: int) -> Refused:
+    """How a notice was refused that has this number."""
+    if tries < _OF_SINK:
+        return Refused(Fault.NOTICE, _OF_SINK - tries)
+    if tries == _OF_SINK:
+        return Refused(Fault.SINK)
+    return Refused(Fault.UNKNOWN, tries) if tries else NOT_REFUSED
 
 
 def _tally_of(row: Row) -> Tally:

@@ -10,12 +10,12 @@ from attrs import evolve
 
 from ...domain.health import MOST_LISTED, SinkNotices
 from ...domain.notices import (
-    ALONE,
-    OF_OUTAGE,
     SEEMS_DOWN,
+    Fault,
     News,
     Notice,
     PutBack,
+    Refused,
     WaitingNotice,
     notice_of,
 )
@@ -29,7 +29,8 @@ from .stored import AT, entry
 
 SOON = AT + timedelta(minutes=2)
 LATER = SOON + timedelta(minutes=5)
-REFUSED = Failure(FailureKind.BAD_REQUEST, "no")
+REJECTED = Failure(FailureKind.BAD_REQUEST, "no")
+ONCE = Refused(Fault.UNKNOWN)
 
 
 def says(*texts: str) -> News:
@@ -42,9 +43,9 @@ def notice(text: str) -> Notice:
     return notice_of("failed", AT, text, "acmé", "sprinto", text, 3)
 
 
-def back(*notices: WaitingNotice, due: datetime, tries: int | None = None) -> list[PutBack]:
+def back(*notices: WaitingNotice, due: datetime, refused: Refused | None = None) -> list[PutBack]:
     """That these wait again until then."""
-    return [PutBack(one.number, due, tries) for one in notices]
+    return [PutBack(one.number, due, refused) for one in notices]
 
 
 def of_block(kind: str, tenant_id: str) -> Notice:
@@ -76,17 +77,17 @@ class NoticeRules(GateRules):
         with self._store() as store:
             store.note(AT, ["one"], says("a"), {})
             (first,) = store.claim("one", AT, SOON, 9)
-            store.put_back(SOON, back(first, due=LATER, tries=1))
+            store.put_back(SOON, back(first, due=LATER, refused=ONCE))
             same(list(store.claim("one", SOON, SOON, 9)), [])
-            same(list(store.claim("one", LATER, LATER, 9)), [evolve(first, tries=1)])
+            same(list(store.claim("one", LATER, LATER, 9)), [evolve(first, refused=ONCE)])
 
     def test_what_was_claimed_and_not_tried_is_due_when_it_is_put_back(self) -> None:
         with self._store() as store:
             store.note(AT, ["one"], says("a", "b"), {})
             first, second = store.claim("one", AT, SOON, 9)
-            store.put_back(SOON, [*back(first, due=LATER, tries=1), *back(second, due=LATER)])
+            store.put_back(SOON, [*back(first, due=LATER, refused=ONCE), *back(second, due=LATER)])
             same(list(store.claim("one", SOON, SOON, 9)), [])
-            refused = evolve(first, tries=1)
+            refused = evolve(first, refused=ONCE)
             same(list(store.claim("one", LATER, SOON, 9)), [second, refused], "in this order")
 
     def test_what_another_has_taken_up_since_is_not_put_back(self) -> None:
@@ -94,10 +95,10 @@ class NoticeRules(GateRules):
             store.note(AT, ["one"], says("a", "b"), {})
             claimed = store.claim("one", AT, SOON, 9)
             same(len(store.claim("one", SOON, LATER, 9)), 2, "how many another courier took up")
-            store.put_back(SOON, back(*claimed, due=SOON, tries=1))
+            store.put_back(SOON, back(*claimed, due=SOON, refused=ONCE))
             same(list(store.claim("one", SOON, LATER, 9)), [])
-            tries = [one.tries for one in store.claim("one", LATER, LATER, 9)]
-            same(tries, [0, 0])
+            times = [one.refused.times for one in store.claim("one", LATER, LATER, 9)]
+            same(times, [0, 0], "how many times they were refused")
 
     def test_of_several_couriers_one_at_a_time_tells_a_sink(self) -> None:
         with self._store() as store:
@@ -112,7 +113,7 @@ class NoticeRules(GateRules):
         with self._store() as store:
             store.note(AT, ["one"], says("a", "b"), {})
             (first,) = store.claim("one", AT, SOON, 1)
-            store.put_back(SOON, back(first, due=LATER, tries=1))
+            store.put_back(SOON, back(first, due=LATER, refused=ONCE))
             store.note(AT, ["one"], says("c"), {})
             found = [one.notice for one in store.claim("one", AT, SOON, 9)]
             same(found, [notice("b"), notice("c")], "before its time")
@@ -122,7 +123,7 @@ class NoticeRules(GateRules):
         with self._store() as store:
             store.note(AT, ["one", "two"], says(*map(str, range(SEEMS_DOWN))), {})
             refused = store.claim("one", AT, SOON, SEEMS_DOWN)
-            store.put_back(SOON, back(*refused, due=LATER, tries=1))
+            store.put_back(SOON, back(*refused, due=LATER, refused=ONCE))
             store.note(AT, ["one"], says("new"), {})
             same(list(store.claim("one", SOON, LATER, 9)), [], "before its time")
             same(len(store.claim("two", SOON, LATER, 9)), SEEMS_DOWN, "how many for another sink")
@@ -138,7 +139,7 @@ class NoticeRules(GateRules):
                 (one,) = store.claim("one", AT, SOON, 1)
                 same((one.refusals, one.suspects), (many, min(many, 2)))
                 refused.append(one.number)
-                store.put_back(SOON, back(one, due=AT, tries=many + 1))
+                store.put_back(SOON, back(one, due=AT, refused=Refused(Fault.UNKNOWN, many + 1)))
             a, b, *_ = refused
             same(refused, [a, b, a, b], "another one each time")
             _, second = store.claim("one", AT, SOON, 9)
@@ -153,11 +154,12 @@ class NoticeRules(GateRules):
             store.note(AT, ["one", "two"], says(*map(str, range(SEEMS_DOWN + 1))), {})
             for sink in ("one", "two"):
                 untold, *refused = store.claim(sink, AT, SOON, 9)
-                given = [*back(*refused, due=LATER, tries=1), *back(untold, due=LATER)]
+                given = [*back(*refused, due=LATER, refused=ONCE), *back(untold, due=LATER)]
                 store.put_back(SOON, given)
             store.notices_taken("one", [], AT)  # as one that was given up for hanging has
             again = store.claim("one", AT, SOON, 9)
-            same([one.tries for one in again], [0, *[OF_OUTAGE] * SEEMS_DOWN])
+            faults = [one.refused.fault for one in again]
+            same(faults, [Fault.NONE, *[Fault.SINK] * SEEMS_DOWN], "whose fault it was")
             same(list(store.claim("two", AT, SOON, 9)), [], "another sink's")
             store.notices_taken("one", [again[0].number], AT)
             same(list(store.claim("one", AT, SOON, 9)), [], "what is being sent")
@@ -166,11 +168,12 @@ class NoticeRules(GateRules):
         with self._store() as store:
             store.note(AT, ["one"], says("a", "b", "c"), {})
             refused, taken, untold = store.claim("one", AT, SOON, 9)
-            store.put_back(SOON, [*back(refused, due=LATER, tries=7), *back(untold, due=LATER)])
+            seven = back(refused, due=LATER, refused=Refused(Fault.UNKNOWN, 7))
+            store.put_back(SOON, [*seven, *back(untold, due=LATER)])
             store.notices_taken("one", [taken.number], AT)
             same(list(store.claim("one", AT, SOON, 9)), [untold], "what was not tried")
             found = store.claim("one", LATER, LATER, 9)
-            same(found, [untold, evolve(refused, tries=ALONE)], "in this order")
+            same(found, [untold, evolve(refused, refused=Refused(Fault.NOTICE))], "in this order")
 
     def test_a_notice_comes_behind_older_ones_about_the_same(self) -> None:
         blocked, over = of_block("blocked", "acme"), of_block("open_again", "acme")
@@ -179,7 +182,7 @@ class NoticeRules(GateRules):
             store.note(AT, ["one"], News([blocked], {}), {})
             (first,) = store.claim("one", AT, SOON, 1)
             store.note(AT, ["one"], News([over, again, other], {}), {})
-            store.put_back(SOON, back(first, due=LATER, tries=1))
+            store.put_back(SOON, back(first, due=LATER, refused=ONCE))
             claimed = [one.notice for one in store.claim("one", SOON, LATER, 9)]
             same(claimed, [other], "while an older one waits")
             claimed = [one.notice for one in store.claim("one", LATER, LATER, 9)]
@@ -190,7 +193,7 @@ class NoticeRules(GateRules):
         with self._store() as store:
             new = entry()
             store.add([new])
-            failed = Failed(FailedReason.REJECTED, REFUSED)
+            failed = Failed(FailedReason.REJECTED, REJECTED)
             store.save([Change(evolve(new.upload, state=failed, version=2))])
             same(store.counts([Status.FAILED]), {Status.FAILED: 1})
             for new_notes in ({"first": "1"}, {"first": None, "a": "2"}, {}):
@@ -259,7 +262,7 @@ class NoticeRules(GateRules):
             later = evolve(notice("b"), at=LATER)
             store.note(AT, ["two", "one"], News([notice("a"), later], {}), {})
             first, _ = store.claim("one", AT, SOON, 9)
-            store.put_back(SOON, back(first, due=LATER, tries=ALONE))
+            store.put_back(SOON, back(first, due=LATER, refused=Refused(Fault.NOTICE)))
             store.notices_taken("two", [one.number for one in store.claim("two", AT, SOON, 1)], AT)
             one = SinkNotices(sink="one", number=2, since=AT, tries=1)
             two = SinkNotices(sink="two", number=1, since=LATER, tries=0)

@@ -22,7 +22,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.records import Records
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.domain.notices import News, PutBack, notice_of
+from evidence_courier.domain.notices import Fault, News, PutBack, Refused, notice_of
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.pacing.paused import Paused, Resumed, Scope
 from evidence_courier.domain.upload.events import AttemptEnded
@@ -83,7 +83,7 @@ def test_health_says_which_sink_takes_no_notices(database: str) -> None:
         notices = [notice_of("blocked", AT, "text", "acme", f"p{n}") for n in range(2)]
         store.note(AT, ["webhook at example.com"], News(notices, {}), {})
         (claimed,) = store.claim("webhook at example.com", AT, AT + MINUTE, 1)
-        store.put_back(AT + MINUTE, [PutBack(claimed.number, AT, 3)])
+        store.put_back(AT + MINUTE, [PutBack(claimed.number, AT, Refused(Fault.UNKNOWN, 3))])
     words = "2 notices for webhook at example.com, which has refused some; the oldest of 2026-02-21"
     assert words in " ".join(run("health", "--db", database).stdout.split())
     (found,) = as_json("health", "--db", database)["notices"]

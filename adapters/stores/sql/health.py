@@ -17,10 +17,10 @@ from ....domain.health import (
     paused,
     stop_of,
 )
-from ....domain.notices import Notice, times_refused
+from ....domain.notices import Notice
 from ....domain.pacing.paused import waits_since
 from ....domain.upload.failure import Concern, FailureKind
-from ..rows import Row, moment_of
+from ..rows import Row, moment_of, refused_in
 from . import pauses
 from .lists import BY_ID
 from .reads import shown, statuses_of
@@ -88,7 +88,7 @@ def notices(session: Session) -> Sequence[SinkNotices]:
             sink=row["sink"],
             number=row["number"],
             since=since[row["sink"]],
-            tries=max(times_refused(row["least"]), times_refused(row["most"])),
+            tries=max(refused_in(row[end]).times for end in ("least", "most")),
         )
         for row in session.ask(_WAITING)
     ]

@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ....domain.notices import (
-    ALONE,
-    OF_OUTAGE,
     SEEMS_DOWN,
+    Fault,
     News,
     Notice,
     PutBack,
+    Refused,
     Standing,
     WaitingNotice,
+    blamed,
     in_turn,
     summary_of,
 )
 from ....domain.upload.backoff import later
 from ....domain.upload.find import Find
 from ....ports.notices import MAX_WAIT, MAX_WAITING
-from ..rows import moment
+from ..rows import moment, refused_in, tries_of
 from . import health
 from .linking import SqlLinks
 from .lists import counted
@@ -123,7 +124,7 @@ class SqlNotices(SqlLinks):
                 return []
             rows = [*self._session.ask(_ALL, given)]
             waiting = [
-                WaitingNotice(row["id"], Notice.from_json(row["notice"]), row["tries"])
+                WaitingNotice(row["id"], Notice.from_json(row["notice"]), refused_in(row["tries"]))
                 for row in rows
             ]
             claimed = in_turn(waiting, {row["id"] for row in rows if row["later"]})[:limit]
@@ -141,20 +142,25 @@ class SqlNotices(SqlLinks):
             self._session.ask(_LOCK)
             self._session.tell_all(_REMOVE, [(number,) for number in numbers])
             (row,) = self._session.ask(_REFUSED, {"sink": sink})
-            tries = OF_OUTAGE if row["number"] >= SEEMS_DOWN else ALONE
+            tries = tries_of(blamed(row["number"]))
             self._session.tell(_TAKES_AGAIN, {"sink": sink, "tries": tries})
-            given = {"sink": sink, "now": moment(now), "least": OF_OUTAGE}
+            least = tries_of(Refused(Fault.SINK))
+            given = {"sink": sink, "now": moment(now), "least": least}
             self._session.tell(_DUE_NOW, given)
 
     def put_back(self, until: datetime, again: Sequence[PutBack]) -> None:
         claimed = moment(until)
         given = [
-            {"id": one.number, "until": claimed, "due": moment(one.due), "tries": one.tries}
+            {"id": one.number, "until": claimed, "due": moment(one.due), "tries": _tries(one)}
             for one in again
         ]
         with self.transaction("notices will be sent again later"):
             self._session.ask(_LOCK)
             self._session.tell_many(_PUT_BACK, given)
+
+
+def _tries(one: PutBack) -> int | None:
+    return None if one.refused is None else tries_of(one.refused)
 
 
 def _notes(session: Session) -> Mapping[str, str]:

@@ -452,7 +452,7 @@ def test_a_close_that_a_sink_only_begins_waits_for_its_next_notice(at_once: bool
     begins = BeginsClose()
     teller = SinkTeller(OnNotice(begins))
     notice = notice_of("blocked", AT, "it does not work", "acme", "paper", "x", 1)
-    first, second = (WaitingNotice(number, notice, 0) for number in (1, 2))
+    first, second = (WaitingNotice(number, notice) for number in (1, 2))
     if not at_once:
         teller.tell([first])
         teller.wait(30)

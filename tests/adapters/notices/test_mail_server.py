@@ -113,7 +113,7 @@ def mail(port: int, **options: Any) -> Mail:
 def refusal(sink: Mail) -> str | None:
     """What the log is told: why it was not taken."""
     teller = SinkTeller(sink)
-    teller.tell([WaitingNotice(1, NOTICE, 0)])
+    teller.tell([WaitingNotice(1, NOTICE)])
     teller.wait(20.0)
     return teller.results()[1]
 

@@ -246,7 +246,7 @@ def tell(teller: SinkTeller, notices: Sequence[WaitingNotice], seconds: float) -
 
 
 def about(number: int) -> WaitingNotice:
-    return WaitingNotice(number, evolve(NOTICE, tenant_id=f"t{number}"), 0)
+    return WaitingNotice(number, evolve(NOTICE, tenant_id=f"t{number}"))
 
 
 def test_a_teller_tells_what_a_sink_takes_and_says_no_secret_of_the_rest() -> None:
@@ -278,7 +278,7 @@ def test_a_teller_ends_once_a_sink_seems_to_be_down() -> None:
 def test_a_sink_that_hangs_is_waited_for_no_longer_than_asked() -> None:
     going_on = threading.Event()
     teller = SinkTeller(OnNotice(lambda notice: going_on.wait(30)))
-    tell(teller, [WaitingNotice(1, NOTICE, 0)], 0.01)
+    tell(teller, [WaitingNotice(1, NOTICE)], 0.01)
     assert (teller.is_free, dict(teller.results())) == (False, {})
     going_on.set()
     tell(teller, [], 5.0) if teller.is_free else None
@@ -287,7 +287,7 @@ def test_a_sink_that_hangs_is_waited_for_no_longer_than_asked() -> None:
 def test_a_slow_sink_gets_the_rest_another_time() -> None:
     got: list[Notice] = []
     teller = SinkTeller(OnNotice(got.append), longest=0.0)
-    tell(teller, [WaitingNotice(number, NOTICE, 0) for number in (1, 2, 3)], 5.0)
+    tell(teller, [WaitingNotice(number, NOTICE) for number in (1, 2, 3)], 5.0)
     assert teller.results() == {1: None}
     assert len(got) == 1
 
@@ -302,7 +302,7 @@ def test_a_sink_that_hangs_is_left_behind_a_few_times() -> None:
     teller = SinkTeller(OnNotice(hangs))
     for number in range(MOST_HANGING):
         assert teller.is_free
-        tell(teller, [WaitingNotice(number, NOTICE, 0), WaitingNotice(99, NOTICE, 0)], 0.01)
+        tell(teller, [WaitingNotice(number, NOTICE), WaitingNotice(99, NOTICE)], 0.01)
         teller.give_up()
         ((refused, why),) = teller.results().items()
         assert refused == number

@@ -17,7 +17,15 @@ from evidence_courier.domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
 from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.health import MOST_LISTED, Count, RecordsHealth
-from evidence_courier.domain.notices import ALONE, News, PutBack, Standing, WaitingNotice
+from evidence_courier.domain.notices import (
+    NOT_REFUSED,
+    Fault,
+    News,
+    PutBack,
+    Refused,
+    Standing,
+    WaitingNotice,
+)
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -745,13 +753,14 @@ class CountsNoTries(MemoryStore):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
-        return [evolve(one, tries=0) for one in super().claim(sink, now, until, limit)]
+        return [evolve(one, refused=NOT_REFUSED) for one in super().claim(sink, now, until, limit)]
 
 
 @breaks("what_was_claimed_and_not_tried_is_due_when_it_is_put_back")
 class CountsATryForWhatWasNotTold(MemoryStore):
     def put_back(self, until: datetime, again: Sequence[PutBack]) -> None:
-        super().put_back(until, [evolve(one, tries=one.tries or 1) for one in again])
+        once = Refused(Fault.UNKNOWN)
+        super().put_back(until, [evolve(one, refused=one.refused or once) for one in again])
 
 
 @breaks("what_another_has_taken_up_since_is_not_put_back")
@@ -770,7 +779,7 @@ class KeepsBackWhatWasRefused(MemoryStore):
 @breaks("a_sink_that_takes_again_is_given_at_once_what_it_refused")
 class KeepsBackWhatWasNotTried(MemoryStore):
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
-        later = {n: one.due for n, one in self._notices.items() if not one.tries}
+        later = {n: one.due for n, one in self._notices.items() if one.refused == NOT_REFUSED}
         super().notices_taken(sink, numbers, now)
         for number, due in later.items():
             if number in self._notices:
@@ -828,7 +837,7 @@ class CountsTheTriesOfEachAlone(MemoryStore):
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
         found = super().claim(sink, now, until, limit)
-        return [evolve(one, refusals=one.tries) for one in found]
+        return [evolve(one, refusals=one.refused.times) for one in found]
 
 
 @breaks("what_a_sink_has_refused_alone_waits_on_while_it_takes_others")
@@ -836,7 +845,7 @@ class TellsAgainWhatWasRefusedAlone(MemoryStore):
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
         super().notices_taken(sink, numbers, now)
         for one in self._waiting_for(sink).values():
-            one.due = now if one.tries == ALONE else one.due
+            one.due = now if one.refused.fault is Fault.NOTICE else one.due
 
 
 @breaks("a_look_is_given_how_all_stand_and_what_was_noted")
@@ -848,10 +857,10 @@ class ForgetsThatItLooked(MemoryStore):
 @breaks("what_a_sink_refuses_in_a_row_is_counted_for_all")
 class CountsOnWhenASinkTakesAgain(MemoryStore):
     def notices_taken(self, sink: str, numbers: Sequence[int], now: datetime) -> None:
-        tries = {number: one.tries for number, one in self._notices.items()}
+        refused = {number: one.refused for number, one in self._notices.items()}
         super().notices_taken(sink, numbers, now)
         for number, one in self._notices.items():
-            one.tries = tries[number]
+            one.refused = refused[number]
 
 
 @breaks("a_notice_comes_behind_older_ones_about_the_same")
@@ -859,7 +868,7 @@ class TellsOutOfOrder(MemoryStore):
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
     ) -> Sequence[WaitingNotice]:
-        return sorted(super().claim(sink, now, until, limit), key=lambda one: one.tries)
+        return sorted(super().claim(sink, now, until, limit), key=lambda one: one.refused.times)
 
 
 @breaks(
