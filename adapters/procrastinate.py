@@ -14,6 +14,8 @@ from procrastinate import App
 from procrastinate.app import WorkerOptions
 from procrastinate.tasks import Task
 
+from ..domain.arguments import number_of_seconds
+
 QUEUE = "evidence_courier"
 EACH_SECOND = "* * * * * *"
 """In croniter's notation, whose sixth field is the second."""
@@ -50,8 +52,12 @@ def deliver_each_second(
 
     Returns:
         The task, for a host that defers it after a commit so as not to wait for the tick.
+
+    Raises:
+        MisuseError: `until` is no number of seconds, or negative.
     """
 
+    number_of_seconds("until", until, at_least_0=True)
     open_couriers: list[asyncio.Task[None]] = []
 
     @app.periodic(  # pyright: ignore[reportArgumentType]  # a host defers it without a moment

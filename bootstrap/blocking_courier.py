@@ -19,6 +19,7 @@ from ..adapters.stores.hosts import Connection, write
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
 from ..delivery.due_delivery import DueDelivery
+from ..domain.arguments import number_of_seconds
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Evidence
 from ..domain.integration import tenant_key
@@ -237,9 +238,11 @@ class BlockingCourier(BlockingFace, Basis):
             How much was done.
 
         Raises:
+            MisuseError: `until` is no number of seconds, or negative.
             StoreError: As `deliver`.
             BaseException: As `deliver`.
         """
+        number_of_seconds("until", until, at_least_0=True)
         with self._opened.used() as opened:
             tenants = self._tenants
             return opened.engine.deliver_due(tenants.destinations, tenants.broken, until)

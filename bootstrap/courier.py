@@ -21,7 +21,7 @@ from ..adapters.stores.hosts import AsyncConnection, Connection
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
 from ..delivery.due_delivery import DueDelivery
-from ..domain.arguments import of_kind
+from ..domain.arguments import number_of_seconds
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
@@ -169,7 +169,7 @@ class AsyncCourier(Face):
         Raises:
             MisuseError: Its event loop is closed, or `grace` is no number.
         """
-        of_kind("grace", grace, (int, float), "a number of seconds")
+        number_of_seconds("grace", grace)
         if self._pid not in (None, os.getpid()):
             return
         with self._lock:
@@ -200,8 +200,10 @@ class AsyncCourier(Face):
             until: How many seconds it begins something; what is under way then has three more.
 
         Raises:
-            MisuseError: The courier has a background, and so delivers by itself.
+            MisuseError: The courier has a background, and so delivers by itself; or `until` is no
+                number of seconds, or negative.
         """
+        number_of_seconds("until", until, at_least_0=True)
         if self._wiring.background:
             raise refusals.has_a_background()
         async with self._starting:

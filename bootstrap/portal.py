@@ -82,7 +82,7 @@ class Portal:
                 if not self._open:
                     raise refusals.closed()
                 self._loop.call_soon_threadsafe(self._begin, verb, result)
-            return result.result(timeout)
+            return result.result(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         except CancelledError:
             raise refusals.closed() from None
         finally:

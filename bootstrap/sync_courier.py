@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar, Unpack
 from ..adapters.engines.tickets import SyncTicket
 from ..adapters.stores.hosts import Connection
 from ..delivery.due_delivery import DueDelivery
-from ..domain.arguments import of_kind
+from ..domain.arguments import number_of_seconds
 from ..domain.errors import Problem
 from ..domain.evidence.evidence import Evidence
 from . import refusals
@@ -108,7 +108,7 @@ class Courier(BlockingFace):
         Raises:
             MisuseError: `grace` is no number.
         """
-        of_kind("grace", grace, (int, float), "a number of seconds")
+        number_of_seconds("grace", grace)
         portal = self._portal
         if portal is None or portal.forked:
             self._closed = True
@@ -124,6 +124,7 @@ class Courier(BlockingFace):
     def deliver_due(self, until: float = 20.0) -> DueDelivery:
         """Deliver what is due in the database, by whichever courier it was recorded, until nothing
         is due or the time is over. See `AsyncCourier.deliver_due`."""
+        number_of_seconds("until", until, at_least_0=True)  # before it is started
         self._refuse_in_a_child()
         with self._starting:
             if self._portal is None and not self._closed:

@@ -16,7 +16,7 @@ from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.databases import clock_of, exists, open_for_reading, open_store
 from ..delivery.duties import Duty
-from ..domain.arguments import of_kind, several
+from ..domain.arguments import of_kind, several, whole_number
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
@@ -167,6 +167,8 @@ class Wiring(RecordsWiring):
         self.retention = Retention.parse(options.get("retention") or {})
         self.sinks = sinks_in(options.get("notices") or ())
         self.late_after = options.get("late_after")
+        if self.late_after is not None and self.late_after < timedelta(0):
+            raise MisuseError(f"late_after must not be negative, as {self.late_after} is")
 
     def log_what_is_missing(self) -> None:
         """Log if no training record can be rendered here."""
@@ -238,9 +240,8 @@ _KINDS: Mapping[str, tuple[object, str]] = {
     "block": (str, "the dotted path of a block"),
     "providers": (Mapping, "a mapping of names to providers"),
     "background": (bool, "True or False"),
+    "keep_documents": (bool, "True or False"),
     "backfill": (bool, "True or False"),
-    "concurrency": (int, "a whole number"),
-    "in_flight_bytes": (int, "a whole number"),
     "on_settled": (Callable, "a function"),
     "sleep": (Callable, "a function"),
     "late_after": (timedelta, "a timedelta"),
@@ -281,9 +282,12 @@ def _parts(sink: Sink) -> Sequence[Sink]:
 
 
 def _at_least_1(name: str, value: int | None, default: int) -> int:
-    if value is not None and value < 1:
+    if value is None:
+        return default
+    whole_number(name, value)
+    if value < 1:
         raise MisuseError(f"{name} must be at least 1, not {value}")
-    return default if value is None else value
+    return value
 
 
 def rendering_fault() -> str | None:

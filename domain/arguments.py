@@ -24,6 +24,21 @@ def of_kind(name: str, value: object, kind: Any, words: str) -> None:
         raise MisuseError(f"{name} must be {words}, not {type(value).__name__}")
 
 
+def whole_number(name: str, value: object) -> None:
+    """MisuseError unless this is an int. True and False are none."""
+    of_kind(name, value, int, words := "a whole number")
+    if isinstance(value, bool):
+        raise MisuseError(f"{name} must be {words}, not {value}")
+
+
+def number_of_seconds(name: str, value: object, *, at_least_0: bool = False) -> None:
+    """MisuseError unless this is a number of seconds. A negative one may say that the time is
+    over."""
+    of_kind(name, value, (int, float), words := "a number of seconds")
+    if isinstance(value, bool) or value != value or (at_least_0 and value < 0):  # type: ignore[operator]
+        raise MisuseError(f"{name} must be {words}{', 0 or more' * at_least_0}, not {value}")
+
+
 def several(name: str, values: Iterable[T], kind: Any, words: str) -> tuple[T, ...]:
     """The values; MisuseError unless each is of this kind. Text is not several letters."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):

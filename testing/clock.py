@@ -8,6 +8,8 @@ from typing import Literal
 
 from attrs import define
 
+from ..domain.arguments import number_of_seconds
+
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 
 
@@ -68,6 +70,7 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
+        number_of_seconds("seconds", seconds)
         self.set(self._now + timedelta(seconds=seconds))
 
     def set(self, moment: datetime) -> None:
@@ -78,6 +81,7 @@ class FakeClock:
 
     def jump(self, seconds: float) -> None:
         """Set the clock forward or back, as a person who corrects it does. No time passes."""
+        number_of_seconds("seconds", seconds)
         self._now += timedelta(seconds=seconds)
         self._wake()
 

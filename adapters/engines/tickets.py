@@ -13,7 +13,7 @@ from weakref import ref
 
 from ...delivery.active import ActiveUploads
 from ...delivery.postponed import Waiter
-from ...domain.arguments import of_kind
+from ...domain.arguments import number_of_seconds
 from ...domain.errors import MisuseError
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import Status, UploadKey, due_of
@@ -181,7 +181,7 @@ class Ticket:
         """
         self._check_loop()
         if timeout is not None:
-            _check_seconds(timeout)
+            number_of_seconds("timeout", timeout)
         if self._end is not None:
             return unpack_status(self._end)
         self.promise()
@@ -379,7 +379,7 @@ class SyncTicket:
         like `recorded`.
         """
         if timeout is not None:
-            _check_seconds(timeout)
+            number_of_seconds("timeout", timeout)
         try:
             return self._wait(self._settled, timeout)
         except TimeoutError:
@@ -392,10 +392,6 @@ class SyncTicket:
         # Also when the courier has been closed since, and its loop is gone.
         answer = promise.answer()
         return self._way.call(promise.wait, timeout) if answer is None else answer[0]
-
-
-def _check_seconds(timeout: object) -> None:
-    of_kind("timeout", timeout, (int, float), "a number of seconds")
 
 
 _AWAIT = opmap.get("GET_AWAITABLE")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from ..arguments import MISSING, aware, of_kind, word_of
+from ..arguments import MISSING, aware, of_kind, whole_number, word_of
 from ..errors import MisuseError
 from .failure import FailureKind
 from .status import UploadStatus
@@ -46,7 +46,7 @@ class Find:
     def __attrs_post_init__(self) -> None:
         for name in ("tenant_id", "provider", "id_prefix", "after"):
             of_kind(name, getattr(self, name), (str, MISSING), "text")
-        of_kind("limit", self.limit, int, "a whole number")
+        whole_number("limit", self.limit)
         if self.kind is not None:
             word_of(FailureKind, "kind of error", self.kind)
         for name, moment in (("since", self.since), ("until", self.until)):

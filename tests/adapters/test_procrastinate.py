@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.testing import InMemoryConnector
 from store_fixtures import House, evidence
 
+from evidence_courier import MisuseError
 from evidence_courier.adapters.procrastinate import (
     EACH_SECOND,
     QUEUE,
@@ -31,6 +33,12 @@ class Counting:
 
     async def close(self, grace: float = 10.0) -> None:
         self.closed = True
+
+
+def test_a_time_that_is_no_number_is_refused_when_the_task_is_registered() -> None:
+    app = App(connector=InMemoryConnector())
+    with pytest.raises(MisuseError, match="until must be a number of seconds, not timedelta"):
+        deliver_each_second(app, Counting(), until=timedelta(seconds=20))  # type: ignore[arg-type]
 
 
 async def run_worker(app: App) -> None:

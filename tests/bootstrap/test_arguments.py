@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from store_fixtures import House, evidence
 
 from evidence_courier import BlockingCourier, Courier, Evidence, Filter, MisuseError
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.testing import FakeClock
 
 NAIVE = datetime(2026, 1, 1)
 
@@ -38,6 +40,7 @@ CALLS: Mapping[str, tuple[Callable[[Any], object], str]] = {
     ),
     "one id": (lambda c: c.statuses("acme", "ev-1"), "evidence_ids must be a list, not str"),
     "no ids": (lambda c: c.statuses("acme", None), "evidence_ids must be a list, not NoneType"),
+    "limit bool": (lambda c: c.find(limit=True), "limit must be a whole number, not True"),
     "odd ids": (lambda c: c.statuses("acme", [1]), "each of evidence_ids must be text, not int"),
 }
 
@@ -45,10 +48,24 @@ CALLS: Mapping[str, tuple[Callable[[Any], object], str]] = {
 WAITS: Mapping[str, tuple[Callable[[Any], object], str]] = {
     "grace": (lambda c: c.close(grace="x"), "grace must be a number of seconds, not str"),
     "no grace": (lambda c: c.close(None), "grace must be a number of seconds, not NoneType"),
+    "nan": (lambda c: c.close(nan), "grace must be a number of seconds, not nan"),
     "timeout": (
         lambda c: c.submit(evidence("ev-1")).settled(timeout="5"),
         "timeout must be a number of seconds, not str",
     ),
+    "timedelta": (
+        lambda c: c.submit(evidence("ev-1")).settled(timeout=timedelta(seconds=5)),
+        "timeout must be a number of seconds, not timedelta",
+    ),
+}
+
+SPANS: Mapping[str, tuple[object, str]] = {
+    "timedelta": (timedelta(seconds=20), "until must be a number of seconds, not timedelta"),
+    "text": ("20", "until must be a number of seconds, not str"),
+    "none": (None, "until must be a number of seconds, not NoneType"),
+    "bool": (True, "until must be a number of seconds, 0 or more, not True"),
+    "nan": (nan, "until must be a number of seconds, 0 or more, not nan"),
+    "negative": (-1.0, "until must be a number of seconds, 0 or more, not -1.0"),
 }
 
 
@@ -81,6 +98,46 @@ def test_a_wrong_number_of_seconds_is_named(house: House, name: str, blocks: boo
     asyncio.run(wait())
 
 
+@pytest.mark.parametrize("name", SPANS)
+def test_a_wrong_time_of_deliver_due_is_named(house: House, name: str) -> None:
+    until, says = SPANS[name]
+    for courier in (house.sync_courier(background=False), house.blocking_courier()):
+        with pytest.raises(MisuseError, match=says):
+            courier.deliver_due(until)  # type: ignore[arg-type]
+        courier.close()
+
+    async def call() -> None:
+        courier = house.courier(background=False)
+        with pytest.raises(MisuseError, match=says):
+            await courier.deliver_due(until)  # type: ignore[arg-type]
+        await courier.close()
+
+    asyncio.run(call())
+    assert not house.database.exists()  # nothing was begun for it
+
+
+@pytest.mark.parametrize("over", [0, -1.5])
+def test_a_wait_whose_time_is_over_is_given_up_at_once(house: House, over: float) -> None:
+    with house.sync_courier(background=False) as courier:
+        ticket = courier.submit(evidence("ev-1"))
+        with pytest.raises(TimeoutError, match=f"not settled after {over:g} s"):
+            ticket.settled(over)
+        courier.close(over)
+
+
+def test_a_wait_may_be_as_long_as_it_takes(house: House) -> None:
+    with house.sync_courier() as courier:
+        upload = courier.submit(evidence("ev-1")).settled(inf)
+    assert upload is not None
+    assert upload.status == "succeeded"
+
+
+@pytest.mark.parametrize("verb", ["advance", "jump"])
+def test_a_fake_clock_is_told_seconds(verb: str) -> None:
+    with pytest.raises(MisuseError, match="seconds must be a number of seconds, not timedelta"):
+        getattr(FakeClock(), verb)(timedelta(hours=1))
+
+
 def test_ids_may_come_from_a_generator(house: House) -> None:
     with house.sync_courier() as courier:
         assert courier.statuses("acme", (one for one in ["ev-1"])) == {}  # type: ignore[arg-type]
@@ -89,6 +146,10 @@ def test_ids_may_come_from_a_generator(house: House) -> None:
 OPTIONS: Mapping[str, tuple[Mapping[str, object], str]] = {
     "concurrency": ({"concurrency": "8"}, "concurrency must be a whole number, not str"),
     "bytes": ({"in_flight_bytes": 1e6}, "in_flight_bytes must be a whole number, not float"),
+    "concurrency bool": ({"concurrency": True}, "concurrency must be a whole number, not True"),
+    "documents": ({"keep_documents": "no"}, "keep_documents must be True or False, not str"),
+    "late": ({"late_after": 3600}, "late_after must be a timedelta, not int"),
+    "late negative": ({"late_after": timedelta(-1)}, "late_after must not be negative"),
     "providers": ({"providers": ["x"]}, "providers must be a mapping .*, not list"),
     "block": ({"block": ["a", "b"]}, "block must be the dotted path .*, not list"),
     "hook": ({"on_settled": "print"}, "on_settled must be a function, not str"),
