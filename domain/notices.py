@@ -443,7 +443,7 @@ def _of_age(
         yield notice_of("late", now, text)
     if not is_late and "late" in notes:
         changed["late"] = None
-        text = "no open upload is too old any more; what is parked or paused does not count"
+        text = "no open upload is too old any more; what failed, is parked or paused does not count"
         yield notice_of("arriving_again", now, text)
 
 

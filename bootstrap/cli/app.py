@@ -169,9 +169,10 @@ _HEALTH = _command(
     """Tell whether evidence arrives: for cron and for probes.
 
     Prints how many uploads there are by status, error and tenant, the oldest one that is open
-    (pending, retrying or held), and when one last succeeded. What is parked or paused is no sign of
-    bad health: `blocks` lists it. With --max-age the exit code is 1 if the oldest open upload is
-    older, and standard error says what to look at.
+    (pending, retrying or held), and when one last succeeded. With --max-age the exit code is 1 if
+    the oldest open upload is older, and standard error says what to look at. What is parked or
+    paused does not count: `blocks` lists it. Nor does what has failed, as it is not open: the first
+    line says how many have.
     """,
     *_RECORDS,
     _option("--max-age", "How old an open upload may be, as 30m, 1h or 2d.", type=Age()),

@@ -32,7 +32,8 @@ _TENANTS = 20
 
 
 def health(place: Place, max_age: timedelta | None, as_json: bool) -> None:
-    """Print how the uploads stand; exit code 1 if the oldest open one is older than `max_age`."""
+    """Print how the uploads stand; exit code 1 if the oldest open one is older than `max_age`.
+    Without it nothing is said to be healthy or not."""
     now = datetime.now(UTC)
     with place.records() as records:
         found = records.health()
@@ -40,11 +41,25 @@ def health(place: Place, max_age: timedelta | None, as_json: bool) -> None:
     late = age is not None and max_age is not None and age > max_age
     if as_json:
         whole = attrs.asdict(found, recurse=False) | {"oldest_open_at": found.oldest_open_at}
-        print_json(json_value({"healthy": not late, **whole}))
+        verdict = {"healthy": None if max_age is None else not late}
+        print_json(json_value(verdict | {"summary": _summary(found, late, max_age)} | whole))
     else:
-        _print(found, now)
+        _print(found, now, _summary(found, late, max_age), place)
     if late and max_age is not None and age is not None:
         _end_late(found, place, age, max_age)
+
+
+def _summary(found: RecordsHealth, late: bool, max_age: timedelta | None) -> str:
+    """What it comes to. What has failed is not open and makes nothing late, so it is said here."""
+    failed = found.counts["failed"]
+    number = sum(found.counts[status.value] for status in OPEN)
+    if late and max_age is not None:
+        begin = f"late: an open upload is older than {_age(max_age)}"
+    elif max_age is not None:
+        begin = f"no open upload is older than {_age(max_age)}"
+    else:
+        begin = f"{number_of(number, 'upload')} open" if number else "no upload is open"
+    return f"{begin}; {failed:,} {'has' if failed == 1 else 'have'} failed" if failed else begin
 
 
 def _end_late(found: RecordsHealth, place: Place, age: timedelta, most: timedelta) -> None:
@@ -63,10 +78,12 @@ def _end_late(found: RecordsHealth, place: Place, age: timedelta, most: timedelt
     )
 
 
-def _print(found: RecordsHealth, now: datetime) -> None:
+def _print(found: RecordsHealth, now: datetime, summary: str, place: Place) -> None:
     counts = ", ".join(f"{number} {word}" for word, number in found.counts.items() if number)
     parked = f" ({found.parked} of the retrying are parked)" if found.parked else ""
-    facts = [("uploads", f"{counts or 'none'}{parked}"), ("oldest open", _oldest(found, now))]
+    failed = f": `evidence-courier status {place.option} --status failed` lists them"
+    facts = [("in short", summary + (failed if found.counts["failed"] else ""))]
+    facts += [("uploads", f"{counts or 'none'}{parked}"), ("oldest open", _oldest(found, now))]
     facts += [
         (f"{word}, by error", ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()) if n))
         for word, kinds in found.reasons.items()
@@ -94,7 +111,7 @@ def _untold(notices: SinkNotices) -> str:
 def _oldest(found: RecordsHealth, now: datetime) -> str:
     oldest, since = found.oldest_open, found.oldest_open_at
     if oldest is None or since is None:
-        return "none: everything has come to an end, or is parked or paused"
+        return "none: each upload has succeeded, failed or was skipped, or is parked or paused"
     waits = f"; waits for: {oldest.waits_for}" if oldest.waits_for else ""
     key = f"{oldest.tenant_id} {oldest.evidence_id} to {oldest.provider}"
     return f"{_age(now - since)}{_left_out(found)}: {key}, {oldest.status}{waits}"

@@ -41,6 +41,7 @@ from evidence_courier.testing.contracts.stored import (
     tried,
 )
 
+HOUR = ("--max-age", "1h")
 MINUTE = timedelta(minutes=1)
 TIRED = Failure(FailureKind.UNAUTHORIZED, "the key is wrong: make a new one", http_status=401)
 CLOSED = Failure(FailureKind.CHECK_IN_REVIEW, "the check is in review")
@@ -119,8 +120,12 @@ def test_a_probe_fails_when_the_oldest_open_upload_is_too_old(database: str) -> 
     assert late.exit_code == 1
     assert "acme ev-1 to sprinto" in late.stderr
     assert f"evidence-courier show --db {database} acme ev-1" in late.stderr
-    assert run("health", "--db", database).exit_code == 0
-    assert as_json("health", "--db", database, "--max-age", "1h")["healthy"] is False
+    assert run("health", "--db", database).stdout.startswith("in short\t4 uploads open\n")
+    found = as_json("health", "--db", database, "--max-age", "1h")
+    assert (found["healthy"], found["summary"]) == (
+        False,
+        "late: an open upload is older than 1 h",
+    )
 
 
 def test_a_probe_does_not_count_the_time_of_a_pause(database: str) -> None:
@@ -155,6 +160,33 @@ def test_a_probe_counts_what_was_retried_from_then_on(tmp_path: Path, kind: str)
     assert found.exit_code == 0, found.stderr
     assert "without its pauses and what was before a retry: acme ev-1" in " ".join(
         found.stdout.split()
+    )
+
+
+def failed_at(path: str, number: int) -> None:
+    """So many uploads, each refused for good."""
+    with closing(SqliteStore(path)) as store:
+        for n in range(number):
+            new = entry(f"ev-{n}", at=AT)
+            store.add([new])
+            start = started(new.upload)
+            begin_each(store, [start])
+            refused = Rejected(Failure(FailureKind.REFUSED, "no"))
+            store.save([ended(start.upload, AttemptEnded(AT, 1, refused, 0.0))])
+
+
+def test_nothing_is_called_healthy_only_as_all_has_failed(tmp_path: Path) -> None:
+    failed_at(path := str(tmp_path / "courier.db"), 2)
+    found = run("health", "--db", path, *HOUR)
+    lists = f"`evidence-courier status --db {path} --status failed` lists them"
+    first = f"in short\tno open upload is older than 1 h; 2 have failed: {lists}"
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (0, first)
+    assert run("health", "--db", path).stdout.startswith("in short\tno upload is open; 2 have fail")
+    without, probed = as_json("health", "--db", path), as_json("health", "--db", path, *HOUR)
+    assert (without["healthy"], without["summary"]) == (None, "no upload is open; 2 have failed")
+    assert (probed["healthy"], probed["summary"]) == (
+        True,
+        "no open upload is older than 1 h; 2 have failed",
     )
 
 

@@ -250,7 +250,9 @@ def test_evidence_makes_a_notice_when_it_stops_and_when_it_arrives_again() -> No
     assert late.kind == "late"
     assert "2026-02-21T08:59:00Z" in late.text
     assert watched.look(oldest=NOW - timedelta(minutes=90)) == []
-    assert [notice.kind for notice in watched.look()] == ["arriving_again"]
+    [over] = watched.look()
+    assert over.kind == "arriving_again"
+    assert "what failed, is parked or paused does not count" in over.text
 
 
 def test_an_unknown_tenant_makes_one_notice() -> None:
