@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
 import click
 from click.core import ParameterSource
@@ -21,12 +22,13 @@ from ..doctor import Examined, examine
 from ..notices import MAIL, WEBHOOK
 from ..wiring import rendering_fault
 from .exits import UNDELIVERED, USAGE, end
-from .output import Columns, moment, number_of, print_columns, print_json
+from .output import Columns, moment, number_of, print_columns, print_json, said_once
 from .place import Place
 from .saying import say
 from .tenant_files import end_with_problems, tenants_in
 
 _WORTH_TELLING = 2.0  # seconds of waiting
+Row: TypeAlias = dict[str, Any]
 _BAD = ("not_ready", "broken", "blocked")
 _COLUMNS: Columns = {
     "tenant": lambda row: row["tenant_id"],
@@ -58,7 +60,9 @@ def run(place: Place, test_notice: bool, as_json: bool) -> None:
     if as_json:
         print_json([*rows, *of_sinks])
     else:
-        print_columns(_COLUMNS, rows)
+        seen = said_once([(row["tenant_id"] or "", row["message"] or "") for row in rows])
+        shown = [{**row, "message": words} for row, words in zip(rows, seen, strict=True)]
+        print_columns(_COLUMNS, shown)
         if of_sinks:
             click.echo()
             print_columns(_OF_SINKS, of_sinks)
@@ -83,7 +87,7 @@ def _database(place: Place) -> str | None:
     return None
 
 
-def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> dict[str, object]:
+def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> Row:
     """What `doctor` says of one tenant. `kind`, `http_status` and `detail`, a piece of the reply,
     are those of the failure."""
     integration = loaded.integrations.get(tenant_id)
@@ -101,7 +105,7 @@ def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> dict[str,
     }
 
 
-def _row_of_sink(sink: Sink, test_notice: bool) -> dict[str, object]:
+def _row_of_sink(sink: Sink, test_notice: bool) -> Row:
     """What `doctor` says of a sink of notices: a row without a tenant. It has no dry run."""
     verdict, message = "not_tried", "--test-notice sends it a notice, which people see"
     if test_notice:
@@ -140,9 +144,8 @@ def _verdict_on(
         case Ready(message=message) if (block := examined.block) is not None:
             parked = block.until is not None
             how = f"parked until {moment(block.until)}," if parked else "blocked"
-            text = (
-                f"{message}{paused}; but {how} since {moment(block.since)}: {block.failure.message}"
-            )
+            since = f"since {moment(block.since)}, as an upload showed"
+            text = f"{message}{paused}; but {how} {since}: {block.failure.message}"
             return "parked" if parked else "blocked", text, block.failure
         case Ready(message=message):
             return "ready", f"{message}{paused}", None

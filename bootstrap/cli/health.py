@@ -47,6 +47,8 @@ def health(place: Place, max_age: timedelta | None, as_json: bool) -> None:
         _print(found, now, _summary(found, late, max_age), place)
     if late and max_age is not None and age is not None:
         _end_late(found, place, age, max_age)
+    if place.note and found.counts["failed"] and not as_json:
+        say(place.note)
 
 
 def _summary(found: RecordsHealth, late: bool, max_age: timedelta | None) -> str:

@@ -4,6 +4,7 @@ a program."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,9 @@ WIDE = 130
 
 _SENTENCE = 30
 """Columns that a sentence needs, so that it can be read."""
+
+_SHORT = 40
+"""Characters that a terminal may have several times."""
 
 SHOWN = 300
 """How many characters of a reply are shown in a table; ``--json`` has all that was recorded."""
@@ -106,6 +110,20 @@ def print_json(value: object) -> None:
     in_utf_8 = encoding.lower().replace("-", "") == "utf8"
     text = json.dumps(value, ensure_ascii=not in_utf_8, indent=2)
     click.echo(text.encode("utf-8", "backslashreplace") if in_utf_8 else text)
+
+
+def said_once(named: Iterable[tuple[str, str]]) -> list[str]:
+    """What is said of each name. A terminal has the end of a text, such as what to do, once, and
+    then the name with which it stands."""
+    texts, said = [], dict[str, str]()
+    for name, text in named:
+        starts = (0, *(found.end() for found in re.finditer("[;:] ", text)))
+        ends = [start for start in starts if len(text) - start > _SHORT] if is_terminal() else []
+        known = next((start for start in ends if text[start:] in said), None)
+        texts.append(text if known is None else f"{text[:known]}as for {said[text[known:]]}")
+        for start in ends:
+            said.setdefault(text[start:], name)
+    return texts
 
 
 # --- tables --------------------------------------------------------------------------------------

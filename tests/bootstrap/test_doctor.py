@@ -229,8 +229,12 @@ def test_a_target_that_takes_nothing_now_is_parked_as_the_database_knows(
     parked, blocked = json.loads(result.stdout)
     assert (parked["kind"], blocked["kind"]) == ("check_in_review", "unauthorized")
     assert "; but parked until 2" in parked["message"] and "since 2" in parked["message"]
-    assert parked["message"].endswith("if it has failed meanwhile, retry it")
+    assert parked["message"].endswith(
+        ": its uploads go again by themselves then, at once if a person "
+        "releases them; retry what has failed meanwhile"
+    )
     assert "; but blocked since 2" in blocked["message"]
+    assert "Z, as an upload showed: Sprinto refused the credentials" in blocked["message"]
 
 
 def test_a_postgresql_without_tables_is_one_that_is_not_made_yet(

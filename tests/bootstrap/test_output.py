@@ -22,6 +22,7 @@ from evidence_courier.bootstrap.cli.output import (
     print_in_lines,
     print_statuses,
     print_table,
+    said_once,
 )
 from evidence_courier.bootstrap.cli.saying import say, width_of
 from evidence_courier.domain.upload.status import StatusError, status_of_upload
@@ -46,6 +47,33 @@ NAMED = 'it\'s --a tenant "of" ours'
 def wide(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     assert os.environ["COLUMNS"]
+
+
+KEY = "Sprinto refused the credentials: ask the Sprinto admin for a new key, and put it there"
+SEEN = [
+    ("acme", f"the check 'A' is activated; but blocked since 10:00: {KEY}"),
+    ("globex", f"the check 'B' is activated; but blocked since 11:00: {KEY}"),
+    ("hooli", KEY),
+    ("initech", KEY),
+    ("umbrella", "ready; ready"),
+    ("wayne", "ready; ready"),
+]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_terminal_has_what_to_do_once_and_whose_row_it_is_in() -> None:
+    assert said_once(SEEN) == [
+        SEEN[0][1],
+        "the check 'B' is activated; but blocked since 11:00: as for acme",
+        "as for acme",
+        "as for acme",
+        "ready; ready",
+        "ready; ready",
+    ]
+
+
+def test_a_pipe_has_all_that_is_said_of_each() -> None:
+    assert said_once(SEEN) == [text for _, text in SEEN]
 
 
 COLUMNS = ("tenant", "open", "failed", "last success")

@@ -68,8 +68,8 @@ _MEANINGS: Final = (
     (
         r"check in review",
         FailureKind.CHECK_IN_REVIEW,
-        "wait until its review is done or ask the Sprinto admin to end it: this upload goes again "
-        "by itself then, at once if a person releases it; if it has failed meanwhile, retry it",
+        "wait until its review is done or ask the Sprinto admin to end it: its uploads go again by "
+        "themselves then, at once if a person releases them; retry what has failed meanwhile",
     ),
     (
         r"unsupported file format|invalid (file )?type",

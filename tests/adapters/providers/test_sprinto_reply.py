@@ -395,7 +395,7 @@ def test_a_refusal_says_who_must_do_what(body: object, status: int, who_does_wha
             errors("unauthenticated " + "x" * 10_000),
             "put it where api_key in the tenant file points",
         ),
-        (errors("Check in review", *["x" * 10_000] * 9), "if it has failed meanwhile, retry it"),
+        (errors("Check in review", *["x" * 10_000] * 9), "retry what has failed meanwhile"),
         (with_status("x" * 10_000), "then retry this upload"),
     ],
 )
