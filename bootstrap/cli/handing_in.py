@@ -20,7 +20,7 @@ from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import StatusWord
 from .old_records import OldRecord
 from .outage import Outage, is_by_outage
-from .undelivered import Undelivered
+from .undelivered import Places, Undelivered
 
 KNOWN_AT_ONCE = 500
 """How many records are looked for in the database at once, before they are handed in."""
@@ -85,6 +85,7 @@ class Import:
     known_open: Counter[str] = field(factory=Counter, init=False)
     outages: dict[str, Outage] = field(factory=dict, init=False)
     undelivered: Counter[Undelivered] = field(factory=Counter, init=False)
+    places: Places = field(factory=Places, init=False)
     _left: Counter[str] = field(factory=Counter, init=False)
     _going: dict[str, _Going] = field(factory=dict, init=False)
     _held: defaultdict[str, list[UploadStatus]] = field(factory=_lists, init=False)
@@ -176,8 +177,9 @@ class Import:
         # was held, as by a pause that is over. What the settings excluded is handed in again:
         # perhaps they include it now.
         known = {one for one, status in found.items() if _was_tried(status)}
-        for evidence_id in known:
-            self._count_known(found[evidence_id])
+        for one in some:
+            if one.evidence_id in known:
+                self._count_known(one, found[one.evidence_id])
         self.known += len(known)
         self._left[tenant_id] -= len(known)
         for one in some:
@@ -212,15 +214,17 @@ class Import:
             for status in found.values():
                 self._note(tenant_id, status)
 
-    def _count_known(self, status: UploadStatus) -> None:
+    def _count_known(self, record: OldRecord, status: UploadStatus) -> None:
         """Count one that an earlier run has handed in; not yet if it is open, or its integration
         has stopped it: once that works it goes on by itself."""
+        self.places.keep(record)
         kind = None if status.error is None else FailureKind(status.error.kind)
         is_stopped = kind is not None and kind.concern is Concern.INTEGRATION
         if is_stopped or status.status in GOES_ON:
             self.known_going.setdefault(status.tenant_id, []).append(status.evidence_id)
         else:
             self._count_undelivered(status)
+            self.places.forget(status)
 
     def count_known_going(
         self, statuses: Callable[[str, Sequence[str]], Mapping[str, UploadStatus]]
@@ -243,9 +247,14 @@ class Import:
             outage.tried = record.evidence_id
         try:
             evidence = record.read()
-        except (RecordError, OSError) as error:
+        except RecordError as error:
             self.errors.append(error)
             return
+        except OSError as error:
+            why = record.problem(f"cannot be read again: {error.strerror or error}")
+            self.errors.append(RecordError((why,)))
+            return
+        self.places.keep(record)
         settled = self.courier.submit(evidence).settled()
         going[record.evidence_id] = asyncio.ensure_future(settled)
 
@@ -289,6 +298,8 @@ class Import:
             return
         self.by_status[status.status] += 1
         self._count_undelivered(status)
+        if status.status != "held":  # that may go on
+            self.places.forget(status)
         if (rate := self._rates.get(self._credential(tenant_id))) is not None:
             rate.note(self.seconds())
         if status.status == "succeeded":
@@ -304,6 +315,7 @@ class Import:
         """Count what nothing more is done about without a person, by what it has failed for."""
         if (undelivered := Undelivered.of(status)) is not None:
             self.undelivered[undelivered] += number
+            self.places.note(undelivered, status, number)
 
     def _note_delivered(self, tenant_id: str) -> None:
         outage = self.outages.pop(tenant_id, None)

@@ -32,10 +32,15 @@ from .saying import say
 from .signals import SIGNALLED
 from .sorted_records import OldRecords, read_all
 from .submit import Conflicts, Interruption, destination_of
+from .undelivered import Undelivered
 
 _SAY_AGAIN = 60
 _MOST_SHOWN = 20
 """For how many tenants and errors a person is told what to do; `--json` has all."""
+_PLACES_SHOWN = 5
+"""Of how many records a person is told where they stand; `--json` has more."""
+_MOST_PROBLEMS = 1_000
+"""How many problems `--json` has; standard error has all."""
 
 MOST_FRESH = 1_000
 """Up to which number what is fresh of a credential is counted."""
@@ -63,23 +68,22 @@ def run(
     courier = place.courier(**options)
     courier._tenants.backfill = True
     lanes = _lanes(courier, records, of_refused, problems)
-    if problems.number and not skip_invalid:
-        number = number_of(problems.number, "problem")
-        end(f"{number}: nothing was handed in; mend them, or give --skip-invalid", USAGE)
-    if not lanes:
-        end("there is nothing to hand in", USAGE)
 
     def seconds() -> float:
         return courier._clock.monotonic()  # it is guarded once the courier has started
 
     work = Import(courier, lanes, seconds, _say_between)
+    if why := _why_nothing(work, problems, skip_invalid):
+        if as_json:
+            print_json(_as_json(work, place, problems))
+        end(why, USAGE)
     interruption = Interruption()
     asyncio.run(_all_handed_in(courier, work, interruption))
     if work.under_way or work.known_going:
         with place.records() as stored:
             work.note_rest(stored.statuses)
             work.count_known_going(stored.statuses)
-    _print(work, place, problems.number, as_json)
+    _print(work, place, problems, as_json)
     _say_what_to_do(work, place)
     if interruption.number is not None and (work.left or work.under_way):
         sys.exit(SIGNALLED + interruption.number)
@@ -89,12 +93,22 @@ def run(
         sys.exit(UNDELIVERED)
 
 
+def _why_nothing(work: Import, problems: Problems, skip_invalid: bool) -> str | None:
+    """Why nothing is handed in; None if something is."""
+    if problems.number and not skip_invalid:
+        number = number_of(problems.number, "problem")
+        return f"{number}: nothing was handed in; mend them, or give --skip-invalid"
+    return None if work.lanes else "there is nothing to hand in"
+
+
 class Problems:
-    """Says what is wrong, and counts it; and how much was read, if that takes long."""
+    """Says what is wrong, and counts it; and how much was read, if that takes long. The `first` are
+    for a program."""
 
     number = 0
 
     def __init__(self) -> None:
+        self.first: list[Problem] = []
         self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._every = 1 if self._on_terminal else _SAY_AGAIN
         self._next = time.monotonic() + self._every
@@ -104,6 +118,8 @@ class Problems:
         """Say it."""
         self.end_line()
         self.number += 1
+        if self.number <= _MOST_PROBLEMS:
+            self.first.append(problem)
         say(str(problem))
 
     def read(self, number: int) -> None:
@@ -219,7 +235,7 @@ async def _about(courier: AsyncCourier, work: Import) -> str:
     return f"; {time} {how}{behind}{paused}"
 
 
-def _print(work: Import, place: Place, invalid: int, as_json: bool) -> None:
+def _print(work: Import, place: Place, problems: Problems, as_json: bool) -> None:
     for tenant_id, why in work.stopped.items():
         say(
             f"evidence-courier: no more of tenant {tenant_id!r} was handed in: {why}; "
@@ -227,23 +243,10 @@ def _print(work: Import, place: Place, invalid: int, as_json: bool) -> None:
         )
     for error in work.errors:
         say(f"evidence-courier: {error}")
-    counts = {word: work.by_status[word] for word in sorted(+work.by_status)}
     if as_json:
-        print_json(
-            {
-                "records": work.total,
-                "known": work.known,
-                "known_open": work.known_open.total(),
-                "left": work.left,
-                "invalid": invalid,
-                "handed_in": counts,
-                "undelivered": [
-                    asdict(one) | {"records": number, "to_do": one.to_do(place.option)}
-                    for one, number in sorted((+work.undelivered).items())
-                ],
-            }
-        )
+        print_json(_as_json(work, place, problems))
         return
+    counts, invalid = _handed_in(work), problems.number
     handed_in = ", ".join(f"{number:,} {word}" for word, number in counts.items()) or "none"
     click.echo(f"handed in: {handed_in}")
     for number, what in (
@@ -261,9 +264,37 @@ def _print(work: Import, place: Place, invalid: int, as_json: bool) -> None:
         )
 
 
+def _handed_in(work: Import) -> Mapping[str, int]:
+    return {word: work.by_status[word] for word in sorted(+work.by_status)}
+
+
+def _as_json(work: Import, place: Place, problems: Problems) -> Mapping[str, object]:
+    return {
+        "records": work.total,
+        "known": work.known,
+        "known_open": work.known_open.total(),
+        "left": work.left,
+        "invalid": problems.number,
+        "problems": [asdict(problem) for problem in problems.first],
+        "handed_in": _handed_in(work),
+        "undelivered": [
+            asdict(one)
+            | {"records": number, "to_do": one.to_do(place.option)}
+            | {"places": [asdict(where) for where in work.places.of(one)]}
+            for one, number in sorted((+work.undelivered).items())
+        ],
+    }
+
+
 def _open_of(work: Import) -> str:
     open_ones = work.known_open.total()
     return f", {open_ones:,} of them not delivered yet" if open_ones else ""
+
+
+def _where(work: Import, one: Undelivered, number: int) -> str:
+    found = [str(place) for place in work.places.of(one)[:_PLACES_SHOWN]]
+    more = f" and {number - len(found):,} more" if number > len(found) else ""
+    return f"{'They are at' if number > 1 else 'It is at'} {', '.join(found)}{more}"
 
 
 def _say_what_to_do(work: Import, place: Place) -> None:
@@ -272,7 +303,7 @@ def _say_what_to_do(work: Import, place: Place) -> None:
         say(
             f"evidence-courier: {number_of(number, 'record')} of tenant {one.tenant_id!r} "
             f"{'are' if number > 1 else 'is'} {one.status} with {one.reason}, and nothing more is "
-            f"done without a person: {one.to_do(place.option)}"
+            f"done without a person: {one.to_do(place.option)}. {_where(work, one, number)}"
         )
     if (more := len(found) - _MOST_SHOWN) > 0:
         say(f"and so for {more:,} more tenants and errors; `--json` has all of them")

@@ -245,6 +245,46 @@ def test_nothing_goes_in_if_a_line_is_bad_unless_it_is_skipped(
     assert found.stdout == "handed in: 1 succeeded\n1 problem in what was skipped\n"
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_program_gets_the_problems_as_json_though_nothing_goes_in(
+    tenants: Path, tmp_path: Path, skip: bool
+) -> None:
+    (row,) = rows(tmp_path, 1)
+    file = write(tmp_path / "old.csv", [{**row, "outcome": "pased"}])
+    options = ["--json", *(["--skip-invalid"] * skip)]
+    found = imported(tenants, str(tmp_path / "courier.db"), file, *options)
+    assert found.exit_code == 2
+    told = json.loads(found.stdout)
+    (problem,) = told["problems"]
+    assert (problem["file"], problem["line"]) == (str(file), 2)
+    assert "not 'pased'" in problem["message"]
+    assert (told["records"], told["invalid"], told["handed_in"]) == (0, 1, {})
+    why = "there is nothing to hand in" if skip else "1 problem: nothing was handed in"
+    assert f"evidence-courier: {why}" in found.stderr
+
+
+def test_what_fails_is_traced_to_its_line_also_without_an_id(tenants: Path, tmp_path: Path) -> None:
+    """And where another try is in vain, none is advised."""
+    some = rows(tmp_path, 9)
+    for row in some[:7]:
+        (tmp_path / row["document"]).rename(tmp_path / f"{row['document']}.xyz")
+        row["document"] += ".xyz"
+    file, database = write(tmp_path / "old.csv", some), str(tmp_path / "courier.db")
+    for _ in range(2):  # also of what an earlier run has handed in
+        found = imported(tenants, database, file)
+        (said,) = (line for line in found.stderr.splitlines() if "unfit_type" in line)
+        assert (found.exit_code, "retry" in said) == (1, False), found.output
+        assert "hand in another document, under another evidence id. They are at " in said
+        places = re.findall(rf"{re.escape(str(file))}:(\d+) \(import-\w{{32}}\)", said)
+        assert places == ["2", "3", "4", "5", "6"]
+        assert said.endswith(" and 2 more")
+    (told,) = json.loads(imported(tenants, database, file, "--json").stdout)["undelivered"]
+    assert [one["line"] for one in told["places"]] == [*range(2, 9)]
+    ids = {one["evidence_id"] for one in told["places"]}
+    listed = run("status", "--db", database, "--status", "failed", "--json").stdout
+    assert {one["evidence_id"] for one in json.loads(listed)} == ids
+
+
 def test_all_problems_of_a_line_are_reported_at_once(tenants: Path, tmp_path: Path) -> None:
     (row,) = rows(tmp_path, 1)
     bad = {"tenant_id": "acne", "outcome": "done", "recorded_at": "x", "document": "none.pdf"}
@@ -672,7 +712,17 @@ def test_a_record_that_cannot_be_read_ends_no_other() -> None:
 
     work = handed_in(desk := Desk(), 3, first=evolve(old(0), read=gone))
     assert (desk.tried, work.left) == (["old-1", "old-2"], 0)
-    assert [str(one) for one in work.errors] == ["old-0.pdf is gone"]
+    [error] = work.errors
+    assert "old.csv:0: cannot be read again: old-0.pdf is gone" in str(error)
+
+
+def test_what_goes_on_after_all_is_not_among_what_came_to_nothing() -> None:
+    held = evolve(PENDING, evidence_id="old-1", status="held", error=UNAUTHORIZED)
+    work = handed_in(Desk(ends={"old-1": held}), 3)
+    [one] = +work.undelivered
+    assert [str(place) for place in work.places.of(one)] == ["old.csv:1 (old-1)"]
+    work.places.note(one, held, -1)
+    assert work.places.of(one) == []
 
 
 def test_what_is_known_is_not_handed_in_again() -> None:
@@ -842,6 +892,7 @@ def test_what_is_refused_for_good_fails_each_run_until_it_is_mended(
     assert [one["error"]["kind"] for one in json.loads(listed.stdout)] == ["bad_request"] * 2
     (told,) = json.loads(imported(tenants, database, old_records, "--json").stdout)["undelivered"]
     assert f"`{commands[1]}`" in told.pop("to_do")
+    assert {one["line"] for one in told.pop("places")} < {2, 3, 4}
     values = {"status": "failed", "reason": "bad_request", "records": 2}
     assert told == {"tenant_id": "acme", **values}
     retried = run(*shlex.split(commands[1])[1:], "--yes", password=secret)
@@ -858,6 +909,9 @@ def test_what_is_refused_for_good_fails_each_run_until_it_is_mended(
         ("failed", "server_error", ("retry --db F",)),
         ("failed", "unauthorized", ("blocks --db F",)),
         ("failed", "unfit_size", ("status --db F", "retry --db F")),
+        ("failed", "unfit_type", ("status --db F",)),
+        ("failed", "too_large", ("status --db F",)),
+        ("failed", "unsupported_type", ("status --db F",)),
         ("held", "paused", ("blocks --db F",)),
         ("failed", "abandoned", None),
         ("retrying", "server_error", None),
