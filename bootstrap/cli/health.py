@@ -123,7 +123,7 @@ def _left_out(found: RecordsHealth) -> str:
     """What is said behind the age of the oldest open upload, if it was paused or had ended."""
     oldest, since = found.oldest_open, found.oldest_open_at
     is_later = oldest and since and since > oldest.created_at
-    return " without its pauses and what was before a retry" if is_later else ""
+    return " without its pauses and what was before it last went on" if is_later else ""
 
 
 def _age(age: timedelta) -> str:

@@ -136,8 +136,9 @@ def test_a_probe_does_not_count_the_time_of_a_pause(database: str) -> None:
             store.save([Resumed(scope, now, "bo", "it is over")])
     found = run("health", "--db", database, "--max-age", "1h")
     assert found.exit_code == 0, found.stderr
-    assert " 5 min without its pauses and what was before a retry: acme ev-1 to" in " ".join(
-        found.stdout.split()
+    assert (
+        " 5 min without its pauses and what was before it last went on: acme ev-1 to"
+        in " ".join(found.stdout.split())
     )
     late = run("health", "--db", database, "--max-age", "4m")
     assert (late.exit_code, "old without its pauses and" in late.stderr) == (1, True), late.stderr
@@ -158,7 +159,7 @@ def test_a_probe_counts_what_was_retried_from_then_on(tmp_path: Path, kind: str)
     assert run("retry", "--db", path, "acme", "ev-1", *who).exit_code == 0
     found = run("health", "--db", path, "--max-age", "1m")
     assert found.exit_code == 0, found.stderr
-    assert "without its pauses and what was before a retry: acme ev-1" in " ".join(
+    assert "without its pauses and what was before it last went on: acme ev-1" in " ".join(
         found.stdout.split()
     )
 

@@ -144,6 +144,7 @@ def test_old_records_go_in_once_and_the_oldest_first(
         "known_open": 0,
         "left": 0,
         "invalid": 0,
+        "problems": [],
         "handed_in": {},
         "undelivered": [],
     }
