@@ -72,8 +72,7 @@ class AsyncCourier(Face):
         self._tenants = Tenants(source, options, wiring.logger)
         wiring.duties = duties_of(wiring, self._tenants)
         self._running: Running | None = None
-        # While it runs, and not in a forked child: the tenants that have no integration, and of
-        # which nothing is recorded; its loop.
+        # While it runs in this process: the tenants without an integration and a record; its loop.
         self._without: tuple[Collection[str], Any] = _NONE
         self._pid: int | None = None
         self._closed = False
@@ -200,8 +199,7 @@ class AsyncCourier(Face):
             until: How many seconds it begins something; what is under way then has three more.
 
         Raises:
-            MisuseError: The courier has a background, and so delivers by itself; or `until` is no
-                number of seconds, or negative.
+            MisuseError: The courier has a background; or `until` is negative, or no number.
         """
         number_of_seconds("until", until, at_least_0=True)
         if self._wiring.background:

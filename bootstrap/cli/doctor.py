@@ -22,7 +22,7 @@ from ..doctor import Examined, examine
 from ..notices import MAIL, WEBHOOK
 from ..wiring import rendering_fault
 from .exits import UNDELIVERED, USAGE, end
-from .output import Columns, moment, number_of, print_columns, print_json, said_once
+from .output import Columns, moment, number_of, print_columns, print_json, without_repeats
 from .place import Place
 from .saying import say
 from .tenant_files import end_with_problems, tenants_in
@@ -60,7 +60,7 @@ def run(place: Place, test_notice: bool, as_json: bool) -> None:
     if as_json:
         print_json([*rows, *of_sinks])
     else:
-        seen = said_once([(row["tenant_id"] or "", row["message"] or "") for row in rows])
+        seen = without_repeats([(row["tenant_id"] or "", row["message"] or "") for row in rows])
         shown = [{**row, "message": words} for row, words in zip(rows, seen, strict=True)]
         print_columns(_COLUMNS, shown)
         if of_sinks:

@@ -112,17 +112,17 @@ def print_json(value: object) -> None:
     click.echo(text.encode("utf-8", "backslashreplace") if in_utf_8 else text)
 
 
-def said_once(named: Iterable[tuple[str, str]]) -> list[str]:
+def without_repeats(named: Iterable[tuple[str, str]]) -> list[str]:
     """What is said of each name. A terminal has the end of a text, such as what to do, once, and
     then the name with which it stands."""
-    texts, said = [], dict[str, str]()
+    texts, first = [], dict[str, str]()
     for name, text in named:
         starts = (0, *(found.end() for found in re.finditer("[;:] ", text)))
         ends = [start for start in starts if len(text) - start > _SHORT] if is_terminal() else []
-        known = next((start for start in ends if text[start:] in said), None)
-        texts.append(text if known is None else f"{text[:known]}as for {said[text[known:]]}")
+        known = next((start for start in ends if text[start:] in first), None)
+        texts.append(text if known is None else f"{text[:known]}as for {first[text[known:]]}")
         for start in ends:
-            said.setdefault(text[start:], name)
+            first.setdefault(text[start:], name)
     return texts
 
 

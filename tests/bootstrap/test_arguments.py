@@ -133,7 +133,7 @@ def test_a_wait_may_be_as_long_as_it_takes(house: House) -> None:
 
 
 @pytest.mark.parametrize("verb", ["advance", "jump"])
-def test_a_fake_clock_is_told_seconds(verb: str) -> None:
+def test_a_fake_clock_takes_seconds(verb: str) -> None:
     with pytest.raises(MisuseError, match="seconds must be a number of seconds, not timedelta"):
         getattr(FakeClock(), verb)(timedelta(hours=1))
 

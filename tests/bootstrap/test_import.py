@@ -717,7 +717,7 @@ def test_a_record_that_cannot_be_read_ends_no_other() -> None:
     assert "old.csv:0: cannot be read again: old-0.pdf is gone" in str(error)
 
 
-def test_what_goes_on_after_all_is_not_among_what_came_to_nothing() -> None:
+def test_what_goes_on_after_all_is_not_among_the_undelivered() -> None:
     held = evolve(PENDING, evidence_id="old-1", status="held", error=UNAUTHORIZED)
     work = handed_in(Desk(ends={"old-1": held}), 3)
     [one] = +work.undelivered

@@ -22,7 +22,7 @@ from evidence_courier.bootstrap.cli.output import (
     print_in_lines,
     print_statuses,
     print_table,
-    said_once,
+    without_repeats,
 )
 from evidence_courier.bootstrap.cli.saying import say, width_of
 from evidence_courier.domain.upload.status import StatusError, status_of_upload
@@ -62,7 +62,7 @@ SEEN = [
 
 @pytest.mark.usefixtures("terminal")
 def test_a_terminal_has_what_to_do_once_and_whose_row_it_is_in() -> None:
-    assert said_once(SEEN) == [
+    assert without_repeats(SEEN) == [
         SEEN[0][1],
         "the check 'B' is activated; but blocked since 11:00: as for acme",
         "as for acme",
@@ -72,8 +72,8 @@ def test_a_terminal_has_what_to_do_once_and_whose_row_it_is_in() -> None:
     ]
 
 
-def test_a_pipe_has_all_that_is_said_of_each() -> None:
-    assert said_once(SEEN) == [text for _, text in SEEN]
+def test_a_pipe_has_the_whole_text_of_each() -> None:
+    assert without_repeats(SEEN) == [text for _, text in SEEN]
 
 
 COLUMNS = ("tenant", "open", "failed", "last success")
