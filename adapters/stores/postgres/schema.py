@@ -360,6 +360,13 @@ CREATE INDEX uploads_reopened ON uploads (tenant_id, status, provider, error_kin
     WHERE reopened_at IS NOT NULL
 """
 
+# Since when each open upload waits (see SQLite's `later_tables`).
+_OPEN = """
+CREATE INDEX uploads_open ON uploads
+    (tenant_id, status, provider, COALESCE(error_kind, ''), COALESCE(reopened_at, created_at), id)
+    WHERE status IN ('pending', 'retrying', 'held')
+"""
+
 MIGRATIONS: Sequence[Migration] = (
     Migration("records_and_gates", _RECORDS + _GATES),
     # A column that the two stores share: here documents are rows.
@@ -381,4 +388,5 @@ MIGRATIONS: Sequence[Migration] = (
         "claimed_notices", "ALTER TABLE notices ADD COLUMN claimed bigint NOT NULL DEFAULT 0"
     ),
     Migration("reopened", _REOPENED),
+    Migration("oldest_open", _OPEN),
 )

@@ -26,25 +26,14 @@ from .lists import BY_ID
 from .reads import shown, statuses_of
 from .session import Each, Session
 
-_OLDEST = (
-    "SELECT id, {0} AS since FROM uploads INDEXED BY {1} WHERE tenant_id = :tenant_id{2}"
-    " AND status = :status AND provider = :provider AND reopened_at IS {3}"
-    " ORDER BY {0}, id LIMIT 1"
+OLDEST = Each(
+    ("tenant_id", "status", "provider", "kind"),
+    "SELECT id, COALESCE(reopened_at, created_at) AS since FROM uploads INDEXED BY uploads_open"
+    " WHERE tenant_id = :tenant_id AND status = :status AND provider = :provider"
+    " AND COALESCE(error_kind, '') = :kind AND status IN ('pending', 'retrying', 'held')"
+    " ORDER BY COALESCE(reopened_at, created_at), id LIMIT 1",
 )
-_NAMES, _WITH_ERROR = ("tenant_id", "status", "provider"), " AND error_kind = :error_kind"
-OLDEST = Each(_NAMES, _OLDEST.format("created_at", "uploads_of_tenant_by_status", "", "NULL"))
-OLDEST_WITH_ERROR = Each(
-    (*_NAMES, "error_kind"),
-    _OLDEST.format("created_at", "uploads_of_tenant_by_kind", _WITH_ERROR, "NULL"),
-)
-REOPENED = Each(
-    _NAMES,
-    _OLDEST.format("reopened_at", "uploads_reopened", " AND error_kind IS NULL", "NOT NULL"),
-)
-REOPENED_WITH_ERROR = Each(
-    (*_NAMES, "error_kind"),
-    _OLDEST.format("reopened_at", "uploads_reopened", _WITH_ERROR, "NOT NULL"),
-)
+"""Of the open uploads with a status and an error ('' without one) that which has waited longest."""
 _OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET}
 _WAITING = (
     "SELECT sink, COUNT(*) AS number, MIN(tries) AS least, MAX(tries) AS most"
@@ -111,20 +100,9 @@ def _oldest_of_tenants(
 
 
 def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, Row]]:
-    without_error = [count for count in counts if count.reason is None]
-    with_error = [count for count in counts if count.reason is not None]
-    for question, some in (
-        (OLDEST, without_error),
-        (REOPENED, without_error),
-        (OLDEST_WITH_ERROR, with_error),
-        (REOPENED_WITH_ERROR, with_error),
-    ):
-        given = [
-            (one.tenant_id, one.status.value, one.provider, one.reason)[: len(question.names)]
-            for one in some
-        ]
-        for count, rows in zip(some, session.ask_each(question, given), strict=True):
-            yield from ((count, row) for row in rows)
+    given = [(one.tenant_id, one.status.value, one.provider, one.reason or "") for one in counts]
+    for count, rows in zip(counts, session.ask_each(OLDEST, given), strict=True):
+        yield from ((count, row) for row in rows)
 
 
 def _stop_of(row: Row) -> Stop:

@@ -77,3 +77,11 @@ REOPENED = (
     " ON uploads (tenant_id, status, provider, error_kind, reopened_at)"
     " WHERE reopened_at IS NOT NULL",
 )
+
+# Since when each open upload waits. What was reopened is in one order with what was not, so the
+# oldest is found at once, and `uploads_reopened` is read by couriers of the older version only.
+OPEN = (
+    "CREATE INDEX uploads_open ON uploads (tenant_id, status, provider,"
+    " COALESCE(error_kind, ''), COALESCE(reopened_at, created_at))"
+    " WHERE status IN ('pending', 'retrying', 'held')",
+)

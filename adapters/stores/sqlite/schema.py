@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from .later_tables import CHAIN, NOTICES, PAUSES, REMOVALS, REOPENED
+from .later_tables import CHAIN, NOTICES, OPEN, PAUSES, REMOVALS, REOPENED
 from .tallies import COUNTS, INDEXES_OF_LISTS, STRICT, TALLIES
 
 if TYPE_CHECKING:
@@ -443,6 +443,12 @@ def m019_claimed_notices(db: sqlite3.Connection) -> None:
 def m020_reopened(db: sqlite3.Connection) -> None:
     """When an upload last went on after it had failed, was skipped or was parked."""
     _run(db, *REOPENED)
+
+
+@_step
+def m021_oldest_open(db: sqlite3.Connection) -> None:
+    """Since when each open upload waits, in an index."""
+    _run(db, *OPEN)
 
 
 def apply(connection: sqlite3.Connection) -> None:

@@ -166,6 +166,17 @@ def test_no_table_is_read_whole(dsn: str) -> None:
     assert rows_read(dsn) - read < MANY / 4
 
 
+def test_health_reads_few_of_the_uploads_that_were_retried(dsn: str) -> None:
+    server().execute(FULL, dsn)
+    retried = "UPDATE evidence_courier.uploads SET reopened_at = '2026-02-01'"
+    server().execute(f"{retried} WHERE status = 'pending'", dsn)
+    server().execute("VACUUM ANALYZE", dsn)
+    read = rows_read(dsn)
+    with closing(PostgresStore(dsn)) as store:
+        store.health(AT)
+    assert rows_read(dsn) - read < MANY / 40
+
+
 KEY, ID = "uploads_key", "uploads_pkey"
 
 

@@ -135,11 +135,12 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
             for each, index in (
                 (lists.COUNTED, "uploads_of_tenant_by_status"),
                 (lists.COUNTED_WITH_ERROR, "uploads_of_tenant_by_kind"),
-                (health.OLDEST, "uploads_of_tenant_by_status"),
-                (health.OLDEST_WITH_ERROR, "uploads_of_tenant_by_kind"),
-                (health.REOPENED, "uploads_reopened"),
-                (health.REOPENED_WITH_ERROR, "uploads_reopened"),
             )
+        ),
+        (
+            health.OLDEST.question,
+            dict.fromkeys(health.OLDEST.names, "x"),
+            "INDEX uploads_open (tenant_id=? AND status=? AND provider=? AND <expr>=?)",
         ),
     ],
 )
@@ -152,6 +153,21 @@ def test_every_question_has_its_index(
     seen = plan(connection, sql, given)
     assert index in seen
     assert not any(slow in seen for slow in SLOW), seen
+
+
+def test_the_oldest_is_found_at_once_among_what_was_retried(connection: sqlite3.Connection) -> None:
+    given = {"tenant_id": "tenant-1", "status": "pending", "provider": "sprinto", "kind": ""}
+    steps = list[int]()
+    connection.set_progress_handler(lambda: steps.append(1), 1)
+    (row,) = connection.execute(health.OLDEST.question, given)
+    of_fresh = len(steps)
+    connection.execute("UPDATE uploads SET reopened_at = '2026-03-01' WHERE id <> ?", [row[0]])
+    connection.execute("UPDATE uploads SET created_at = '2026-02-28' WHERE id = ?", [row[0]])
+    steps.clear()
+    assert [*connection.execute(health.OLDEST.question, given)] == [(row[0], "2026-02-28")]
+    connection.set_progress_handler(None, 1)
+    connection.rollback()
+    assert len(steps) == of_fresh
 
 
 @pytest.mark.parametrize(
