@@ -7,8 +7,8 @@ with what was noted the last time.
 - The oldest open upload is older than a limit; and no longer.
 - Evidence came of a tenant that the configuration does not name.
 
-What comes and goes between two looks is not told. Nor is an upload that failed while another of the
-same cause was retried: the figure is the same then.
+What comes and goes between two looks is not told. Where uploads fail while others of the same cause
+are retried, a notice may be about fewer than have failed; it says how many there are in all.
 """
 
 from __future__ import annotations
@@ -335,36 +335,48 @@ def _of_counts(
     now: datetime,
     mine: Collection[About],
 ) -> Iterator[Notice]:
-    causes = {json.dumps(["count", *_cause(one)]): one for one in counts if _is_noticed(one)}
-    for key, count in causes.items():
-        last = json.dumps(["told", *_cause(count)])
-        before = _Noted.of(notes.get(key))
+    causes = {_cause(one): one for one in counts if _is_noticed(one)}
+    for cause, count in causes.items():
+        key, notified, joined = (json.dumps([word, *cause]) for word in _OF_CAUSE)
+        before = _Noted.of(notes.get(key), notes.get(joined))
         if FIRST not in notes:
             before = _Noted(count.number, count.number)
-        after = before.followed_by(count.number, now)
-        is_rare = _cause(count) in mine or not _is_of_last_minute(notes.get(last), now)
+        after = before.followed_by(count, now)
+        is_rare = cause in mine or not _is_of_last_minute(notes.get(notified), now)
         if after.is_overdue(now) or (after.news and is_rare and before.seen == count.number):
             yield _notice_of(count, after.news, now)
-            after, changed[last] = _Noted(count.number, count.number), _text(now)
-        if notes.get(key) != after.text:
-            changed[key] = after.text
-    for key in _keys("count", notes) - causes.keys():  # all of these go on, or are gone
-        changed[key] = None
+            after, changed[notified] = _Noted(count.number, count.number), _text(now)
+        last = None if count.last_at is None else write_moment(count.last_at)
+        changed |= {
+            name: note
+            for name, note in ((key, after.text), (joined, last))
+            if notes.get(name) != note
+        }
+    for word in ("count", "last"):  # all of these go on, or are gone
+        changed |= dict.fromkeys(_keys(word, notes) - {json.dumps([word, *one]) for one in causes})
+
+
+_OF_CAUSE = ("count", "told", "last")
+"""The notes of a cause: what was seen and told of it, when it was told, and when the last upload
+had failed, or came to be held, that was seen. A courier of an older version keeps no `last`."""
 
 
 @frozen
 class _Noted:
     """What was noted of one cause: how many uploads had failed, or were held, at the last look
-    (`seen`), how many of them notices were about (`announced`), and since when there are others."""
+    (`seen`), how many of them notices were about (`announced`), since when there are others, and
+    when the last of those that were seen had failed, or came to be held."""
 
     announced: int = 0
     seen: int = 0
     since: str | None = None
+    last: datetime | None = None
 
     @classmethod
-    def of(cls, note: str | None) -> _Noted:
-        """What a note says."""
-        return cls(*json.loads(note)) if note is not None else cls()
+    def of(cls, note: str | None, last: str | None) -> _Noted:
+        """What the notes say."""
+        at = None if last is None else datetime.fromisoformat(last)
+        return cls(last=at) if note is None else cls(*json.loads(note), last=at)
 
     @property
     def text(self) -> str:
@@ -376,11 +388,13 @@ class _Noted:
         """How many no notice was about."""
         return self.seen - self.announced
 
-    def followed_by(self, number: int, now: datetime) -> _Noted:
-        """What is noted when there is this number of them."""
-        announced = min(self.announced, number)
-        since = None if announced == number else self.since or _text(now)
-        return _Noted(announced, number, since)
+    def followed_by(self, count: Count, now: datetime) -> _Noted:
+        """What is noted when the store counts this many. If one of them is new, notices were about
+        the others at most."""
+        has_new = self.last is not None and count.last_at is not None and count.last_at > self.last
+        announced = min(self.announced, count.number - has_new)
+        since = None if announced == count.number else self.since or _text(now)
+        return _Noted(announced, count.number, since)
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether there have been others for so long that the end of the burst is not awaited."""

@@ -204,6 +204,18 @@ class NoticeRules(GateRules):
                 same(store.note(AT, ["one"], News([], new_notes), notes), 0)
             same(seen, [{}, {"first": "1"}, {"a": "2"}])
 
+    def test_a_look_is_given_when_the_last_upload_of_a_count_failed(self) -> None:
+        failed = Failed(FailedReason.REJECTED, REJECTED)
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            for version, state in enumerate((failed, new.upload.state, failed), start=2):
+                at = AT + timedelta(minutes=version)
+                upload = evolve(new.upload, state=state, version=version, updated_at=at)
+                store.save([Change(upload)])
+                found = [(one.number, one.last_at) for one in store.standing(AT)[0].counts]
+                same(found, [(1, at)], f"after version {version}")
+
     def test_a_look_sees_more_stops_than_are_listed(self) -> None:
         with self._store() as store:
             invalid = [f"tenant-{number}" for number in range(MOST_LISTED + 2)]

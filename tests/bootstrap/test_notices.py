@@ -296,6 +296,19 @@ def test_a_script_tells_at_its_end_what_has_failed_in_each_run(
         assert [(one.kind, one.number) for one in taken] == [("failed", one) for one in numbers]
 
 
+def test_what_fails_again_at_once_after_a_retry_makes_another_notice(house: House) -> None:
+    """As many have failed as before."""
+    taken: list[Notice] = []
+    for run in range(3):
+        sinks = [OnNotice(taken.append)]
+        with house.blocking_courier(transport=Refusing(house), notices=sinks) as courier:
+            if run:
+                courier.retry("acme", "ev-1", by="asha", reason="the file is mended")
+            courier.deliver(evidence("ev-1"))
+        house.clock.advance(3_600)
+    assert [(one.kind, one.number) for one in taken] == [("failed", 1)] * 3
+
+
 def test_a_courier_for_each_upload_tells_one_cause_once_a_minute(house: House) -> None:
     taken: list[Notice] = []
     for second in range(62):

@@ -148,15 +148,54 @@ def test_what_failed_again_after_all_had_gone_on_makes_another_notice() -> None:
     assert [notice.number for notice in watched.look(failed(1))] == [1]
 
 
+@pytest.mark.parametrize("status", [Status.FAILED, Status.HELD])
+def test_what_failed_again_between_two_looks_makes_another_notice(status: Status) -> None:
+    """The figure is the same at both."""
+    watched, at = Watched(), NOW
+    watched.look()
+    found = evolve(failed(2, status, "bad_request"), last_at=at)
+    assert [len(watched.look(found)) for _ in range(3)] == [0, 1, 0]
+    watched.now += MAX_BURST
+    for _ in range(2):
+        at += timedelta(microseconds=1)
+        found = evolve(found, last_at=at)
+        watched.now += MAX_BURST
+        assert [notice.number for notice in watched.look(found)] == [1]
+        assert watched.look(found) == []
+
+
+def test_what_failed_among_retries_makes_a_notice_with_the_whole_number() -> None:
+    watched = Watched()
+    watched.look()
+    found = evolve(failed(10), last_at=NOW)
+    assert [len(watched.look(found)) for _ in range(2)] == [0, 1]
+    watched.now += MAX_BURST
+    less = evolve(failed(3), last_at=NOW + timedelta(seconds=1))
+    assert watched.look(less) == []
+    (notice,) = watched.look(less)
+    assert notice.number == 1
+    assert notice.as_of(NOW, 3).text.endswith("1 upload has failed: bad_request; 3 in all now")
+
+
+def test_what_an_older_courier_noted_is_no_news() -> None:
+    """It keeps no note of when the last upload failed."""
+    watched = Watched()
+    watched.look()
+    found = evolve(failed(2), last_at=NOW)
+    assert [len(watched.look(found)) for _ in range(2)] == [0, 1]
+    watched.notes = {name: note for name, note in watched.notes.items() if "last" not in name}
+    assert watched.look(evolve(found, last_at=NOW + MAX_BURST)) == []
+
+
 def test_a_cause_that_no_upload_has_any_more_is_noted_no_more() -> None:
     watched = Watched()
     watched.look()
     watched.look(failed(2), failed(3, reason="timeout"))
     assert watched.noted("count") == 2
-    watched.look(failed(2), failed(0, reason="timeout"))
-    assert watched.noted("count") == 1
+    watched.look(evolve(failed(2), last_at=NOW), failed(0, reason="timeout"))
+    assert (watched.noted("count"), watched.noted("last")) == (1, 1)
     watched.look()
-    assert watched.noted("count") == 0
+    assert (watched.noted("count"), watched.noted("last")) == (0, 0)
 
 
 def test_what_a_notice_no_longer_delays_is_noted_no_more() -> None:

@@ -925,6 +925,21 @@ class SeesTheListedStopsOnly(MemoryStore):
         return evolve(standing, stops=standing.stops[:MOST_LISTED]), notes
 
 
+@breaks("a_look_is_given_when_the_last_upload_of_a_count_failed")
+class KnowsOnlyWhenTheFirstFailed(MemoryStore):
+    def __init__(self, *, keep_documents: bool = False) -> None:
+        super().__init__(keep_documents=keep_documents)
+        self._first: dict[tuple[str, str, str | None], datetime | None] = {}
+
+    def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
+        standing, notes = super().standing(now)
+        counts = []
+        for one in standing.counts:
+            first = self._first.setdefault((one.tenant_id, one.status, one.reason), one.last_at)
+            counts.append(evolve(one, last_at=first))
+        return evolve(standing, counts=counts), notes
+
+
 @breaks("a_lost_race_costs_no_slot")
 class ALostRaceCosts(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
