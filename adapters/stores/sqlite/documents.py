@@ -46,6 +46,8 @@ _NAMED = Batch(
 IN_MEMORY = 4
 """How many files the system may hold in memory from when they are written until they are read. It
 lets go of those that wait behind them: their memory is used again for what is written next."""
+READ_WITHIN = 60.0
+"""How old, in seconds, is a file before another takes its place in memory: it waits for long."""
 
 T = TypeVar("T")
 
@@ -163,11 +165,22 @@ class DocumentFolder:
                 self._lock = lock_at(os.path.join(self.path, f"{self._writer}.lock"))
 
     def _keep_in_memory(self, name: str, file: int) -> None:
+        if len(self._in_memory) >= IN_MEMORY:
+            now = os.fstat(file).st_mtime
+            gone = {one for one in [*self._in_memory] if not self._is_read_soon(one, now)}
+            self._in_memory -= gone
         if len(self._in_memory) < IN_MEMORY:
             self._in_memory.add(name)
         elif hasattr(os, "posix_fadvise"):
             with suppress(OSError):  # this is only advice
                 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def _is_read_soon(self, name: str, now: float) -> bool:
+        """Whether a file waits, and not for long. Another courier may have read and removed it."""
+        try:
+            return now - os.stat(os.path.join(self.path, name)).st_mtime < READ_WITHIN
+        except OSError:
+            return False
 
     def _refuse_links(self) -> None:
         if not stat.S_ISDIR(os.lstat(self.path).st_mode):

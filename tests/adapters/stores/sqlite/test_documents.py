@@ -24,7 +24,12 @@ from store_fixtures import House, PaperServer, evidence
 
 from evidence_courier import Document, Evidence, StoreError
 from evidence_courier.adapters.stores.sqlite import SqliteStore, documents, room
-from evidence_courier.adapters.stores.sqlite.documents import IN_MEMORY, LEFT_AFTER, DocumentFolder
+from evidence_courier.adapters.stores.sqlite.documents import (
+    IN_MEMORY,
+    LEFT_AFTER,
+    READ_WITHIN,
+    DocumentFolder,
+)
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.upload import with_digest
@@ -224,6 +229,25 @@ def test_what_waits_behind_other_files_takes_no_memory(sqlite: SqliteStore, data
     sqlite.documents.remove([first[1].name])
     assert list(map(in_memory, written(3))) == [True, True, False]
     assert sqlite.documents.read("acme", late[0].name) == PDF
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="it cannot be seen here")
+def test_a_file_that_this_courier_does_not_read_takes_no_place_for_long(
+    sqlite: SqliteStore, database: str
+) -> None:
+    def written() -> Path:
+        return Path(f"{database}-documents", sqlite.documents.keep([PDF]))
+
+    if is_memory(Path(database).parent):
+        pytest.skip("the file system is itself in memory")
+    delivered, waiting, *_ = [written() for _ in range(IN_MEMORY)]
+    assert not in_memory(written())
+    with closing(SqliteStore(database)) as another:
+        another.documents.remove([delivered.name])
+    assert list(map(in_memory, [written(), written()])) == [True, False]
+    long_ago = waiting.stat().st_mtime - READ_WITHIN
+    os.utime(waiting, (long_ago, long_ago))
+    assert list(map(in_memory, [written(), written()])) == [True, False]
 
 
 def test_what_is_submitted_again_leaves_no_second_file(house: House) -> None:
