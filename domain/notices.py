@@ -375,8 +375,8 @@ class _Noted:
     @classmethod
     def of(cls, note: str | None, last: str | None) -> _Noted:
         """What the notes say."""
-        at = None if last is None else datetime.fromisoformat(last)
-        return cls(last=at) if note is None else cls(*json.loads(note), last=at)
+        announced, seen, since = (0, 0, None) if note is None else json.loads(note)
+        return cls(announced, seen, since, None if last is None else datetime.fromisoformat(last))
 
     @property
     def text(self) -> str:

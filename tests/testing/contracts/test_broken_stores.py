@@ -929,7 +929,7 @@ class SeesTheListedStopsOnly(MemoryStore):
 class KnowsOnlyWhenTheFirstFailed(MemoryStore):
     def __init__(self, *, keep_documents: bool = False) -> None:
         super().__init__(keep_documents=keep_documents)
-        self._first: dict[tuple[str, str, str | None], datetime | None] = {}
+        self._first: dict[tuple[str, Status, str | None], datetime | None] = {}
 
     def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
         standing, notes = super().standing(now)
