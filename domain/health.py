@@ -120,7 +120,8 @@ class RecordsHealth:
     tenant of the oldest one. Both lists hold at most MOST_LISTED; `tenants_left_out` and
     `stops_left_out` say how many more there are.
     `last_success_at` is of all tenants, and `stopped` counts all stops, by state and reason.
-    `notices` are those that wait for a sink, by its name.
+    `notices` are those that wait for a sink, by its name. `couriers` are registered and not known
+    to be dead: without one nothing is delivered, but by a worker while it calls.
     """
 
     counts: Mapping[str, int]
@@ -134,6 +135,7 @@ class RecordsHealth:
     last_success_at: datetime | None = None
     stopped: Mapping[str, Mapping[str, int]] = field(factory=dict)
     notices: Sequence[SinkNotices] = ()
+    couriers: int = 0
 
     @property
     def oldest_open_at(self) -> datetime | None:

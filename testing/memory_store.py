@@ -19,7 +19,7 @@ from attrs import evolve
 from ..domain.health import MOST_LISTED, Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.backfill import line_of
-from ..domain.pacing.estimate import outlook_of, outlook_without
+from ..domain.pacing.estimate import outlook_alone, outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, Block, GateChange, Refusal
 from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.find import Find, Page, place_after, token_of
@@ -257,7 +257,8 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
     def health(self, now: datetime) -> RecordsHealth:
         with self._lock:
             self._go_on("health")
-            return evolve(self._health(now, MOST_LISTED), notices=self._sinks())
+            figures, number = self._health(now, MOST_LISTED), len(self._couriers)
+            return evolve(figures, notices=self._sinks(), couriers=number)
 
     def _health(self, now: datetime, most: int | None) -> RecordsHealth:
         stops, pauses = lists.stops_of(self._gates, self._invalid), self._gates.pauses
@@ -364,11 +365,13 @@ class MemoryStore(_Couriers, _Stops, MemoryNotices, MemoryChain, MemoryRemovals)
             )
             line = evolve(line, ahead=self._ahead(name, now))
             asks = self._gates.asks(name, upload.key)
-            state, provider, alone = upload.state, upload.key.provider, not self._couriers
-            outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
+            state, provider = upload.state, upload.key.provider
+            outlook = outlook_of(state, provider, line, place, now, asks=asks)
         tenant_id = upload.key.tenant_id
         free = lists.known_outlook(self._gates, record)
         outlook, goes_on = free or outlook, free is not None or due_of(upload.state) is not None
+        if not self._couriers:
+            outlook = outlook_alone(outlook)
         invalid = self._invalid.get(tenant_key(tenant_id))
         if invalid is not None and goes_on:
             outlook = outlook_without(invalid[0], tenant_id, upload.key.provider, outlook)

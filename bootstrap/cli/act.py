@@ -18,6 +18,7 @@ from ...domain.errors import MisuseError
 from ...domain.upload.actions import Action
 from ...domain.upload.status import UploadStatus
 from .exits import UNDELIVERED, USAGE, end
+from .going_on import what_delivers
 from .output import is_terminal, number_of, print_statuses, print_uploads
 from .place import Place
 from .saying import say
@@ -74,7 +75,9 @@ def run(
         if tenant is not None and not yes:
             _ask(action, preview.done, as_json)
         result = act([one.evidence_id for one in found])
-    _end(result, _DONE[action], as_json)
+        goes_on = result.done and action in (Action.RETRY, Action.RELEASE)
+        hint = what_delivers(place, records.health().couriers) if goes_on else None
+    _end(result, _DONE[action], as_json, hint, place.note)
 
 
 def _which(
@@ -110,12 +113,21 @@ def _ask(action: Action, found: Sequence[UploadStatus], as_json: bool) -> None:
     click.confirm(f"{action.value} {many}?", abort=True)
 
 
-def _end(result: ActionResult, done: str, as_json: bool) -> NoReturn:
-    """Print what came of it and exit: with code 1 if that is nothing."""
+def _end(
+    result: ActionResult,
+    done: str,
+    as_json: bool,
+    hint: str | None = None,
+    note: str | None = None,
+) -> NoReturn:
+    """Print what came of it and exit: with code 1 if that is nothing. The `hint` says which command
+    is to follow, and the `note` what that needs."""
     for skipped in result.skipped:
         status = skipped.status
         say(f"{status.tenant_id}/{status.evidence_id}: {skipped.reason}")
     print_uploads(result.done, as_json)
     if result.done and is_terminal() and not as_json:
         say(f"{number_of(len(result.done), 'upload')} {done}")
+    for line in filter(None, (hint, hint and note)):
+        say(line)
     sys.exit(0 if result.done else UNDELIVERED)

@@ -11,8 +11,11 @@ import attrs
 import click
 
 from ...domain.health import OPEN, RecordsHealth, SinkNotices, Stop, TenantHealth, paused
+from ...domain.pacing.estimate import NO_COURIER
 from ...domain.upload.failure import FailureKind
+from ...domain.upload.status import UploadStatus
 from .exits import UNDELIVERED, end
+from .going_on import what_delivers
 from .output import (
     Columns,
     is_terminal,
@@ -47,8 +50,13 @@ def health(place: Place, max_age: timedelta | None, as_json: bool) -> None:
         _print(found, now, _summary(found, late, max_age), place)
     if late and max_age is not None and age is not None:
         _end_late(found, place, age, max_age)
-    if place.note and found.counts["failed"] and not as_json:
+    if place.note and not as_json and (found.counts["failed"] or not found.couriers):
         say(place.note)
+
+
+def _running(found: RecordsHealth, place: Place) -> str:
+    number = f"{number_of(found.couriers, 'courier')} {'is' if found.couriers == 1 else 'are'}"
+    return what_delivers(place, found.couriers) or f"{number} running"
 
 
 def _summary(found: RecordsHealth, late: bool, max_age: timedelta | None) -> str:
@@ -68,14 +76,13 @@ def _end_late(found: RecordsHealth, place: Place, age: timedelta, most: timedelt
     oldest, option = found.oldest_open, place.option
     assert oldest is not None
     key = f"{quote(oldest.tenant_id)} {quote(oldest.evidence_id)}"
-    waits = f"; it waits for {oldest.waits_for}" if oldest.waits_for else ""
+    waits = _waits(oldest, "; it waits for ")
     end(
         f"not healthy: the oldest open upload is {_age(age)} old{_left_out(found)}, more than"
         f" {_age(most)}: {key} to"
         f" {oldest.provider}, {oldest.status}{waits}. Look at `evidence-courier show {option}"
         f" {key}`, and at `evidence-courier blocks {option}` for what stops"
-        " others; if nothing is being sent, see whether a courier is running"
-        + (f"\n{place.note}" if place.note else ""),
+        f" others; {_running(found, place)}" + (f"\n{place.note}" if place.note else ""),
         UNDELIVERED,
     )
 
@@ -86,6 +93,8 @@ def _print(found: RecordsHealth, now: datetime, summary: str, place: Place) -> N
     failed = f": `evidence-courier status {place.option} --status failed` lists them"
     facts = [("in short", summary + (failed if found.counts["failed"] else ""))]
     facts += [("uploads", f"{counts or 'none'}{parked}"), ("oldest open", _oldest(found, now))]
+    if found.couriers or any(found.counts[status.value] for status in OPEN):
+        facts.append(("couriers", _running(found, place)))
     facts += [
         (f"{word}, by error", ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()) if n))
         for word, kinds in found.reasons.items()
@@ -114,9 +123,15 @@ def _oldest(found: RecordsHealth, now: datetime) -> str:
     oldest, since = found.oldest_open, found.oldest_open_at
     if oldest is None or since is None:
         return "none: each upload has succeeded, failed or was skipped, or is parked or paused"
-    waits = f"; waits for: {oldest.waits_for}" if oldest.waits_for else ""
+    waits = _waits(oldest, "; waits for: ")
     key = f"{oldest.tenant_id} {oldest.evidence_id} to {oldest.provider}"
     return f"{_age(now - since)}{_left_out(found)}: {key}, {oldest.status}{waits}"
+
+
+def _waits(oldest: UploadStatus, words: str) -> str:
+    """What it waits for; that no courier is running is a line of its own."""
+    waits = (oldest.waits_for or "").removesuffix(f"; {NO_COURIER}")
+    return f"{words}{waits}" if waits else ""
 
 
 def _left_out(found: RecordsHealth) -> str:

@@ -259,8 +259,8 @@ def _print(work: Import, place: Place, problems: Problems, as_json: bool) -> Non
     going = work.by_status + work.known_open
     if open_ones := " or ".join(word for word in GOES_ON if going[word]):
         say(
-            f"what is {open_ones} goes on with any courier on the database, as `evidence-courier "
-            "run` is one"
+            f"what is {open_ones} goes on with any courier on the database, as "
+            f"`{place.run_command}` is one"
         )
 
 

@@ -15,6 +15,7 @@ from ...domain.pacing.paused import Paused, Scope
 from ...domain.upload.actions import Person
 from ..records import Records
 from .exits import UNDELIVERED, USAGE, end
+from .going_on import what_delivers
 from .output import moment, print_json
 from .place import Place
 from .saying import say
@@ -47,6 +48,7 @@ def run(
         act = partial(getattr(records, word), tenant, provider)
         pause: Paused | None = act(by=person.by, reason=person.reason)
         near = "" if pause is not None else _near(records, place, scope, before)
+        hint = _hint(records, place, scope) if pause is not None and word == "resume" else None
     if as_json:
         print_json([] if pause is None else [_row(pause)])
     elif pause is None:
@@ -56,7 +58,18 @@ def run(
         click.echo(f"{_named(scope)}: {already}{pause.failure.message}")
     else:
         click.echo(f"{_named(scope)} is resumed; it was {pause.failure.message}")
+    for line in filter(None, (hint, hint and place.note)):
+        say(line)
     sys.exit(UNDELIVERED if pause is None else 0)
+
+
+def _hint(records: Records, place: Place, scope: Scope) -> str | None:
+    """Which command is to follow, if something is open and no courier goes on with it."""
+    if not records.find(
+        tenant_id=scope.tenant_id, provider=scope.provider, open=True, limit=1
+    ).uploads:
+        return None
+    return what_delivers(place, records.health().couriers)
 
 
 def _near(records: Records, place: Place, scope: Scope, paused: Collection[str]) -> str:

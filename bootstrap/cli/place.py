@@ -73,6 +73,11 @@ class Place(ABC):
         """What a person must know to run a command that was printed with `option`."""
         return None
 
+    @property
+    @abstractmethod
+    def run_command(self) -> str | None:
+        """The command that delivers here, as a shell is given it; None if no command can."""
+
     @abstractmethod
     def records(self, logger: Logger = _SILENT) -> Records:
         """The records, opened."""
@@ -119,6 +124,12 @@ class Files(Place):
     @property
     def note(self) -> str | None:
         return _NO_PASSWORD if self._typed[1] else None
+
+    @property
+    def run_command(self) -> str:
+        config = f" --config {quote(self.folder or 'DIR')}"
+        is_set = self.folder is None and os.environ.get("EVIDENCE_COURIER_CONFIG")
+        return f"evidence-courier run{'' if is_set else config} {self.option}"
 
     @property
     def _typed(self) -> tuple[str, bool]:
@@ -185,6 +196,13 @@ class App(Place):
     @property
     def option(self) -> str:
         return f"--app {quote(self._app)}"
+
+    @property
+    def run_command(self) -> str | None:
+        from ..courier import AsyncCourier
+
+        is_run = isinstance(self._made, AsyncCourier)
+        return f"evidence-courier run {self.option}" if is_run else None
 
     def records(self, logger: Logger = _SILENT) -> Records:
         from ..records import records_of

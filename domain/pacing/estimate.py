@@ -20,6 +20,10 @@ A_PLACE = "a place at a courier, and room for its document"
 """What is waited for if nothing in the database is in the way. The courier itself may know more."""
 
 
+NO_COURIER = "no courier is running now"
+"""What is said behind that if none is."""
+
+
 @frozen
 class Line:
     """What an estimate needs to know of a credential's line: its pace and what an upload costs, the
@@ -39,7 +43,7 @@ class Line:
 
 
 def outlook_of(
-    state: State, provider: str, line: Line, place: int, now: datetime, *, asks: bool, alone: bool
+    state: State, provider: str, line: Line, place: int, now: datetime, *, asks: bool
 ) -> Outlook:
     """When an upload is likely to go on, and what it waits for.
 
@@ -48,7 +52,6 @@ def outlook_of(
         place: How many stand before it in that.
         now: The present moment.
         asks: Whether its turn waits for a slot.
-        alone: Whether no courier is registered.
     """
     pace = line.pace
     if not isinstance(state, Queued | Waiting):
@@ -58,7 +61,7 @@ def outlook_of(
         return Outlook(None, wait_in_words(WaitReason.PACE, provider, pace, at, now))
     at = expected_at(line, state.due, place, now)
     if at <= now:
-        return Outlook(at, _turn_of(provider, line, now, alone=alone))
+        return Outlook(at, _turn_of(provider, line, now))
     cooling = at == cooling_until(line.cooldown, now)
     if at == state.due and not cooling:
         return Outlook(at)
@@ -66,11 +69,17 @@ def outlook_of(
     return Outlook(at, wait_in_words(reason, provider, pace, at, now, behind=line.old))
 
 
-def _turn_of(provider: str, line: Line, now: datetime, *, alone: bool) -> str:
+def _turn_of(provider: str, line: Line, now: datetime) -> str:
     """What is left to wait for, if nothing of the credential's is in the way."""
     if line.contended:
         return wait_in_words(WaitReason.LEASE, provider, line.pace, now, now)
-    return f"{A_PLACE}; no courier is registered now" if alone else A_PLACE
+    return A_PLACE
+
+
+def outlook_alone(outlook: Outlook) -> Outlook:
+    """The outlook if no courier is running: what else is waited for comes in vain."""
+    words = outlook.waits_for
+    return outlook if words is None else Outlook(outlook.next_attempt_at, f"{words}; {NO_COURIER}")
 
 
 def outlook_without(cause: FailureKind, tenant_id: str, provider: str, outlook: Outlook) -> Outlook:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from attrs import evolve
 
 from ...domain.integration import Pace
-from ...domain.pacing.estimate import A_PLACE
+from ...domain.pacing.estimate import A_PLACE, NO_COURIER
 from ...domain.pacing.gate import STALLED, YIELD, Acquired, Blocked, GateChange, NotBefore, Quota
 from ...domain.pacing.lease import MIN_LEASE
 from ...domain.upload.failure import Failure, FailureKind
@@ -144,7 +144,9 @@ class GateRules(ABC):
             found = store.statuses("acme", "bc", AT)
             half, words = MINUTE / 2, "pace of sprinto, 3/min, behind what is fresh; next request"
             same([found[one].next_attempt_at for one in "bc"], [AT + half, AT + 2 * half])
-            same(found["b"].waits_for, f"{words} about 10:00:30Z")
+            same(found["b"].waits_for, f"{words} about 10:00:30Z; {NO_COURIER}", "without one")
+            store.heartbeat(None, AT)
+            same(_waits(store, "b"), f"{words} about 10:00:30Z")
 
     def test_a_status_counts_what_is_fresh_before_an_old_record(self) -> None:
         with self._store() as store:
@@ -207,7 +209,7 @@ class GateRules(ABC):
             quota = evolve(PACED, cost=2, pace=Pace(3, MINUTE))
             first, second = starts(store, "ab", quota)
             waits = "a place at a courier, and room for its document"
-            same(_waits(store, "b"), f"{waits}; no courier is registered now")
+            same(_waits(store, "b"), f"{waits}; {NO_COURIER}")
             store.heartbeat(None, AT)
             same(_waits(store, "b"), waits)
             begun = a(Begun, begin_each(store, [first])[0]).acquired

@@ -90,6 +90,14 @@ class ListRules(GateRules):
             store.save([delivered(start.upload, AT + 2 * MINUTE)])
             same(some(store.show("acme", "ev-1", AT)).running, None)
 
+    def test_health_counts_the_couriers_that_are_registered(self) -> None:
+        with self._store() as store:
+            same(store.health(AT).couriers, 0)
+            couriers = [store.heartbeat(None, AT) for _ in range(2)]
+            same(store.health(AT).couriers, 2)
+            store.unregister(couriers[0])
+            same(store.health(AT).couriers, 1)
+
     def test_uploads_are_counted_by_tenant_provider_status_and_error(self) -> None:
         with self._store() as store:
             entries = [entry("a"), entry("b"), entry("c", tenant_id="globex")]

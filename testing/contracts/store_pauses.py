@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from attrs import evolve
 
+from ...domain.pacing.estimate import NO_COURIER
 from ...domain.pacing.gate import Blocked, GateChange
 from ...domain.pacing.paused import Paused, Resumed, Scope
 from ...domain.upload.failure import Failure, FailureKind
@@ -90,7 +91,10 @@ class PauseRules(GateRules):
 
             same([one.startswith("a courier, ") for one in waits()], [False, False])
             store.save([Resumed(pause.scope, LATER, "bo", "it is over")])
-            same(waits()[0], "a courier, which takes it up: the pause is over")
+            free = "a courier, which takes it up: the pause is over"
+            same(waits()[0], f"{free}; {NO_COURIER}", "without one")
+            store.heartbeat(None, AT)
+            same(waits()[0], free)
             must(waits()[1].startswith("other settings or a release"), waits()[1])
             store.save([Paused(Scope(None, "sprinto"), LATER, "asha", "maintenance")])
             unblock(store, "globex", "sprinto")

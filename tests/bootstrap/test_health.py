@@ -20,6 +20,8 @@ from evidence_courier.adapters.clocks.system import SystemClock
 from evidence_courier.adapters.stores.databases import open_store
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.bootstrap.cli.going_on import what_delivers
+from evidence_courier.bootstrap.cli.place import App, Files
 from evidence_courier.bootstrap.records import Records
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.notices import Fault, News, PutBack, Refused, notice_of
@@ -188,6 +190,58 @@ def test_nothing_is_called_healthy_only_as_all_has_failed(tmp_path: Path) -> Non
     assert (probed["healthy"], probed["summary"]) == (
         True,
         "no open upload is older than 1 h; 2 have failed",
+    )
+
+
+WHO = ("--by", "asha", "--reason", "it is mended")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_delivers_is_named_after_an_action_if_no_courier_runs(
+    tmp_path: Path, kind: str
+) -> None:
+    path = str(tmp_path / "courier.db") if kind == "sqlite" else server().new_database()
+    with closing(open_store(path, clock=SystemClock())) as store:
+        store.add([entry("ev-1"), entry("ev-2")])
+        for one in ("ev-1", "ev-2"):
+            run("abandon", "--db", path, "acme", one, *WHO)
+        run("pause", "--db", path, "--tenant", "acme", *WHO)
+        retried = run("retry", "--db", path, "acme", "ev-1", *WHO)
+        resumed = run("resume", "--db", path, "--tenant", "acme", *WHO)
+        for done in (retried, resumed):
+            assert done.exit_code == 0
+            assert "no courier is running on " in done.stderr
+            assert "`evidence-courier run --config DIR --db " in done.stderr
+            assert "delivers, or your service, once it" in done.stderr
+            assert ("PGPASSWORD" in done.stderr) is ("password=" in path)
+        assert "no courier is running" in " ".join(run("health", "--db", path).stdout.split())
+        courier = store.heartbeat(None, AT)
+        again = run("retry", "--db", path, "acme", "ev-2", *WHO)
+        assert (again.exit_code, again.stderr) == (0, "")
+        assert "couriers\t1 courier is running" in run("health", "--db", path).stdout
+        assert as_json("health", "--db", path)["couriers"] == 1
+        store.unregister(courier)
+
+
+def test_the_command_that_delivers_has_the_folder_or_app_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def named(**given: str) -> str | None:
+        return Files({"database": "c.db", **given}).run_command
+
+    assert named(folder="my tenants") == "evidence-courier run --config 'my tenants' --db c.db"
+    monkeypatch.setenv("EVIDENCE_COURIER_CONFIG", "tenants")
+    assert named() == "evidence-courier run --db c.db"
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, has_run in (("AsyncCourier", True), ("Courier", True), ("BlockingCourier", False)):
+        (tmp_path / f"of_{name}.py").write_text(
+            f"from evidence_courier import {name}\n"
+            f"made = {name}.from_mapping({{}}, {str(tmp_path / 'c.db')!r})\n"
+        )
+        command = App(f"of_{name}:made").run_command
+        assert command == (f"evidence-courier run --app of_{name}:made" if has_run else None)
+    assert str(what_delivers(App("of_BlockingCourier:made"), 0)).endswith(
+        "c.db now: your service, once it runs a courier or calls `deliver_due`"
     )
 
 

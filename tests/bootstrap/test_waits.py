@@ -110,7 +110,7 @@ def test_the_command_line_says_it_too(house: House) -> None:
     assert listed.count("waits for: a place at a courier") == 2
     assert listed.count("waits for: pace of paper, 2/min; next request about") == 1
     shown = runner.invoke(app, ["show", *database, "acme", "ev-2"]).stdout
-    assert "no courier is registered now" in shown
+    assert "no courier is running now" in shown
     as_json = runner.invoke(app, ["show", *database, "acme", "ev-2", "--json"]).stdout
     assert '"waits_for": "a place at a courier' in as_json
 

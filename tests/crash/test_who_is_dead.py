@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from attrs import define
+from attrs import define, evolve
 from store_fixtures import House, evidence
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
@@ -85,6 +85,21 @@ def test_after_a_reboot_of_this_machine_a_courier_is_dead_at_once(
     change(database, other, boot=boot)
     there.close()
     assert list(here.dead(me, 9)) == [other]
+
+
+def test_who_is_dead_does_not_count_as_running(
+    database: Path, here: SqliteStore, there: SqliteStore
+) -> None:
+    """Unless only its silence would tell. What is due says that no courier is left."""
+    here.add([evolve(entry(), credential="key")])
+    other = there.heartbeat(None, AT)
+    assert here.health(AT).couriers == 1
+    there.close()
+    assert here.health(AT).couriers == 0
+    (status,) = here.statuses("acme", ["ev-1"], AT).values()
+    assert str(status.waits_for).endswith("; no courier is running now")
+    change(database, other, **ELSEWHERE)
+    assert here.health(AT).couriers == 1
 
 
 def test_a_courier_in_another_container_on_this_machine_is_dead_at_once(

@@ -23,7 +23,7 @@ from postgres_server import own_server
 from scale_out import EXAMPLE, ScaleOut
 
 from evidence_courier import BlockingCourier, Document, Evidence, StoreError
-from evidence_courier.adapters.stores.postgres.readers import SILENCE
+from evidence_courier.adapters.stores.postgres.liveness import SILENCE
 from evidence_courier.adapters.stores.rows import ENTRY
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 

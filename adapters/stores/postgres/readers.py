@@ -18,25 +18,12 @@ from ..sql.reader import SqlReader
 from ..sql.session import Session
 from ..sql.statements import LOCK_CLASS
 from .address import Address, address_of, set_up
+from .liveness import believed_dead
 from .opening import check, has_tables
 from .schema import MIGRATIONS
 from .session import PostgresSession
 
 _READERS = 4
-
-SILENCE = 120.0
-"""After how many seconds without a beat a courier without a lock is dead in any case."""
-
-_COURIERS = f"""
-SELECT couriers.id, EXISTS (
-    SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = {LOCK_CLASS}
-    AND objid = couriers.id::oid AND objsubid = 2 AND granted
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-) AS held,
-clock_timestamp() - beat_at > make_interval(secs => :silence) AS silent,
-beat_at > greatest(pg_postmaster_start_time(), :cut_at) AS beats
-FROM couriers WHERE couriers.id <> :caller ORDER BY couriers.id
-"""
 
 
 class PostgresReaders:
@@ -94,13 +81,7 @@ class PostgresReaders:
                 os.close(session.fileno())
 
     def others(self, session: Session, caller: int) -> Mapping[int, bool]:
-        """A lock that is gone tells at once; but if the server has started since the last beat, or
-        our own session was cut since then, theirs may have been cut, too."""
-        given = {"caller": caller, "cut_at": self._cut_at, "silence": SILENCE}
-        return {
-            row["id"]: not row["held"] and (row["silent"] or row["beats"])
-            for row in session.ask(_COURIERS, given)
-        }
+        return believed_dead(session, caller, self._cut_at)
 
     def close(self) -> None:
         """Sessions that are being read from are closed by their readers."""

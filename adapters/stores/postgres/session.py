@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from psycopg.rows import DictRow, tuple_row
 from ..rows import Row
 from ..sql.session import NOTHING, Batch, Cells, Each, Given
 from .address import escaped
+from .liveness import believed_dead
 from .schema import TYPES
 
 # SQLite's words, and PostgreSQL's: see `sql.session`.
@@ -138,6 +139,9 @@ class PostgresSession:
 
     def list_of(self, texts: Iterable[str]) -> list[str]:
         return [*map(escaped, texts)]
+
+    def living(self) -> Iterator[int]:
+        return (courier for courier, is_dead in believed_dead(self).items() if not is_dead)
 
 
 def _numbered(rows: Iterable[Cells]) -> list[Cells]:

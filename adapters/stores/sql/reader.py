@@ -142,7 +142,8 @@ class SqlReader:
     def health(self, now: datetime) -> RecordsHealth:
         with self._readers.reading() as session:
             figures = health.health(session, now, lists.counted(session, Find()))
-            return evolve(figures, notices=health.notices(session))
+            number = sum(1 for _ in session.living())
+            return evolve(figures, notices=health.notices(session), couriers=number)
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._readers.reading() as session:

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from ....domain.integration import tenant_key
 from ....domain.pacing.backfill import credential_of, is_backfill
-from ....domain.pacing.estimate import goes_on_when_free, outlook_of, outlook_of_free
+from ....domain.pacing.estimate import goes_on_when_free, outlook_alone, outlook_of, outlook_of_free
 from ....domain.pacing.paused import pause_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus
@@ -204,6 +204,8 @@ def _statuses_of(session: Session, rows: Sequence[Shown], now: datetime) -> list
     states = [*map(state_shown, rows)]
     free = _outlooks_of_free(session, rows, states)
     outlooks = _outlooks(session, rows, states, now) | free
+    if any(one.waits_for for one in outlooks.values()) and not any(session.living()):
+        outlooks = {number: outlook_alone(one) for number, one in outlooks.items()}
     invalid = {row["tenant_id"]: row["kind"] for row in session.ask(INVALID)} if rows else {}
     go_on = [row for row in rows if row.due is not None or row.id in free]
     outlooks |= outlooks_without(go_on, invalid, outlooks)
@@ -225,7 +227,6 @@ def _outlooks(
             lines[row.credential][here] = (state, row.provider)
     if not lines:
         return {}
-    alone = not session.ask("SELECT 1 FROM couriers LIMIT 1")
     asks = session.ask_all(ASKING, [(one,) for one in {*map(credential_of, lines)}])
     asking = {row["upload_id"] for row in asks}
     about = lines_of(session, lines, now)
@@ -235,7 +236,7 @@ def _outlooks(
     for credential, here, place in _places(session, {one: [*lines[one]] for one in lines}):
         (state, provider), line = lines[credential][here], about[credential]
         asked = here[1] in asking
-        found[here[1]] = outlook_of(state, provider, line, place, now, asks=asked, alone=alone)
+        found[here[1]] = outlook_of(state, provider, line, place, now, asks=asked)
     return found
 
 

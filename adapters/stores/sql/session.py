@@ -8,7 +8,7 @@ writes to SQLite is alone. `:name` stands for a value that is given with the tex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
@@ -80,6 +80,10 @@ class Session(Protocol):
 
     def list_of(self, texts: Iterable[str]) -> str | list[str]:
         """Texts as one cell, for `json_each`."""
+        ...
+
+    def living(self) -> Iterator[int]:
+        """The couriers that are registered and not known to be dead."""
         ...
 
 

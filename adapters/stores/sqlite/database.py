@@ -25,7 +25,7 @@ from ..trouble import RefusedError
 from ..usual import ENTERED
 from .documents import names_recorded
 from .files import replaced
-from .liveness import Lock, Watch, boot, host, new_lock
+from .liveness import COURIERS, Lock, Watch, boot, host, new_lock
 from .opening import file_alone, prepare, resolved, writing_connection
 from .readers import SqliteReaders
 from .room import bound_log, give_back, is_no_room, require_room
@@ -57,7 +57,6 @@ _LAST_NUMBER = """
 SELECT MAX(COALESCE((SELECT MAX(id) FROM slots), 0),
            COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'turns'), 0))
 """
-COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != :id"
 _BEAT = """
 SELECT (SELECT beat FROM couriers WHERE id = ?),
        (SELECT seq FROM sqlite_sequence WHERE name = 'couriers')

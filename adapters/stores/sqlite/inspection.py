@@ -26,9 +26,8 @@ from ..sql.naming import DOCUMENT
 from ..sql.plain import not_plain
 from ..sql.session import Session
 from ..sql.statements import SETTLED, list_of
-from .database import COURIERS
 from .documents import STILL_WITH_FILE, WITH_FILE, DocumentFolder, names_recorded
-from .liveness import lives
+from .liveness import COURIERS, lives
 from .opening import check, resolved
 from .readers import SqliteReaders
 

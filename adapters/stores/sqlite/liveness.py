@@ -27,6 +27,9 @@ try:
 except ImportError:  # no such locks on this system: the beat has to do
     fcntl = None
 
+COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != :id"
+"""The couriers that are registered, but for one."""
+
 SILENCE = 600.0
 """After how many seconds without a beat a courier on another machine is taken for dead."""
 
@@ -85,7 +88,7 @@ def held(path: str) -> bool | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # others may look, too
     except BlockingIOError:
         return True
     except OSError:

@@ -9,8 +9,9 @@ compiles no more of each statement, and few batches take more than three pieces.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from attrs import frozen
 from ....domain.arguments import NO_TEXT
 from ..rows import Row
 from ..sql.session import NOTHING, Batch, Cells, Each, Given
+from .liveness import COURIERS, lives
 
 R = TypeVar("R")
 
@@ -85,6 +87,13 @@ class SqliteSession:
 
     def list_of(self, texts: Iterable[str]) -> str:
         return json.dumps([*texts])
+
+    def living(self) -> Iterator[int]:
+        """Each is looked at when it is asked for. One whose lock does not tell may live."""
+        if rows := self.ask(COURIERS, {"id": -1}):
+            (main, *_) = self.ask("PRAGMA database_list")
+            folder = os.path.dirname(main["file"])
+            yield from (row["id"] for row in rows if lives(row, folder) is not False)
 
 
 def _decoded(text: bytes) -> str:

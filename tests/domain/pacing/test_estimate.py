@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import evolve
 
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.pacing.estimate import Line, expected_at, outlook_of
+from evidence_courier.domain.pacing.estimate import Line, expected_at, outlook_alone, outlook_of
 from evidence_courier.domain.pacing.gate import Cooldown
 from evidence_courier.domain.upload.status import Outlook
 from evidence_courier.domain.upload.upload import Queued
@@ -112,6 +113,8 @@ def test_old_records_take_their_part_of_the_pace_evenly(
 
 def test_an_old_record_waits_for_the_whole_pace_behind_what_is_fresh() -> None:
     line = Line(THREE, begins=ago(-10), old=True)
-    outlook = outlook_of(Queued(NOW), "vanta", line, 0, NOW, asks=False, alone=False)
+    outlook = outlook_of(Queued(NOW), "vanta", line, 0, NOW, asks=False)
     words = "pace of vanta, 3/min, behind what is fresh; next request about 10:00:10Z"
     assert outlook == Outlook(NOW + timedelta(seconds=10), words)
+    words += "; no courier is running now"
+    assert outlook_alone(outlook) == evolve(outlook, waits_for=words)

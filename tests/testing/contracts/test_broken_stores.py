@@ -792,6 +792,12 @@ class HidesWhatWaitsForASink(MemoryStore):
         return evolve(super().health(now), notices=())
 
 
+@breaks("health_counts_the_couriers_that_are_registered")
+class CountsWhoHasEnded(MemoryStore):
+    def health(self, now: datetime) -> RecordsHealth:
+        return evolve(super().health(now), couriers=self._registered)
+
+
 class KeepsBackNoOther(MemoryStore):
     """Only the notices that are not due are kept back, if a courier is telling them or if not."""
 

@@ -48,14 +48,14 @@ def test_a_killed_courier_is_dead_at_once(dsn: str, store: PostgresStore, given:
     )
     assert host.stdout is not None
     courier = int(host.stdout.readline())
-    assert store.dead(mine, 10) == {}
+    assert (store.dead(mine, 10), store.health(AT).couriers) == ({}, 2)
     host.kill()
     host.wait()
     began = time.monotonic()
     while not store.dead(mine, 10):
         assert time.monotonic() - began < 2, "a killed courier is not noticed"
     ((number, left),) = store.dead(mine, 10).items()
-    assert number == courier
+    assert (number, store.health(AT).couriers) == (courier, 1)
     assert [type(one.upload.state) for one in left] == [Sending]
     host.communicate()
     store.unregister(courier)
