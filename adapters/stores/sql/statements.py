@@ -90,21 +90,8 @@ locked, the second says nothing.
 Each row: a position, an id, KEY, the version to find."""
 
 
-_TEXTS = {
-    "error_message": f"'{ERASED}'",
-    **dict.fromkeys(("error_detail", "receipt_reference", "receipt_message", "progress"), "NULL"),
-    "message": f"'{ERASED}'",
-    **dict.fromkeys(("detail",), "NULL"),
-}
-
-
-# A courier may remember the words of a block from before a person was erased from them.
-_OF_ERASED_BLOCK = (
-    "given.error_message IS NOT NULL AND given.state IN ('held', 'waiting')"
-    " AND EXISTS (SELECT 1 FROM blocks WHERE blocks.tenant_id = uploads.tenant_id"
-    " AND blocks.provider = uploads.provider AND blocks.kind = given.error_kind"
-    f" AND blocks.message = '{ERASED}')"
-)
+_EMPTIED = ("error_detail", "detail", "receipt_reference", "receipt_message", "progress")
+"""The columns with texts in which nothing stands for what was erased."""
 
 
 def words_instead(kind: str) -> str:
@@ -113,22 +100,33 @@ def words_instead(kind: str) -> str:
     return f"CASE {kind} WHEN '{gone}' THEN '{DOCUMENT_ERASED}' ELSE '{ERASED}' END"
 
 
-def _unless_erased(name: str) -> str:
-    """What is given for a column: no text for an upload from which a person was erased."""
-    if (instead := _TEXTS.get(name)) is None:
-        return f"given.{name}"
+def _unless_erased(name: str, instead: str = "NULL", text: str = "") -> str:
+    """What is given for a column, or `text`; and `instead` for an upload from which a person was
+    erased, if anything is given."""
     has_text = f"uploads.erased_at IS NULL OR given.{name} IS NULL"
+    return f"CASE WHEN {has_text} THEN {text or f'given.{name}'} ELSE {instead} END"
+
+
+def _of_upload(name: str, state: str) -> str:
+    """What is written to a column of an upload that comes into this state."""
     if name != "error_message":
-        return f"CASE WHEN {has_text} THEN given.{name} ELSE {instead} END"
-    return (
-        f"CASE WHEN {has_text} THEN CASE WHEN {_OF_ERASED_BLOCK} THEN {instead}"
-        f" ELSE given.{name} END ELSE {words_instead('given.error_kind')} END"
+        return _unless_erased(name) if name in _EMPTIED else f"given.{name}"
+    # A courier may remember the words of a block from before a person was erased from them.
+    of_erased_block = (
+        f"given.{name} IS NOT NULL AND {state} IN ('held', 'waiting')"
+        " AND EXISTS (SELECT 1 FROM blocks WHERE blocks.tenant_id = uploads.tenant_id"
+        " AND blocks.provider = uploads.provider AND blocks.kind = given.error_kind"
+        f" AND blocks.message = '{ERASED}')"
     )
+    text = f"CASE WHEN {of_erased_block} THEN '{ERASED}' ELSE given.{name} END"
+    return _unless_erased(name, words_instead("given.error_kind"), text)
 
 
 def _of_attempt(name: str) -> str:
-    text = _unless_erased(name)
-    return text.replace(f"ELSE '{ERASED}'", f"ELSE {words_instead('given.kind')}")
+    """What is written to a column of an attempt."""
+    if name == "message":
+        return _unless_erased(name, words_instead("given.kind"))
+    return _unless_erased(name) if name in _EMPTIED else f"given.{name}"
 
 
 def _texts(fixed: Fixed) -> dict[str, str]:
@@ -138,9 +136,8 @@ def _texts(fixed: Fixed) -> dict[str, str]:
 
 def _update(names: Sequence[str], others: Mapping[str, str] = NOTHING) -> Batch:
     """Write what is given for the columns with these names, and the others as they are told."""
-    given = {name: _unless_erased(name) for name in names}
-    if "state" in others:
-        given = {name: one.replace("given.state", others["state"]) for name, one in given.items()}
+    state = others.get("state", "given.state")
+    given = {name: _of_upload(name, state) for name in names}
     sets = list_of(f"{name} = {one}" for name, one in {**given, **others}.items())
     return Batch(
         ("id", *names), f"UPDATE uploads SET {sets} FROM given WHERE uploads.id = given.id"
@@ -252,10 +249,11 @@ def insert_attempts(session: Session, rows: Iterable[Sequence[Cell]]) -> None:
     session.tell_all(INSERT_ATTEMPTS, others)
 
 
+_OF_LOOK_UP = _unless_erased("message", f"'{ERASED}'")
 INSERT_LOOK_UPS = Batch(
     ("id", "read", "at", "finding", "message"),
     "INSERT INTO look_ups (upload_id, read, at, finding, message) SELECT uploads.id, given.read,"
-    f" given.at, given.finding, {_unless_erased('message')}"
+    f" given.at, given.finding, {_OF_LOOK_UP}"
     " FROM given CROSS JOIN uploads ON uploads.id = given.id",
 )
 # Numbers of actions become visible in their order: who has seen one has seen all before it.
@@ -415,17 +413,13 @@ RESUME = Batch(
     " ended_reason = given.ended_reason FROM given WHERE pauses.tenant_id = given.tenant_id"
     " AND pauses.provider = given.provider AND pauses.ended_at IS NULL",
 )
-PAUSED = (
-    'SELECT tenant_id, provider, at, "by", reason FROM pauses WHERE ended_at IS NULL ORDER BY id'
+_PAUSES = (
+    'SELECT tenant_id, provider, at, "by", reason, ended_at, ended_by, ended_reason FROM pauses'
+    " WHERE {} ORDER BY id"
 )
-PAUSES_OF = """
-SELECT tenant_id, provider, at, "by", reason, ended_at, ended_by, ended_reason FROM pauses
-WHERE tenant_id IN ('', :tenant_id) AND provider IN ('', :provider) ORDER BY id
-"""
-ENDED_PAUSES = """
-SELECT tenant_id, provider, at, "by", reason, ended_at, ended_by, ended_reason FROM pauses
-WHERE ended_at > :since ORDER BY id
-"""
+PAUSED = _PAUSES.format("ended_at IS NULL")
+PAUSES_OF = _PAUSES.format("tenant_id IN ('', :tenant_id) AND provider IN ('', :provider)")
+ENDED_PAUSES = _PAUSES.format("ended_at > :since")
 
 # --- couriers ------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ _INSERT_UPLOADS = Batch(ENTRY, f"INSERT INTO uploads ({list_of(ENTRY)}) SELECT *
 _INSERT_USUALLY = Batch(
     ENTERED.names,
     f"INSERT INTO uploads ({list_of((*ENTERED.names, *FLAGS))})"
-    " SELECT given.*, FALSE, FALSE, FALSE FROM given",
+    f" SELECT given.*{', FALSE' * len(FLAGS)} FROM given",
 )
 _LAST_NUMBER = """
 SELECT MAX(COALESCE((SELECT MAX(id) FROM slots), 0),
