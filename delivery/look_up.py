@@ -40,7 +40,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     sender = context.wait_log.sender(destination, slots)
     finding = None
     try:
-        refused = yield from slots.begin_look_up(begun)
+        refused = yield from slots.ask(begun)
         if isinstance(refused, NotBefore):
             return refused
         if isinstance(refused, Conflict):

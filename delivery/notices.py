@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from attrs import evolve, frozen
@@ -118,25 +119,19 @@ class _Look:
     def __init__(self, names: Sequence[str], watch: Watch) -> None:
         self._names, self._watch = names, watch
         self._mine = set[About]()
+        # At the close, what it has told of itself does not wait for the next courier, which may
+        # come tomorrow.
+        last = partial(self._look, mine=self._mine)
         name = "the look for notices"
-        self.duty = Duty(name, LOOK_EVERY, self.step, LAST_LOOKS, start=self.first, last=self.last)
+        self.duty = Duty(name, LOOK_EVERY, self._look, LAST_LOOKS, start=self._first, last=last)
 
-    def first(self, now: datetime) -> Turn[bool]:
+    def _first(self, now: datetime) -> Turn[bool]:
         """Look if no courier ever has: what had failed by then is not told."""
         if not (yield from perform(Read(lambda store: store.looked()))):
-            yield from self.step(now)
+            yield from self._look(now)
         return False
 
-    def step(self, now: datetime) -> Turn[bool]:
-        """Look."""
-        return (yield from self._look(now, ()))
-
-    def last(self, now: datetime) -> Turn[bool]:
-        """Look when the courier is closed: what it has told of itself does not wait for the next
-        courier, which may come tomorrow."""
-        return (yield from self._look(now, self._mine))
-
-    def _look(self, now: datetime, mine: Collection[About]) -> Turn[bool]:
+    def _look(self, now: datetime, mine: Collection[About] = ()) -> Turn[bool]:
         watch = self._watch
         standing, notes = yield from perform(Read(lambda store: store.standing(now)))
         news = news_of(standing, notes, now, watch.late_after, watch.unknown(), mine)

@@ -86,16 +86,13 @@ class Slots:
         """Take a slot for the next request if it has none; or why none is free now."""
         if self._covered:
             return None
-        refused = yield from self._ask(None)
+        refused = yield from self.ask(None)
         assert not isinstance(refused, Conflict)
         return refused
 
-    def begin_look_up(self, look_up: Upload) -> Turn[Refusal | Conflict | None]:
-        """Take a slot for the first request of a look-up, and write the upload as it is meanwhile;
-        or why that may not begin."""
-        return (yield from self._ask(look_up))
-
-    def _ask(self, look_up: Upload | None) -> Turn[Refusal | Conflict | None]:
+    def ask(self, look_up: Upload | None) -> Turn[Refusal | Conflict | None]:
+        """Ask the gate for a slot, and if a look-up begins with it, have the upload written as it
+        is meanwhile; or why none is free, or why that may not begin."""
         ended, now, turn = self._ended, self.clock.now(), self.acquired.turn
         request = Acquire(self.quota, now, self.courier_id, turn, ended, self.key, look_up)
         answer = yield from perform(TakeSlot(request))
