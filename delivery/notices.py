@@ -11,7 +11,8 @@ from typing import Protocol
 from attrs import evolve, frozen
 
 from ..domain.errors import StoreError
-from ..domain.notices import About, Fault, PutBack, Refused, WaitingNotice, about_of, news_of
+from ..domain.notices import About, about_of, news_of
+from ..domain.telling import Fault, PutBack, Refused, WaitingNotice
 from ..domain.upload.backoff import earlier, later
 from ..domain.upload.failure import FailureKind
 from ..domain.upload.find import Find

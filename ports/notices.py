@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from ..domain.notices import News, Notice, PutBack, Standing, WaitingNotice
+from ..domain.notices import News, Notice, Standing
+from ..domain.telling import PutBack, WaitingNotice
 
 MAX_WAITING = 1_000
 """The most notices that wait for one sink; of more, the oldest half becomes one summary."""

@@ -9,19 +9,8 @@ from itertools import count
 from attrs import define, evolve
 
 from ..domain.health import Count, RecordsHealth, SinkNotices
-from ..domain.notices import (
-    NOT_REFUSED,
-    Fault,
-    News,
-    Notice,
-    PutBack,
-    Refused,
-    Standing,
-    WaitingNotice,
-    blamed,
-    in_turn,
-    summary_of,
-)
+from ..domain.notices import News, Notice, Standing, summary_of
+from ..domain.telling import NOT_REFUSED, Fault, PutBack, Refused, WaitingNotice, blamed, in_turn
 from ..domain.upload.backoff import later
 from ..domain.upload.find import Find
 from ..ports.notices import MAX_WAIT, MAX_WAITING

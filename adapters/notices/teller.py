@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from ...domain.notices import WaitingNotice, next_to_tell
+from ...domain.telling import WaitingNotice, next_to_tell
 from ...ports.notices import Sink
 from ..engines.closing import Listener
 from .webhook import NotTakenError

@@ -15,8 +15,8 @@ from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias, assert_never
 
 from ...domain.evidence.evidence import Outcome
-from ...domain.notices import NOT_REFUSED, Fault, Refused
 from ...domain.pacing.backfill import is_backfill, line_of
+from ...domain.telling import NOT_REFUSED, Fault, Refused
 from ...domain.upload import upload as uploads
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind

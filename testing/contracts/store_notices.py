@@ -9,16 +9,8 @@ from datetime import datetime, timedelta
 from attrs import evolve
 
 from ...domain.health import MOST_LISTED, SinkNotices
-from ...domain.notices import (
-    SEEMS_DOWN,
-    Fault,
-    News,
-    Notice,
-    PutBack,
-    Refused,
-    WaitingNotice,
-    notice_of,
-)
+from ...domain.notices import News, Notice, notice_of
+from ...domain.telling import SEEMS_DOWN, Fault, PutBack, Refused, WaitingNotice
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Failed, FailedReason, Status
 from ...ports.notices import MAX_WAITING

@@ -24,9 +24,10 @@ from evidence_courier.bootstrap.cli.going_on import what_delivers
 from evidence_courier.bootstrap.cli.place import App, Files
 from evidence_courier.bootstrap.records import Records
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.domain.notices import Fault, News, PutBack, Refused, notice_of
+from evidence_courier.domain.notices import News, notice_of
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.pacing.paused import Paused, Resumed, Scope
+from evidence_courier.domain.telling import Fault, PutBack, Refused
 from evidence_courier.domain.upload.events import AttemptEnded
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.verdict import Rejected

@@ -20,7 +20,8 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.notices import options_in
 from evidence_courier.delivery import notices as delivery_notices
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.notices import SEEMS_DOWN, News, Standing, notice_of
+from evidence_courier.domain.notices import News, Standing, notice_of
+from evidence_courier.domain.telling import SEEMS_DOWN
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.logger import NoticeNotTaken
 

@@ -12,14 +12,8 @@ from attrs import define, field
 
 from evidence_courier.delivery.effects import Effect, Notify, Read, Write
 from evidence_courier.delivery.notices import LEASE, OTHERS_FIRST, TELL_EVERY, Watch, duties_for
-from evidence_courier.domain.notices import (
-    SEEMS_DOWN,
-    News,
-    Notice,
-    WaitingNotice,
-    next_to_tell,
-    notice_of,
-)
+from evidence_courier.domain.notices import News, Notice, notice_of
+from evidence_courier.domain.telling import SEEMS_DOWN, WaitingNotice, next_to_tell
 from evidence_courier.ports.notices import MAX_WAIT, MAX_WAITING
 from evidence_courier.testing import MemoryStore
 

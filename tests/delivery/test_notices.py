@@ -8,7 +8,8 @@ from math import inf
 
 from evidence_courier.delivery.effects import Effect, Read, Turn, Write
 from evidence_courier.delivery.notices import LAST_WAIT, WAITED_FOR, Watch, duties_for
-from evidence_courier.domain.notices import News, WaitingNotice, notice_of
+from evidence_courier.domain.notices import News, notice_of
+from evidence_courier.domain.telling import WaitingNotice
 from evidence_courier.testing import MemoryStore
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)

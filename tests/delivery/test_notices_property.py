@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from evidence_courier.delivery.effects import Effect, Notify, Read, Turn, Write
 from evidence_courier.delivery.notices import Watch, duties_for
 from evidence_courier.domain.health import Stop
-from evidence_courier.domain.notices import Standing, WaitingNotice, next_to_tell
+from evidence_courier.domain.notices import Standing
+from evidence_courier.domain.telling import WaitingNotice, next_to_tell
 from evidence_courier.ports.notices import MAX_WAIT
 from evidence_courier.testing import MemoryStore
 

@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ....domain.notices import (
-    SEEMS_DOWN,
-    Fault,
-    News,
-    Notice,
-    PutBack,
-    Refused,
-    Standing,
-    WaitingNotice,
-    blamed,
-    in_turn,
-    summary_of,
-)
+from ....domain.notices import News, Notice, Standing, summary_of
+from ....domain.telling import SEEMS_DOWN, Fault, PutBack, Refused, WaitingNotice, blamed, in_turn
 from ....domain.upload.backoff import later
 from ....domain.upload.find import Find
 from ....ports.notices import MAX_WAIT, MAX_WAITING

@@ -27,7 +27,8 @@ from evidence_courier.adapters.notices.on_notice import OnNotice
 from evidence_courier.adapters.notices.teller import SinkTeller
 from evidence_courier.bootstrap.fan_out import FanOut
 from evidence_courier.delivery import notices
-from evidence_courier.domain.notices import WaitingNotice, notice_of
+from evidence_courier.domain.notices import notice_of
+from evidence_courier.domain.telling import WaitingNotice
 from evidence_courier.ports.logger import (
     AttemptEnded,
     AttemptStarted,

@@ -19,7 +19,8 @@ from attrs import define, field
 
 from evidence_courier import Mail
 from evidence_courier.adapters.notices import SinkTeller
-from evidence_courier.domain.notices import WaitingNotice, notice_of
+from evidence_courier.domain.notices import notice_of
+from evidence_courier.domain.telling import WaitingNotice
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 NOTICE = notice_of("blocked", AT, "tenant acmé does not work", "acmé", "sprinto", "x", 3)

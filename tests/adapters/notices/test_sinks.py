@@ -20,7 +20,8 @@ from attrs import evolve
 from evidence_courier import Mail, MisuseError, Notice, OnNotice, Webhook
 from evidence_courier.adapters.notices import SinkTeller, mail, webhook
 from evidence_courier.adapters.notices.teller import MOST_HANGING
-from evidence_courier.domain.notices import SEEMS_DOWN, WaitingNotice, notice_of
+from evidence_courier.domain.notices import notice_of
+from evidence_courier.domain.telling import SEEMS_DOWN, WaitingNotice
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 NOTICE = notice_of("blocked", AT, "tenant acmé does not work\nat all", "acmé", "sprinto", "x", 3)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 import pytest
 
 from evidence_courier.adapters.stores.rows import moment, refused_in, tries_of
-from evidence_courier.domain.notices import NOT_REFUSED, Fault, Refused
+from evidence_courier.domain.telling import NOT_REFUSED, Fault, Refused
 
 
 class _EndOfSummer(tzinfo):

@@ -17,15 +17,7 @@ from evidence_courier.domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
 from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.health import MOST_LISTED, Count, RecordsHealth
-from evidence_courier.domain.notices import (
-    NOT_REFUSED,
-    Fault,
-    News,
-    PutBack,
-    Refused,
-    Standing,
-    WaitingNotice,
-)
+from evidence_courier.domain.notices import News, Standing
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -39,6 +31,7 @@ from evidence_courier.domain.pacing.gate import (
 )
 from evidence_courier.domain.pacing.paused import Paused, Resumed
 from evidence_courier.domain.retention import ERASED, Part
+from evidence_courier.domain.telling import NOT_REFUSED, Fault, PutBack, Refused, WaitingNotice
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.find import Find, Page
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus, status_of_upload
