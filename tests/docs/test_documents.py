@@ -7,20 +7,23 @@ import ast
 import asyncio
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from evidence_courier import AsyncCourier, Evidence, UploadStatus, load_record
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.config.schema import CORE
 from evidence_courier.adapters.plugins import discover_providers
+from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.ports.provider import Provider
-from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+from evidence_courier.testing.sandboxes import DrataSandbox, SprintoSandbox, sandbox_in_thread
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -136,6 +139,41 @@ def test_the_readmes_code_delivers_an_evidence(
         assert isinstance(upload, UploadStatus)
         assert upload.status == "succeeded"
         assert sandbox.copies(upload.digest) == 1
+
+
+def test_the_commands_that_the_readme_has_tried_deliver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand, but for the ports of the sandboxes and the place of the database."""
+    [text] = [text for name, text in blocks("console") if "examples/sandbox.env" in text]
+    sandboxes, environment, *commands = [line.removeprefix("$ ") for line in text.splitlines()]
+    names = (shlex.split(one)[:3] for one in sandboxes.split("&") if one.strip())
+    assert [*names] == [["evidence-courier", "sandbox", one] for one in ("sprinto", "drata")]
+    assert ". examples/sandbox.env;" in environment
+    for line in (ROOT / "examples" / "sandbox.env").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if not name.startswith("#"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.chdir(ROOT)
+    with sandbox_in_thread(SprintoSandbox()) as sprinto, sandbox_in_thread(DrataSandbox()) as drata:
+        for tenant in ("ACME", "GLOBEX"):
+            monkeypatch.setenv(f"{tenant}_SPRINTO_ENDPOINT", sprinto.url)
+        monkeypatch.setenv("UMBRELLA_DRATA_ENDPOINT", drata.url)
+        verbs = []
+        for command in commands:
+            _, *given = command.replace("courier.db", str(tmp_path / "courier.db")).split()
+            done = CliRunner().invoke(app, given)
+            assert done.exit_code == 0, done.output
+            verbs.append(given[0])
+        assert verbs == ["doctor", "submit", "status"]
+        assert "succeeded" in done.stdout
+        assert len(sprinto.received) == 1
+
+
+@pytest.mark.parametrize("page", ["embedding.md", "task-queues.md"])
+def test_what_cron_calls_is_named_where_a_courier_is_chosen(page: str) -> None:
+    begin = (ROOT / "docs" / page).read_text(encoding="utf-8")[:3_000]
+    assert re.search(r"\bcron\b[^\n]*`[\w.]*deliver_due\b", begin)
 
 
 def test_the_vault_that_is_shown_resolves_references() -> None:
