@@ -187,7 +187,8 @@ _BLOCKS = _command(
     Nothing is sent for these; each shows since when and why. An integration is blocked that
     does not work, a target parked that takes nothing now, a tenant or provider paused by a person,
     and a tenant skipped whose configuration is invalid or gone. A block of settings that were
-    changed since may stay listed until the first upload has succeeded with the new ones.
+    changed since stays listed until the first upload has succeeded with the new ones: `doctor` with
+    --db says what is blocked now.
     """,
     *_RECORDS,
     _JSON,

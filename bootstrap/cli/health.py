@@ -185,6 +185,11 @@ def blocks(place: Place, as_json: bool) -> None:
             print_in_lines((*_about(stop), stop.state), (head, *words))
     else:
         print_columns({**_OF_STOPS, "to do": to_do}, found.stops)
+    if not as_json and any(stop.state == "blocked" for stop in found.stops):
+        say(
+            "a block of settings that have been changed since stays listed until an upload has "
+            f"succeeded with the new ones; `{place.doctor_command}` says what is blocked now"
+        )
     if found.stops and place.note:
         say(place.note)
     if found.stops_left_out:

@@ -78,6 +78,11 @@ class Place(ABC):
     def run_command(self) -> str | None:
         """The command that delivers here, as a shell is given it; None if no command can."""
 
+    @property
+    @abstractmethod
+    def doctor_command(self) -> str:
+        """The command that asks the providers, as a shell is given it."""
+
     @abstractmethod
     def records(self, logger: Logger = _SILENT) -> Records:
         """The records, opened."""
@@ -127,9 +132,16 @@ class Files(Place):
 
     @property
     def run_command(self) -> str:
-        config = f" --config {quote(self.folder or 'DIR')}"
+        return self._command("run", "--config ")
+
+    @property
+    def doctor_command(self) -> str:
+        return self._command("doctor")
+
+    def _command(self, verb: str, before: str = "") -> str:
         is_set = self.folder is None and os.environ.get("EVIDENCE_COURIER_CONFIG")
-        return f"evidence-courier run{'' if is_set else config} {self.option}"
+        folder = "" if is_set else f" {before}{quote(self.folder or 'DIR')}"
+        return f"evidence-courier {verb}{folder} {self.option}"
 
     @property
     def _typed(self) -> tuple[str, bool]:
@@ -203,6 +215,10 @@ class App(Place):
 
         is_run = isinstance(self._made, AsyncCourier)
         return f"evidence-courier run {self.option}" if is_run else None
+
+    @property
+    def doctor_command(self) -> str:
+        return f"evidence-courier doctor {self.option}"
 
     def records(self, logger: Logger = _SILENT) -> Records:
         from ..records import records_of

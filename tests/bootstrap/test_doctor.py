@@ -237,6 +237,26 @@ def test_a_target_that_takes_nothing_now_is_parked_as_the_database_knows(
     assert "Z, as an upload showed: Sprinto refused the credentials" in blocked["message"]
 
 
+def test_a_block_of_settings_that_were_changed_is_listed_and_doctor_knows(
+    tenants: Path, tmp_path: Path, sandbox: SprintoSandbox
+) -> None:
+    database, file = tmp_path / "courier.db", tmp_path / "ev-1.pdf"
+    file.write_bytes(b"%PDF-1.7")
+    sprinto(tenants, "acme", sandbox.url, key="WRONG")
+    said = "--session s --subject p --outcome passed --recorded-at 2026-02-21T10:00:00Z".split()
+    given = ["submit", "--config", tenants, "--db", database, "--tenant", "acme", *said, file]
+    CliRunner().invoke(app, [*map(str, given)], env={"WRONG": "a-wrong-key-in-words"})
+    sprinto(tenants, "acme", sandbox.url)
+    listed = CliRunner().invoke(app, ["blocks", "--db", str(database)])
+    assert listed.stdout.splitlines()[1].startswith("blocked\tacme\tsprinto\t")
+    assert listed.stderr == (
+        "a block of settings that have been changed since stays listed until an upload has "
+        f"succeeded with the new ones; `evidence-courier doctor DIR --db {database}` says what is "
+        "blocked now\n"
+    )
+    assert verdicts(doctor(tenants, "--db", database, "--json")) == {"acme": "ready"}
+
+
 def test_a_postgresql_without_tables_is_one_that_is_not_made_yet(
     tenants: Path, sandbox: SprintoSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
