@@ -118,3 +118,4 @@ def test_an_old_record_waits_for_the_whole_pace_behind_what_is_fresh() -> None:
     assert outlook == Outlook(NOW + timedelta(seconds=10), words)
     words += "; no courier is running now"
     assert outlook_alone(outlook) == evolve(outlook, waits_for=words)
+    assert outlook_alone(Outlook(NOW)) == Outlook(NOW)  # it waits for its time only
