@@ -32,7 +32,7 @@ from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import Failed, Upload, UploadKey, cause_of, due_of
 from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
 from ..ports.provider import Recognising
-from ..ports.records import Change, Dossier, Entry, Saved, UploadReader
+from ..ports.records import Change, Dossier, Entry, Saved, Unreadable, UploadReader
 from ..ports.store import UploadStore
 from .destinations import Destination
 
@@ -131,9 +131,11 @@ def candidates(
 def preview_of(store: UploadReader, action: Action, found: Sequence[UploadStatus]) -> ActionResult:
     """What the action would be done to, and what not."""
     keys = [UploadKey(one.tenant_id, one.evidence_id, one.provider) for one in found]
-    stored = store.get(keys)
+    stored, unreadable = store.get(keys), store.unreadable()
     reasons = [
-        _not_applicable(store, stored[key], action) if key in stored else "it is gone"
+        _not_applicable(store, stored[key], action)
+        if key in stored
+        else _why_missing(unreadable.get(key))
         for key in keys
     ]
     looked_at = list(zip(found, reasons, strict=True))
@@ -141,6 +143,12 @@ def preview_of(store: UploadReader, action: Action, found: Sequence[UploadStatus
         tuple(status for status, reason in looked_at if reason is None),
         tuple(Skipped(status, reason) for status, reason in looked_at if reason is not None),
     )
+
+
+def _why_missing(unreadable: Unreadable | None) -> str:
+    if unreadable is None:
+        return "it is gone"
+    return f"its record cannot be read: {unreadable.reason}; have it mended, and try again"
 
 
 def _not_applicable(store: UploadReader, entry: Entry, action: Action) -> str | None:
@@ -174,6 +182,10 @@ def take_action(
         keys = [UploadKey(tenant_id, evidence_id, one.provider) for one in newest.values()]
         found = next(iter(store.get(keys).values()), None)
         if found is None:
+            unreadable = store.unreadable()
+            for key, status in zip(keys, newest.values(), strict=True):
+                if key in unreadable:
+                    return Skipped(status, _why_missing(unreadable[key]))
             raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
         before = found.upload
         if (reason := _not_applicable(store, found, action)) is not None:

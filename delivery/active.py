@@ -136,8 +136,9 @@ class ActiveUpload:
 
 
 def gone_error(key: UploadKey) -> StoreError:
-    """What a waiter hears whose upload's record was deleted."""
-    return StoreError(f"the record of {key} is gone from the database")
+    """What a waiter hears whose upload's record was deleted, or damaged, by other hands."""
+    what = f"the record of {key} is gone from the database, or cannot be read any more"
+    return StoreError(f"{what}; `evidence-courier invariants` names those that cannot be read")
 
 
 class ActiveUploads:

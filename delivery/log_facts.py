@@ -70,6 +70,9 @@ RecordingFailed       ERROR    recording failed: {reason}
 EvidenceConflict      ERROR    another document was submitted under this evidence id and is ignored
                                (known sha256 {known_digest}, submitted {submitted_digest}): give it
                                an evidence id of its own
+RecordUnreadable      ERROR    its record cannot be read, and nothing is sent for it: {reason}; have
+                               it mended, a courier then goes on with it (`evidence-courier
+                               invariants` names all such records)
 AttemptStarted        DEBUG    attempt {attempt} starts
 AttemptEnded          INFO     attempt {attempt} {verdict}{because}{next}
 AttemptRecovered      WARNING  attempt {attempt} recovered: its courier is gone, and the provider

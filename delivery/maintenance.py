@@ -7,6 +7,7 @@
 - It holds what people have paused.
 - It goes on with what an integration or a target has stopped that works again or has changed.
 - It adopts what is overdue and in the hands of no courier, a fair share of each line.
+- It logs what cannot be read, since other hands wrote it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ from .effects import Notify, Read, Turn, Write, perform
 from .postponed import AHEAD
 from .stopped import PauseKeeper, left_to_others, release
 from .turn_context import TurnContext
+from .unreadable import PassedOver
 
 HEARTBEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
@@ -103,6 +105,7 @@ class Maintenance:
         self._invalid = frozenset[str]()
         self._read: Destinations | None = None
         self._strangers: defaultdict[str | None, set[str]] = defaultdict(set)
+        self._passed_over = PassedOver(context.wait_log.unreadable)
         self._mark: int | None = None
         self._read_postponed = partial(read_postponed, active)
         self._hold_paused = PauseKeeper(context, active).hold_paused
@@ -121,15 +124,16 @@ class Maintenance:
             self.release_unblocked,
             self._read_postponed,
             self.adopt_overdue,
+            self._passed_over.log_new,
         )
 
     def adopt(self) -> Turn[None]:
         """Adopt what has become due, and nothing else."""
-        yield from self._run(self.adopt_overdue)
+        yield from self._run(self.adopt_overdue, self._passed_over.log_missing)
 
     def adopt_more(self) -> Turn[None]:
         """Read what is due soon, and adopt more of a line that has sent half of its share."""
-        yield from self._run(self._read_postponed, self._adopt_some)
+        yield from self._run(self._read_postponed, self._adopt_some, self._passed_over.log_missing)
 
     def _run(self, *tasks: Callable[[datetime], Turn[None]]) -> Turn[None]:
         now = self._clock.now()
@@ -268,13 +272,16 @@ class Maintenance:
     def _adopt_some(self, now: datetime) -> Turn[None]:
         """Adopt what the next lines have, up to their shares."""
         backlog, before = self._active.backlog, now - self._overdue
-        limit = 2 * backlog.share  # up to one share is in hand already
+        passed_over = self._passed_over
         asked = {one: frozenset(self._strangers[one]) for one in backlog.next_lines()}
+        # Up to one share is in hand already.
+        limit = 2 * backlog.share + passed_over.most(asked)
         pages = yield from perform(Read(lambda store: store.due(before, limit, lines=asked)))
         for line, page in pages.items():
-            free = [key for key in page if self._active.get(key) is None]
+            free = [k for k in page if self._active.get(k) is None and k not in passed_over]
             room, full = backlog.room(line), len(page) == limit
-            found = [*(yield from stored(free[:room])).values()]
+            given = yield from stored(free[:room])
+            unread, found = passed_over.add(line, free[:room], given), [*given.values()]
             others = yield from left_to_others(found, self._active.home_of, now)
             strangers = [one for one in found if one not in others and not self._take(one, line)]
             if not (yield from self._name_providers(strangers)):
@@ -283,7 +290,7 @@ class Maintenance:
             left = [*others, *strangers]
             self._strangers[line] |= {one.upload.key.tenant_id for one in left}
             more = full or len(free) > room
-            backlog.looked(line, more=more, again=more and bool(left))
+            backlog.looked(line, more=more, again=more and bool(left or unread))
 
     def _take(self, found: Entry, line: str | None = None) -> bool:
         """Make it active; False if its tenant is not known here."""

@@ -33,9 +33,11 @@ _READ_AT_ONCE = 1_000
 
 
 def nothing_goes(store: UploadRecords, invalid: Iterable[str], now: datetime) -> bool:
-    """Whether all uploads are at rest, parked, or wait for the valid file of one of these
-    tenants."""
+    """Whether all uploads are at rest, parked, or wait for the valid file of one of these tenants,
+    but for those that are known to be unreadable."""
     still_open = sum(store.counts(OPEN, without_parked=True).values())
+    if still_open:
+        still_open -= sum(one.is_open for one in store.unreadable().values())
     return still_open <= (still_open and waiting_for_a_file(store, invalid, now))
 
 
@@ -56,9 +58,10 @@ def _waiting_of(store: UploadRecords, tenant_id: str, now: datetime) -> int:
 class WaitLog:
     """What the log was told of the lanes of one courier, and until when each waited last; and when
     it was told that an address (see `Quota`) is blocked or parked. `wants`: whether an event would
-    be logged."""
+    be logged. `unreadable` are the uploads whose records cannot be read, as it was told."""
 
     wants: Callable[[LogEvent], bool] = lambda event: True
+    unreadable: set[UploadKey] = field(factory=set, init=False)
     _waits: dict[tuple[Hashable, WaitReason], datetime] = field(factory=dict, init=False)
     _blocks: dict[str, datetime] = field(factory=dict, init=False)
 

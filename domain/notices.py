@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from attrs import asdict, evolve, frozen
@@ -76,10 +76,12 @@ class Notice:
 
     @staticmethod
     def from_json(text: str) -> Notice:
-        """The notice in a text of `to_json`."""
+        """The notice in a text of `to_json`. ValueError or TypeError if it is none."""
         found: dict[str, Any] = json.loads(text)
-        found["at"] = datetime.fromisoformat(found["at"])
-        return Notice(**found)
+        at = datetime.fromisoformat(found.pop("at", None))
+        if at.tzinfo is None:
+            raise ValueError(f"{at} does not know its time zone")
+        return Notice(at=at, **found)
 
     def as_of(self, now: datetime, present: int | None) -> Notice:
         """The same as it is told now, when `present` uploads have failed or are held so: some of
@@ -217,10 +219,19 @@ def _of_stops(
             about = stop.tenant_id, stop.provider, stop.reason
             yield notice_of(stop.state, now, text, *about, stop.uploads)
     for key in sorted(_keys("stop", notes) - present.keys()):
-        _, state, tenant_id, provider = json.loads(key)
         changed[key] = None
-        text = f"{_named(tenant_id, provider)} is no longer {state}: its uploads go on"
-        yield notice_of("open_again", now, text, tenant_id, provider, notes[key])
+        match _parts_of(key):
+            case [_, str(state), str(tenant_id), str(provider)]:
+                text = f"{_named(tenant_id, provider)} is no longer {state}: its uploads go on"
+                yield notice_of("open_again", now, text, tenant_id, provider, notes[key])
+
+
+def _parts_of(key: str) -> object:
+    """What a note is of. Other hands may have written it."""
+    try:
+        return json.loads(key)
+    except ValueError:
+        return None
 
 
 def _of_counts(
@@ -233,7 +244,7 @@ def _of_counts(
     causes = {_cause(one): one for one in counts if _is_noticed(one)}
     for cause, count in causes.items():
         key, notified, joined = (json.dumps([word, *cause]) for word in _OF_CAUSE)
-        before = _Noted.of(notes.get(key), notes.get(joined))
+        before = _Noted.of(notes.get(key), notes.get(joined)) or _Noted(count.number, count.number)
         if FIRST not in notes:
             before = _Noted(count.number, count.number)
         after = before.followed_by(count, now)
@@ -268,10 +279,14 @@ class _Noted:
     last: datetime | None = None
 
     @classmethod
-    def of(cls, note: str | None, last: str | None) -> _Noted:
-        """What the notes say."""
-        announced, seen, since = (0, 0, None) if note is None else json.loads(note)
-        return cls(announced, seen, since, None if last is None else datetime.fromisoformat(last))
+    def of(cls, note: str | None, last: str | None) -> _Noted | None:
+        """What the notes say; None if they cannot be read, since other hands wrote them."""
+        try:
+            announced, seen, since = (0, 0, None) if note is None else json.loads(note)
+            at = None if last is None else datetime.fromisoformat(last).astimezone(UTC)
+            return cls(int(announced), int(seen), None if since is None else str(since), at)
+        except (ValueError, TypeError):
+            return None
 
     @property
     def text(self) -> str:

@@ -107,6 +107,14 @@ class EvidenceConflict(UploadEvent):
 
 
 @frozen
+class RecordUnreadable(UploadEvent):
+    """An upload's record cannot be read, since other hands wrote it: nothing is done about the
+    upload until somebody has mended it. Told once by each courier. `reason` says what is wrong."""
+
+    reason: str
+
+
+@frozen
 class AttemptStarted(UploadEvent):
     """A request is about to leave. `waited` is for how many seconds the upload has been due."""
 

@@ -229,6 +229,15 @@ class ActedOn:
     mark: int
 
 
+@frozen
+class Unreadable:
+    """A record that cannot be read, since other hands wrote it. `reason` says what is wrong with
+    it, and quotes nothing of it. `is_open`: it is counted among those that go on."""
+
+    reason: str
+    is_open: bool
+
+
 AddAnswer: TypeAlias = Added | Known
 BeginAnswer: TypeAlias = Begun | Conflict | NotBefore | Blocked
 SaveAnswer: TypeAlias = Saved | Conflict
@@ -240,7 +249,12 @@ class UploadReader(RemovalReader, Protocol):
 
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         """Uploads as they are recorded, settled or not, with the bytes that are `staged` if they
-        are asked for. Unknown ones are absent."""
+        are asked for. Unknown ones are absent, and so are those that cannot be read."""
+        ...
+
+    def unreadable(self) -> Mapping[UploadKey, Unreadable]:
+        """The uploads that an answer of this store has left out, here or in `freed` or `dead`, as
+        they cannot be read, and that still cannot be."""
         ...
 
     def due(

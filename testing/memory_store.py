@@ -56,6 +56,7 @@ from ..ports.records import (
     SaveAnswer,
     Saved,
     Start,
+    Unreadable,
 )
 from ..ports.removal import RemovalRow
 from . import memory_lists as lists
@@ -118,6 +119,10 @@ class _Stops(MemoryInspection):
             self._go_on("blocks_of")
             found = {one: self._gates.block_of(one) for one in addresses}
             return {one: block for one, block in found.items() if block is not None}
+
+    def unreadable(self) -> Mapping[UploadKey, Unreadable]:
+        """As in `UploadReader`. No other hands write here."""
+        return {}
 
     def paused(self) -> Sequence[Paused]:
         with self._lock:

@@ -91,6 +91,7 @@ _STATUS_WORDS = frozenset(_WORDS.values())
 # By their words: an Enum looks up its members in ten times as long.
 _KINDS = {kind.value: kind for kind in FailureKind}
 _REASONS = {reason.value: reason for reason in uploads.FailedReason}
+EVER = datetime.min.replace(tzinfo=UTC)
 UNKNOWN = FailureKind.UNRECOGNISED_REPLY.value
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 # Tables of columns, read in one go. Flags are kept as numbers.
@@ -264,8 +265,8 @@ def upload_of(row: Row) -> Upload:
         key=key_of(row),
         digest=row["digest"],
         evidence_date=date.fromisoformat(row["evidence_date"]),
-        created_at=datetime.fromisoformat(row["created_at"]),
-        updated_at=datetime.fromisoformat(row["updated_at"]),
+        created_at=at_of(row["created_at"]),
+        updated_at=at_of(row["updated_at"]),
         version=row["version"],
         tally=_tally_of(row),
         state=state_of(_in_state(row)),
@@ -278,9 +279,30 @@ def key_of(row: Row) -> UploadKey:
     return UploadKey(row["tenant_id"], row["evidence_id"], row["provider"])
 
 
+def at_of(text: str) -> datetime:
+    """A moment. ValueError if it does not know its time zone: nothing can be compared with it."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text} does not know its time zone")
+    return at
+
+
 def moment_of(text: str | None) -> datetime | None:
     """A moment that may be missing."""
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else at_of(text)
+
+
+def moment_or(instead: datetime | None, text: str | None) -> datetime | None:
+    """Likewise; another one in the place of what cannot be read, since other hands wrote it."""
+    try:
+        return moment_of(text)
+    except (ValueError, TypeError):
+        return instead
+
+
+def since_of(text: str | None) -> datetime:
+    """Since when something is so that is in force: ever, if that cannot be read."""
+    return moment_or(EVER, text) or EVER
 
 
 def status_in(word: str) -> uploads.Status:
@@ -298,6 +320,17 @@ def document_of(row: Row) -> StoredDocument:
     return StoredDocument(**{name: row[f"document_{name}"] for name in _DOCUMENT})
 
 
+def settings_of(text: str) -> Mapping[str, object]:
+    """The settings of an integration."""
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        settings = None
+    if type(settings) is not dict:
+        raise ValueError("its settings are no JSON object")
+    return settings
+
+
 def open_upload_of(row: Row) -> Entry:
     """The upload with its dossier in the columns of OPEN."""
     document = document_of(row)
@@ -306,10 +339,10 @@ def open_upload_of(row: Row) -> Entry:
         subject=row["subject"],
         subject_email=row["subject_email"],
         outcome=Outcome(row["outcome"]),
-        recorded_at=datetime.fromisoformat(row["recorded_at"]),
+        recorded_at=at_of(row["recorded_at"]),
         submitted_digest=row["submitted_digest"],
         document=document,
-        settings=json.loads(row["settings"]),
+        settings=settings_of(row["settings"]),
         backfill=is_backfill(row["credential"]),
     )
     return Entry(upload_of(row), dossier, courier_id=row["owner"])
@@ -325,8 +358,8 @@ def attempt_of(row: Row) -> Attempt:
         result = _failure_of(*_seen(row))
     return Attempt(
         number=row["number"],
-        started_at=datetime.fromisoformat(row["started_at"]),
-        ended_at=datetime.fromisoformat(row["ended_at"]),
+        started_at=at_of(row["started_at"]),
+        ended_at=at_of(row["ended_at"]),
         verdict=verdict_of(word, result),
         request_id=row["request_id"],
         not_before=moment_of(row["not_before"]),
@@ -335,13 +368,13 @@ def attempt_of(row: Row) -> Attempt:
 
 def look_up_of(row: Row) -> LookUpRow:
     """The look-up in the columns of the look_ups table."""
-    at = datetime.fromisoformat(row["at"])
+    at = at_of(row["at"])
     return LookUpRow(number=row["read"], at=at, finding=row["finding"], message=row["message"])
 
 
 def action_of(row: Row) -> ActionRow:
     """What a person did, in the columns of the actions table."""
-    at = datetime.fromisoformat(row["at"])
+    at = at_of(row["at"])
     return ActionRow(at=at, action=row["action"], by=row["by"], reason=row["reason"])
 
 
@@ -392,19 +425,17 @@ def state_of(cells: Sequence[Any]) -> State:
         case "succeeded":
             return uploads.Succeeded(Receipt(reference, text))
         case "queued":
-            return uploads.Queued(datetime.fromisoformat(due))
+            return uploads.Queued(at_of(due))
         case "sending":
             cause = None if seen[0] is None else _failure_of(*seen)
-            return uploads.Sending(attempt, datetime.fromisoformat(started_at), cause)
+            return uploads.Sending(_number(attempt), at_of(started_at), cause)
         case "waiting":
-            return uploads.Waiting(datetime.fromisoformat(due), _failure_of(*seen))
+            return uploads.Waiting(at_of(due), _failure_of(*seen))
         case "confirming":
-            at, since = datetime.fromisoformat(due), moment_of(taken_at)
+            at, since = at_of(due), moment_of(taken_at)
             if since is not None:
-                return uploads.Undecided(read, at, since, _failure_of(*seen))
-            return uploads.LookingUp(
-                read, at, datetime.fromisoformat(resend_at), _failure_of(*seen)
-            )
+                return uploads.Undecided(_number(read), at, since, _failure_of(*seen))
+            return uploads.LookingUp(_number(read), at, at_of(resend_at), _failure_of(*seen))
         case "held":
             return uploads.Held(_failure_of(*seen))
         case "failed":
@@ -414,6 +445,12 @@ def state_of(cells: Sequence[Any]) -> State:
             return uploads.Skipped(_failure_of(*seen))
         case _:
             raise ValueError(f"there is no state {word!r}")
+
+
+def _number(cell: int | None) -> int:
+    if cell is None:
+        raise ValueError("a number is missing")
+    return cell
 
 
 def _failure_of(

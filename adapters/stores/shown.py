@@ -6,8 +6,10 @@ dictionary of each takes as long as all that is made of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -17,9 +19,22 @@ from ...domain.upload import upload as uploads
 from ...domain.upload.failure import FailureKind
 from ...domain.upload.find import Place
 from ...domain.upload.status import Outlook, UploadStatus, is_out_of_time, status_of_state
-from ...domain.upload.upload import State
-from .rows import STATE, UNKNOWN, Row, moment_of, state_of
+from ...domain.upload.upload import State, UploadKey
+from .rows import (
+    EVER,
+    STATE,
+    UNKNOWN,
+    Row,
+    at_of,
+    kind_in,
+    moment_of,
+    moment_or,
+    settings_of,
+    state_of,
+)
+from .trouble import RefusedError
 
+_EVER_AFTER = datetime.max.replace(tzinfo=UTC)
 _NEVER = "0001-01-01T00:00:00.000000Z"
 
 
@@ -59,9 +74,12 @@ class Shown(NamedTuple):
     spent: int
     budget: int | None
     tried_since: str | None
+    settings: str
 
 
 SHOWN = Shown._fields
+_read = lru_cache(maxsize=256)(settings_of)
+"""The uploads of one integration have the same settings."""
 _of_whole_row = itemgetter(*SHOWN)
 _in_state = itemgetter(slice(SHOWN.index(STATE[0]), SHOWN.index(STATE[0]) + len(STATE)))
 
@@ -77,13 +95,20 @@ def age(row: Shown) -> tuple[str, int]:
     return row.created_at, row.id
 
 
-def place_of(row: Shown) -> Place:
-    """The same as a value."""
-    return Place(datetime.fromisoformat(row.created_at), row.id)
+def place_after(page: Sequence[Shown]) -> Place:
+    """Where the next page begins: after the last row whose moment can be read. If none can be, all
+    of them stand before or after all others, as their texts do."""
+    for row in reversed(page):
+        if (at := moment_or(None, row.created_at)) is not None:
+            return Place(at, row.id)
+    return Place(_EVER_AFTER if page[-1].created_at > "9" else EVER, page[-1].id)
 
 
 def state_shown(row: Shown) -> State:
-    """The state in a row."""
+    """The state in a row. ValueError if it cannot be read, or if an upload that goes on has no
+    settings to go on with."""
+    if row.due is not None:
+        _read(row.settings)
     return state_of(_in_state(row))
 
 
@@ -101,8 +126,8 @@ def status_shown(row: Shown, state: State, outlook: Outlook | None) -> UploadSta
         last_attempt_at=moment_of(row.last_attempt_at),
         digest=row.digest,
         evidence_date=date.fromisoformat(row.evidence_date),
-        created_at=datetime.fromisoformat(row.created_at),
-        updated_at=datetime.fromisoformat(row.updated_at),
+        created_at=at_of(row.created_at),
+        updated_at=at_of(row.updated_at),
         erased_at=moment_of(row.erased_at),
         pruned_at=moment_of(row.pruned_at),
         out_of_time=limited and is_out_of_time(state, row.spent, row.budget, limited=True),
@@ -125,6 +150,18 @@ def readable(row: Shown) -> Shown:
     return row
 
 
+@contextmanager
+def readable_history(row: Shown) -> Iterator[None]:
+    """Reading the history of an upload. RefusedError says whose it is that cannot be read."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        key = UploadKey(row.tenant_id, row.evidence_id, row.provider)
+        raise RefusedError(
+            f"the history of {key} cannot be read ({error}): see `evidence-courier invariants`"
+        ) from error
+
+
 def outlooks_without(
     rows: Iterable[Shown], invalid: Mapping[str, str], outlooks: Mapping[int, Outlook]
 ) -> dict[int, Outlook]:
@@ -134,8 +171,8 @@ def outlooks_without(
     """
     found: dict[int, Outlook] = {}
     for row in rows if invalid else ():
-        cause = invalid.get(tenant_key(row.tenant_id))
-        if cause is not None:
+        cause = kind_in(invalid.get(tenant_key(row.tenant_id)))
+        if cause:
             known = outlooks.get(row.id, Outlook())
             about = FailureKind(cause), row.tenant_id, row.provider
             found[row.id] = outlook_without(*about, known)

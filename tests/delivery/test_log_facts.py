@@ -119,6 +119,7 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "upload_recorded",
         "recording_failed",
         "evidence_conflict",
+        "record_unreadable",
         "attempt_started",
         "attempt_ended",
         "attempt_recovered",

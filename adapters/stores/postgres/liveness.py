@@ -16,7 +16,7 @@ SELECT couriers.id, EXISTS (
     AND objid = couriers.id::oid AND objsubid = 2 AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ) AS held,
-clock_timestamp() - beat_at > make_interval(secs => :silence) AS silent,
+beat_at < clock_timestamp() - make_interval(secs => :silence) AS silent,
 beat_at > greatest(pg_postmaster_start_time(), :cut_at) AS beats
 FROM couriers WHERE couriers.id <> :caller ORDER BY couriers.id
 """

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from ....ports.couriers import NO_TENANTS
 from ....ports.records import Entry
-from ..rows import open_upload_of
 from . import reads
 from .linking import SqlLinks
 
@@ -33,8 +32,10 @@ class SqlCouriers(SqlLinks):
                 (courier, session.list_of(sorted(without.get(courier, ()))), limit)
                 for courier in gone
             ]
-            found = session.ask_each(reads.IN_FLIGHT, given)
+            found = reads.entries_of(session, reads.IN_FLIGHT, given, limit, self._unreadable)
+            # One that is not registered any more and left nothing readable would be found for ever.
             return {
-                courier: [open_upload_of(row) for row in rows]
-                for courier, rows in zip(gone, found, strict=True)
+                courier: left or []
+                for courier, left in zip(gone, found, strict=True)
+                if left is not None or courier in others
             }

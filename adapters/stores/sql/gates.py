@@ -26,12 +26,12 @@ from ....domain.pacing.gate import Acquired, Block, Cooldown, GateChange, NotBef
 from ....domain.pacing.lease import Lease
 from ....domain.pacing.waits import WaitReason
 from ....domain.upload.backoff import LATE, earlier, is_set_back, later
-from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.upload import UploadKey
 from ....ports.gates import Acquire
 from ....ports.records import Start
-from ..rows import Cell, Row, moment, moment_of
+from ..rows import Cell, Row, moment, moment_or, since_of
 from . import statements as sql
+from .blocks import blocks_of
 from .lines import cooldown_of, lease_of, used_slots
 from .pauses import Pauses
 from .session import Database, Session
@@ -209,8 +209,8 @@ class Gates:
         }
         found = self._session.ask_each(sql.LINE_HEAD, [*wanted.items()])
         for name, rows in zip(wanted, found, strict=True):
-            places = [(datetime.fromisoformat(row["due"]), row["id"]) for row in rows]
-            self._gates[name].line = places
+            found_at = ((moment_or(None, row["due"]), row["id"]) for row in rows)
+            self._gates[name].line = [(at, number) for at, number in found_at if at is not None]
 
     def number(self) -> int:
         """A number for a slot or a turn: later ones are higher in each gate."""
@@ -273,8 +273,8 @@ class _Gate:
         self.quota, self.now = self.asker.quota, self.asker.at
         if (row := self._row) is not None:
             self._cooldown, self._lease = cooldown_of(row), lease_of(row)
-            self._head = row["head"], moment_of(row["head_since"])
-            self._backfill_at = moment_of(row["backfill_at"])
+            self._head = row["head"], moment_or(None, row["head_since"])
+            self._backfill_at = moment_or(None, row["backfill_at"])
             self.has_changed = self.quota.pace is not None and _limits(self.quota) != tuple(
                 row[name] for name in sql.LIMITS
             )
@@ -463,21 +463,9 @@ def end(session: Session, slots: Iterable[tuple[int, datetime]]) -> None:
     session.tell_all(sql.END_SLOTS, ((slot, moment(at), END) for slot, at in slots))
 
 
-def blocks_of(session: Session, addresses: Iterable[str]) -> dict[str, Block]:
-    """The blocks of integrations, by address."""
-    return {
-        row["address"]: Block(
-            Failure(FailureKind(row["kind"]), row["message"], http_status=row["http_status"]),
-            datetime.fromisoformat(row["at"]),
-            moment_of(row["until"]),
-        )
-        for row in session.ask_all(sql.BLOCKS, [(address,) for address in addresses])
-    }
-
-
 def _turn_of(row: Row) -> Turn:
     """The turn in the columns of the turns table."""
-    until = datetime.fromisoformat(row["until"])
+    until = since_of(row["until"])  # what cannot be read is over
     return Turn(row["id"], row["owner"], row["owed"], bool(row["waits"]), until)
 
 

@@ -20,7 +20,7 @@ from ....domain.health import (
 from ....domain.notices import Notice
 from ....domain.pacing.paused import waits_since
 from ....domain.upload.failure import Concern, FailureKind
-from ..rows import Row, moment_of, refused_in
+from ..rows import EVER, Row, moment_or, refused_in, since_of
 from . import pauses
 from .lists import BY_ID
 from .reads import shown, statuses_of
@@ -66,11 +66,20 @@ def health(
     return health_of(counts, {one: at for one, (at, _) in oldest.items()}, status, stops, most)
 
 
+def notice_in(text: str) -> Notice | None:
+    """The notice in a row; None if it cannot be read, since other hands wrote it."""
+    try:
+        return Notice.from_json(text)
+    except (ValueError, TypeError):
+        return None
+
+
 def notices(session: Session) -> Sequence[SinkNotices]:
     """What waits for each sink. A summary stands for older ones than the first."""
     since: dict[str, datetime] = {}
     for row in session.ask(_OLDEST_NOTICES):
-        at = Notice.from_json(row["notice"]).at
+        notice = notice_in(row["notice"])
+        at = EVER if notice is None else notice.at
         since[row["sink"]] = min(since.get(row["sink"], at), at)
     found = [
         SinkNotices(
@@ -93,7 +102,8 @@ def _oldest_of_tenants(
     changes = [] if first is None else pauses.ended_since(session, first)
     oldest: dict[str, tuple[datetime, int]] = {}
     for count, row in found:
-        at = datetime.fromisoformat(row["since"])
+        if (at := moment_or(None, row["since"])) is None:
+            continue  # other hands wrote it: `invariants` says so
         one = waits_since(at, count.tenant_id, count.provider, changes), row["id"]
         oldest[count.tenant_id] = min(oldest.get(count.tenant_id, one), one)
     return oldest
@@ -112,8 +122,8 @@ def _stop_of(row: Row) -> Stop:
         state="skipped" if not row["provider"] else "parked" if of_target else "blocked",
         tenant_id=row["tenant_id"],
         provider=row["provider"],
-        since=datetime.fromisoformat(row["at"]),
+        since=since_of(row["at"]),
         reason=row["kind"],
         message=row["message"],
-        until=moment_of(row["until"]),
+        until=moment_or(None, row["until"]),
     )

@@ -20,12 +20,26 @@ from ....domain.secrets.redaction import Redactor
 from ....domain.secrets.secret import Secret
 from ....domain.upload.invariants import Record, breaches, contradictions
 from ....domain.upload.upload import UploadKey, status_of
-from ..rows import Row, action_of, attempt_of, key_of, moment_of, settings_cell, upload_of
+from ..rows import (
+    Row,
+    action_of,
+    at_of,
+    attempt_of,
+    key_of,
+    kind_in,
+    moment_of,
+    moment_or,
+    open_upload_of,
+    settings_cell,
+    upload_of,
+)
 from ..shown import shown_in
 from .gates import END
+from .health import notice_in
 from .lists import TALLIED, TALLIES
 from .reads import counts_of, statuses_of
 from .session import Batch, Readers, Session
+from .statements import MOMENTS_OF_GATES, list_of
 
 _AT_ONCE = 5_000
 _COUNTED = (
@@ -39,6 +53,14 @@ SELECT id FROM {0} WHERE upload_id IN (
     WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.id = theirs.upload_id))
 LIMIT 10
 """
+_BESIDE = {
+    "blocks": (("tenant_id", "provider"), ("at", "kind", "until")),
+    "pauses": (("tenant_id", "provider"), ("at", "ended_at")),
+    "notices": (("id", "sink"), ("notice",)),
+    "gates": (("credential",), MOMENTS_OF_GATES),
+}
+"""The tables beside those of the uploads, by what their rows are named, and their columns that may
+hold what cannot be read."""
 _PACES = "SELECT credential, pace_limit, pace_seconds FROM gates WHERE pace_limit IS NOT NULL"
 _SLOTS = "SELECT at FROM slots WHERE credential = :credential AND at < :end ORDER BY at"
 HISTORY = {
@@ -155,6 +177,7 @@ def look_through(
     with database.reading() as session:
         seen += [Breach(None, what) for what in _miscounted(session)]
         seen += [Breach(None, what) for what in _overfull(session)]
+        seen += [Breach(None, what) for what in _unreadable(session)]
     if secrets:
         seen += [Breach(None, what) for what in _secrets(database, secrets)]
     return Inspection(uploads, attempts, tuple(seen), waiting)
@@ -209,15 +232,12 @@ def breaches_of(
     for row in rows:
         identity = row["id"]
         try:
-            upload = upload_of(row)
+            upload = open_upload_of(row).upload
             record = Record(
                 upload=upload,
                 attempts=[attempt_of(one) for one in attempts[identity]],
                 credentials=[one["credential"] for one in attempts[identity]],
-                look_ups=[
-                    (datetime.fromisoformat(one["at"]), one["finding"])
-                    for one in look_ups[identity]
-                ],
+                look_ups=[(at_of(one["at"]), one["finding"]) for one in look_ups[identity]],
                 action_tenants=[
                     one["tenant_id"] for one in actions[identity] if one["tenant_id"] is not None
                 ],
@@ -250,7 +270,7 @@ def _overfull(session: Session) -> Iterator[str]:
     still on record."""
     for row in session.ask(_PACES):
         found = session.ask(_SLOTS, {"credential": row["credential"], "end": END})
-        moments = [datetime.fromisoformat(slot["at"]) for slot in found]
+        moments = [at for slot in found if (at := moment_or(None, slot["at"])) is not None]
         pace = Pace(row["pace_limit"], timedelta(seconds=row["pace_seconds"]))
         for earlier, later in zip(moments, moments[pace.limit :], strict=False):
             if later - earlier < pace.period:
@@ -260,6 +280,23 @@ def _overfull(session: Session) -> Iterator[str]:
                     " (a pace that was lowered just now looks the same)"
                 )
                 break
+
+
+def _unreadable(session: Session) -> Iterator[str]:
+    """What stands beside the uploads and cannot be read. All else goes on meanwhile."""
+    for table, (about, columns) in _BESIDE.items():
+        for row in session.ask(f"SELECT {list_of((*about, *columns))} FROM {table}"):
+            if bad := [one for one in columns if not _fits(one, row[one])]:
+                which = ", ".join(f"{name} {row[name]}" for name in about)
+                yield f"a row of {table} ({which}) cannot be read: look at its {', '.join(bad)}"
+
+
+def _fits(column: str, cell: str | None) -> bool:
+    if column == "notice":
+        return cell is not None and notice_in(cell) is not None
+    if column == "kind":
+        return kind_in(cell) == cell
+    return cell is None or moment_or(None, cell) is not None
 
 
 def _secrets(database: Inspected, secrets: Collection[Secret]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ....domain.pacing.estimate import Line
 from ....domain.pacing.gate import Cooldown
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import earlier
-from ..rows import Row, moment, moment_of
+from ..rows import Row, moment, moment_or
 from . import statements as sql
 from .session import Session
 
@@ -34,7 +34,7 @@ def _lines_of(session: Session, credentials: Iterable[str], now: datetime) -> di
     paces = {
         row["credential"]: Pace(row["pace_limit"], timedelta(seconds=row["pace_seconds"]))
         for row in rows
-        if row["pace_limit"] is not None
+        if row["pace_limit"] is not None and row["pace_seconds"] is not None
     }
     used = used_slots(session, paces, now)
     for row in rows:
@@ -42,7 +42,7 @@ def _lines_of(session: Session, credentials: Iterable[str], now: datetime) -> di
         lines[name] = Line(cooldown=cooldown)
         if (pace := paces.get(name)) is not None:
             wanted = lease is not None and lease.is_wanted(now)
-            size, begins = (row["cost"], row["together"]), moment_of(row["backfill_at"])
+            size, begins = (row["cost"], row["together"]), moment_or(None, row["backfill_at"])
             lines[name] = Line(pace, *size, used[name], cooldown, wanted, begins)
     return lines
 
@@ -57,20 +57,21 @@ def used_slots(
     ]
     found = session.ask_each(sql.USED_AT, given)
     return {
-        credential: [datetime.fromisoformat(row["at"]) for row in rows]
+        credential: [at for row in rows if (at := moment_or(None, row["at"])) is not None]
         for credential, rows in zip(paces, found, strict=True)
     }
 
 
 def cooldown_of(row: Row) -> Cooldown | None:
-    """The cool-down in the columns of the gates table."""
-    since, until = moment_of(row["paused_since"]), moment_of(row["paused_until"])
+    """The cool-down in the columns of the gates table. What cannot be read there, since other hands
+    wrote it, is none."""
+    since, until = (moment_or(None, row[name]) for name in ("paused_since", "paused_until"))
     return None if since is None or until is None else Cooldown(since, until)
 
 
 def lease_of(row: Row) -> Lease | None:
-    """The lease in the columns of the gates table."""
-    since = moment_of(row["held_since"])
+    """The lease in the columns of the gates table, likewise."""
+    since = moment_or(None, row["held_since"])
     if row["holder"] is None or since is None:
         return None
-    return Lease(row["holder"], since, moment_of(row["wanted_at"]))
+    return Lease(row["holder"], since, moment_or(None, row["wanted_at"]))

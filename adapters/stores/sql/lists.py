@@ -19,7 +19,7 @@ from ....domain.arguments import is_whole
 from ....domain.health import Count
 from ....domain.upload.find import MOST_WITH_PREFIX, Find, Place, place_after, too_many_begin_with
 from ....domain.upload.upload import Status
-from ..rows import Row, kind_in, moment, moment_of, status_in
+from ..rows import Row, kind_in, moment, moment_or, status_in
 from ..shown import SHOWN, Shown, age
 from .reads import EVER_SINCE, PARKED, shown
 from .session import Batch, Cells, Each, Given, Session
@@ -251,7 +251,7 @@ def _count_of(row: Row) -> Count:
         reason=kind_in(row["kind"]) or None,
         number=row["number"],
         parked=row["word"] == PARKED,
-        last_at=moment_of(row["last_at"]),
+        last_at=moment_or(None, row["last_at"]),
     )
 
 

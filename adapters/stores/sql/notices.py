@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ....domain.notices import News, Notice, Standing, summary_of
+from ....domain.notices import News, Standing, summary_of
 from ....domain.telling import SEEMS_DOWN, Fault, PutBack, Refused, WaitingNotice, blamed, in_turn
 from ....domain.upload.backoff import later
 from ....domain.upload.find import Find
@@ -96,10 +96,13 @@ class SqlNotices(SqlLinks):
         if row["number"] > MAX_WAITING:
             most = row["number"] - MAX_WAITING // 2
             rows = session.ask(_OLDEST, {"sink": sink, "most": most})
-            summary = summary_of([Notice.from_json(one["notice"]) for one in rows])
+            old = [(row["id"], one) for row in rows if (one := health.notice_in(row["notice"]))]
+            if not old:
+                return
+            summary = summary_of([one for _, one in old])
             # A row of its own: one that is being told just now is removed once it was taken.
             session.tell_all(_ADD, [(sink, summary.to_json(), due)])
-            session.tell_all(_REMOVE, [(one["id"],) for one in rows])
+            session.tell_all(_REMOVE, [(number,) for number, _ in old])
 
     def claim(
         self, sink: str, now: datetime, until: datetime, limit: int
@@ -113,8 +116,9 @@ class SqlNotices(SqlLinks):
                 return []
             rows = [*self._session.ask(_ALL, given)]
             waiting = [
-                WaitingNotice(row["id"], Notice.from_json(row["notice"]), refused_in(row["tries"]))
+                WaitingNotice(row["id"], notice, refused_in(row["tries"]))
                 for row in rows
+                if (notice := health.notice_in(row["notice"])) is not None
             ]
             claimed = in_turn(waiting, {row["id"] for row in rows if row["later"]})[:limit]
             self._session.tell_all(_CLAIM, [(one.number, moment(until)) for one in claimed])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 
 from attrs import define, field
 
@@ -13,7 +12,7 @@ from ....domain.pacing.paused import Paused, Resumed, Scope, actions_of, pause_o
 from ....domain.upload.status import ActionRow
 from ....domain.upload.upload import UploadKey
 from ....ports.records import AnyChange
-from ..rows import Row, moment
+from ..rows import Row, moment, since_of
 from ..shown import Shown
 from . import statements as sql
 from .session import Cells, Session
@@ -52,7 +51,7 @@ def of_upload(session: Session, row: Shown) -> Iterator[ActionRow]:
     """The pauses that concerned an upload, and their ends."""
     its = {"tenant_id": tenant_key(row.tenant_id), "provider": row.provider}
     found = _changes_in(session.ask(sql.PAUSES_OF, its))
-    since, to = map(datetime.fromisoformat, (row.created_at, row.updated_at))
+    since, to = map(since_of, (row.created_at, row.updated_at))
     return actions_of(found, row.tenant_id, row.provider, since, to)
 
 
@@ -66,7 +65,7 @@ def _changes_in(rows: Iterable[Row]) -> list[Paused | Resumed]:
     for each in rows:
         found.append(paused := _paused_of(each))
         if each["ended_at"] is not None:
-            at = datetime.fromisoformat(each["ended_at"])
+            at = since_of(each["ended_at"])
             found.append(Resumed(paused.scope, at, each["ended_by"], each["ended_reason"]))
     return found
 
@@ -78,4 +77,4 @@ def _cells(one: Paused | Resumed) -> Cells:
 
 def _paused_of(row: Row) -> Paused:
     scope = Scope(row["tenant_id"] or None, row["provider"] or None)
-    return Paused(scope, datetime.fromisoformat(row["at"]), row["by"], row["reason"])
+    return Paused(scope, since_of(row["at"]), row["by"], row["reason"])

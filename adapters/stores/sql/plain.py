@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ....domain.evidence.evidence import Outcome
 from ....domain.upload.failure import FailureKind
 from ....domain.upload.upload import FailedReason
-from ..rows import UPLOAD
+from ..rows import OPEN
 
 
 def _words(words: Iterable[str]) -> str:
@@ -47,14 +48,14 @@ AND plain_ones = attempts AND all_of_them = attempts
 AND attempts <= {_MOST} AND numbers = ({_BIT} << CAST(attempts + 1 AS integer)) - 2
 AND {is_moment("created_at")} AND {is_moment("updated_at")} AND {is_moment("last_attempt_at")}
 AND {is_date("evidence_date")} AND parked_at IS NULL
-AND reopened_at IS NULL
+AND reopened_at IS NULL AND {is_moment("recorded_at")}
+AND outcome IN ({_words(one.value for one in Outcome)}) AND substr(settings, 1, 1) = '{{'
 AND (tried_since IS NULL OR {is_moment("tried_since")})
 AND NOT EXISTS (SELECT 1 FROM actions WHERE upload_id = uploads.id)
 AND NOT EXISTS (SELECT 1 FROM look_ups WHERE upload_id = uploads.id)
 """
     return f"""
-SELECT {", ".join(dict.fromkeys(("id", *UPLOAD)))}, owner, budget, last_attempt_at, credential,
-    pruned_at, erased_at
+SELECT {", ".join(OPEN)}, budget, last_attempt_at, pruned_at, erased_at
 FROM uploads LEFT JOIN (
     SELECT upload_id, COUNT(*) AS all_of_them,
         SUM({_BIT} << CAST(number AS integer)) FILTER (WHERE number BETWEEN 1 AND {_MOST})

@@ -19,7 +19,7 @@ from ....domain.upload.history import details_of, running_attempt
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.chain import ChainPage, Unlinked
-from ....ports.records import ActedOn, Entry
+from ....ports.records import ActedOn, Entry, Unreadable
 from ....ports.removal import NamingTexts, PersonsUpload, RemovalRow, SettledPage
 from ..rows import (
     Row,
@@ -29,11 +29,11 @@ from ..rows import (
     key_of,
     look_up_of,
     moment,
-    open_upload_of,
 )
-from ..shown import Shown, age, place_of, state_shown
+from ..shown import Shown, age, place_after, readable, readable_history, state_shown
+from ..unreadable import UnreadableRows
 from . import chain, health, lists, naming, pauses, reads, removal
-from .gates import blocks_of
+from .blocks import blocks_of
 from .session import Readers, Session
 from .statements import BLOCKS, SELECT_CONTENTS
 
@@ -45,10 +45,11 @@ class SqlReader:
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
         self._key_of_erased: bytes | None = None
+        self._unreadable = UnreadableRows()
 
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         with self._readers.reading() as session:
-            found = reads.recorded(session, keys)
+            found = reads.by_key(self._unreadable.readable(reads.rows_of(session, keys)))
             if staged:
                 keys_of = {entry.upload.id: key for key, entry in found.items()}
                 for row in session.ask_all(SELECT_CONTENTS, [(one,) for one in keys_of]):
@@ -63,6 +64,12 @@ class SqlReader:
         with suppress(FileNotFoundError):
             return evolve(entry, content=files.read("", name))
         return entry
+
+    def unreadable(self) -> Mapping[UploadKey, Unreadable]:
+        if not (met := self._unreadable.keys):
+            return {}
+        with self._readers.reading() as session:
+            return self._unreadable.still(reads.rows_of(session, met))
 
     def due(
         self,
@@ -132,7 +139,7 @@ class SqlReader:
             more = len(rows) > find.limit
             return Page(
                 uploads=tuple(reads.statuses_of(session, page, now)),
-                next_page=token_of(place_of(page[-1])) if more else None,
+                next_page=token_of(place_after(page)) if more else None,
             )
 
     def counted(self, find: Find) -> Sequence[Count]:
@@ -153,14 +160,15 @@ class SqlReader:
                 rows = _of_evidences(session, tenant_id, [*now_called.values()])
             if not rows:
                 return None
-            row = rows[-1]
+            row = readable(rows[-1])
             its = {"id": row.id}
-            attempts = [attempt_of(row) for row in session.ask(reads.HISTORY, its)]
-            acted = [action_of(row) for row in session.ask(reads.ACTIONS, its)]
+            with readable_history(row):
+                attempts = [attempt_of(row) for row in session.ask(reads.HISTORY, its)]
+                acted = [action_of(row) for row in session.ask(reads.ACTIONS, its)]
+                look_ups = [look_up_of(row) for row in session.ask(reads.LOOK_UPS, its)]
             paused = pauses.of_upload(session, row)
             removed = removal.of_upload(session, row)
             actions = sorted((*acted, *paused, *removed), key=lambda row: row.at)
-            look_ups = [look_up_of(row) for row in session.ask(reads.LOOK_UPS, its)]
             (status,) = reads.statuses_of(session, [row], now)
             (beside,) = session.ask(reads.BESIDE, its)
             running = running_attempt(state_shown(row), status, beside["owner"], _name_of(beside))
@@ -185,8 +193,8 @@ class SqlReader:
             blocks = session.ask_all(BLOCKS, [(address,) for address in sorted(wanted)])
             free = wanted - {row["address"] for row in blocks}
             given = [(*pair, limit) for pair in known if addresses[pair] in free]
-            found = session.ask_each(reads.STUCK_OF, given)
-            return [open_upload_of(row) for rows in found for row in rows]
+            found = reads.entries_of(session, reads.STUCK_OF, given, limit, self._unreadable)
+            return [one for some in found for one in some or ()]
 
     def blocks_of(self, addresses: Iterable[str]) -> Mapping[str, Block]:
         with self._readers.reading() as session:

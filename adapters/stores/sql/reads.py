@@ -24,11 +24,13 @@ from ..rows import (
     KEY,
     OPEN,
     Row,
+    at_of,
     key_cells,
     moment,
-    open_upload_of,
+    moment_or,
 )
 from ..shown import SHOWN, Shown, outlooks_without, readable, state_shown, status_shown
+from ..unreadable import UnreadableRows, entry_of
 from . import pauses
 from .lines import lines_of
 from .session import Batch, Cells, Each, Session
@@ -45,6 +47,7 @@ LEAST_COUNTED = 100
 """How many of each line, even if that is more."""
 
 _LAST = 2**62
+_EVER_AFTER = datetime.max.replace(tzinfo=UTC)
 
 _InLine: TypeAlias = tuple[datetime, int]
 """Where an upload stands in its line: when it is due, and its id."""
@@ -162,19 +165,47 @@ BESIDE = (
 """What is shown of one upload beside its status: its courier and its document."""
 
 
+def rows_of(session: Session, keys: Iterable[UploadKey]) -> list[Row]:
+    """The rows of the uploads with these keys, as far as they are recorded. Columns: OPEN."""
+    return session.ask_all(SELECT_UPLOADS, map(key_cells, keys))
+
+
 def recorded(session: Session, keys: Iterable[UploadKey]) -> dict[UploadKey, Entry]:
-    """The uploads with these keys, as far as they are recorded."""
-    found = map(open_upload_of, session.ask_all(SELECT_UPLOADS, map(key_cells, keys)))
-    return {item.upload.key: item for item in found}
+    """The uploads with these keys, as far as they are recorded. RefusedError if one of them cannot
+    be read."""
+    return by_key(map(entry_of, rows_of(session, keys)))
+
+
+def by_key(entries: Iterable[Entry]) -> dict[UploadKey, Entry]:
+    """Uploads by their keys."""
+    return {one.upload.key: one for one in entries}
+
+
+def entries_of(
+    session: Session, each: Each, given: Sequence[Cells], most: int, unreadable: UnreadableRows
+) -> list[list[Entry] | None]:
+    """The uploads that a question gives for each of these, as far as they can be read; None: there
+    are some, and none can be. The last cell of each is `most`: how many are asked for. However many
+    cannot be read, they take no other's place."""
+    found: list[list[Entry] | None] = []
+    for cells, rows in zip(given, session.ask_each(each, given), strict=True):
+        entries, asked = unreadable.readable(rows), most
+        while len(entries) < most and len(rows) == asked:
+            asked *= 2
+            (rows,) = session.ask_each(each, [(*cells[:-1], asked)])
+            entries = unreadable.readable(rows)[:most]
+        found.append(entries or (None if rows else []))
+    return found
 
 
 def of_evidences(
     session: Session, keys: Sequence[UploadKey]
 ) -> dict[tuple[str, str], dict[str, Entry]]:
-    """The uploads of these keys' evidences, by evidence and then by provider, the oldest first."""
+    """The uploads of these keys' evidences, by evidence and then by provider, the oldest first.
+    RefusedError if one of them cannot be read."""
     found: dict[tuple[str, str], dict[str, Entry]] = {}
     for row in session.ask_all(SELECT_OF_EVIDENCE, [key.evidence for key in keys]):
-        one = open_upload_of(row)
+        one = entry_of(row)
         found.setdefault(one.upload.key.evidence, {})[one.upload.key.provider] = one
     return found
 
@@ -223,7 +254,7 @@ def _outlooks(
     lines: dict[str, dict[_InLine, tuple[State, str]]] = defaultdict(dict)
     for row, state in zip(rows, states, strict=True):
         if row.credential is not None and row.status in _OPEN_WORDS:
-            here = datetime.fromisoformat(row.due or EVER_SINCE), row.id
+            here = at_of(row.due or EVER_SINCE), row.id
             lines[row.credential][here] = (state, row.provider)
     if not lines:
         return {}
@@ -321,4 +352,5 @@ def _estimated(
 
 
 def _in_line(row: Row) -> _InLine:
-    return datetime.fromisoformat(row["due"]), row["id"]
+    # What other hands wrote is the last in the order of texts.
+    return moment_or(None, row["due"]) or _EVER_AFTER, row["id"]

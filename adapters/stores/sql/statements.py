@@ -266,6 +266,9 @@ INSERT_ACTIONS = Batch(
 # --- gates ---------------------------------------------------------------------------------------
 
 LIMITS = ("pace_limit", "pace_seconds", "together", "cost")
+MOMENTS_OF_GATES = tuple(
+    "paused_since paused_until held_since wanted_at head_since backfill_at".split()
+)
 _REST = "paused_since paused_until holder held_since wanted_at head head_since backfill_at".split()
 _GATE = ("credential", *LIMITS, *_REST)
 _GATES = (

@@ -4,7 +4,6 @@ between threads, couriers and machines, and its version is the fence."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 
 from attrs import evolve
@@ -24,6 +23,7 @@ from ..rows import (
     document_cells,
     key_cells,
     moment,
+    moment_or,
     settings_cell,
 )
 from ..stretches import stretches
@@ -215,7 +215,7 @@ class SqlStore(SqlCouriers, SqlNotices, SqlRemovals):
         if len(found) == len(uploads):
             return found, {}
         late = {n: one.key for n, one in enumerate(uploads) if n not in found}
-        stored = reads.recorded(session, late.values())
+        stored = reads.by_key(self._unreadable.readable(reads.rows_of(session, late.values())))
         return found, {
             n: Conflict(stored[key].upload if key in stored else None) for n, key in late.items()
         }
@@ -349,7 +349,7 @@ def _looked_up(request: Acquire) -> list[UploadKey]:
 
 
 def _asker(start: Start, row: Row) -> Asker:
-    due = None if row["due"] is None else datetime.fromisoformat(row["due"])
+    due = moment_or(None, row["due"])
     return Asker(start.quota, start.upload.updated_at, row["id"], due)
 
 

@@ -85,7 +85,7 @@ def held(path: str) -> bool | None:
         return None
     try:
         descriptor = os.open(path, os.O_RDWR)
-    except OSError:
+    except (OSError, ValueError):  # the latter if other hands wrote its name
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # others may look, too

@@ -12,6 +12,6 @@ def test_a_state_is_read_from_the_columns_in_which_it_is_written() -> None:
     begun = started(first)
     for upload in (first, begun.upload, deferred(begun.upload).upload):
         written = dict(zip(UPLOAD, (*key_cells(upload.key), *changing_cells(upload)), strict=False))
-        row = shown_in(dict.fromkeys(SHOWN) | written)
+        row = shown_in(dict.fromkeys(SHOWN) | written | {"settings": "{}"})
         assert state_shown(row) == upload.state
         assert (row.tenant_id, row.evidence_id, row.provider) == upload.key
