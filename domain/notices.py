@@ -193,12 +193,11 @@ About: TypeAlias = tuple[str | None, ...]
 
 
 def about_of(notice: Notice) -> About:
-    """What the notice is about: a later one about the same takes its place as the last word."""
+    """What the notice is about: a later one about the same takes its place as the last word.
+    Whether evidence arrives is about no tenant."""
     match notice.kind:
         case "summary":
             return (notice.id,)
-        case "late" | "arriving_again":
-            return ("late",)
         case "failed" | "held":
             return notice.kind, notice.tenant_id, notice.provider, notice.reason
     return notice.tenant_id, notice.provider
@@ -246,7 +245,7 @@ def _of_counts(
         key, notified, joined = (json.dumps([word, *cause]) for word in _OF_CAUSE)
         before = _Noted.of(notes.get(key), notes.get(joined)) or _Noted(count.number, count.number)
         if FIRST not in notes:
-            before = _Noted(count.number, count.number)
+            before = _Noted(announced=count.number)
         after = before.followed_by(count, now)
         is_rare = cause in mine or not _is_of_last_minute(notes.get(notified), now)
         if after.is_overdue(now) or (after.news and is_rare and before.seen == count.number):

@@ -21,6 +21,7 @@ from evidence_courier.domain.notices import (
     about_of,
     news_of,
     notice_of,
+    summary_of,
 )
 from evidence_courier.domain.upload.upload import Status
 
@@ -91,6 +92,13 @@ def test_what_a_person_has_paused_makes_no_notice() -> None:
     assert watched.look(failed(9, Status.HELD, "paused")) == []
 
 
+def test_what_will_be_tried_again_makes_no_notice() -> None:
+    watched = Watched()
+    watched.look()
+    for _ in range(2):
+        assert watched.look(failed(9, Status.RETRYING, "timeout")) == []
+
+
 def test_a_burst_of_one_cause_is_one_notice_with_a_count() -> None:
     watched = Watched()
     watched.look()
@@ -111,6 +119,7 @@ def test_a_burst_that_does_not_end_makes_a_notice_after_a_minute() -> None:
     for number in range(1, 40):
         notices += watched.look(failed(number))
     assert 39 * 10 / MAX_BURST.total_seconds() >= len(notices) > 3
+    assert notices[0].number == 7  # a minute after the first
     assert sum(notice.number for notice in notices) <= 39
 
 
@@ -167,6 +176,36 @@ def test_what_failed_among_retries_makes_a_notice_with_the_whole_number() -> Non
     (notice,) = watched.look(less)
     assert notice.number == 1
     assert notice.as_of(NOW, 3).text.endswith("1 upload has failed: bad_request; 3 in all now")
+
+
+def test_what_has_not_changed_makes_no_notice_however_late() -> None:
+    watched = Watched()
+    watched.look()
+    found = evolve(failed(2), last_at=NOW)
+    assert [len(watched.look(found)) for _ in range(2)] == [0, 1]
+    for _ in range(3):
+        watched.now += MAX_BURST
+        assert watched.look(found) == []
+
+
+def test_two_looks_at_one_moment_make_one_notice() -> None:
+    watched = Watched()
+    watched.look()
+    watched.look(failed(1))
+    assert len(watched.look(failed(1))) == 1
+    for _ in range(2):
+        watched.now -= timedelta(seconds=10)
+        assert watched.look(failed(2)) == []
+
+
+def test_a_minute_after_a_notice_it_delays_no_other() -> None:
+    watched = Watched()
+    watched.look()
+    watched.look(failed(1))
+    assert len(watched.look(failed(1))) == 1
+    watched.now += MAX_BURST - timedelta(seconds=10)
+    watched.look(failed(2))
+    assert watched.noted("told") == 0
 
 
 def test_what_an_older_courier_noted_is_no_news() -> None:
@@ -299,8 +338,105 @@ def test_two_notices_have_different_ids_and_one_has_the_same_each_time() -> None
     (over,) = watched.look()
     (again,) = watched.look(stops=(BLOCKED,))
     assert len({first.id, over.id, again.id}) == 3
+    assert len(first.id) == 32
     assert Notice.from_json(first.to_json()) == first
     assert json.loads(first.to_json())["at"].endswith("Z")
+
+
+def test_each_notice_says_what_it_is_about() -> None:
+    watched = Watched()
+    watched.look()
+    invalid = evolve(BLOCKED, state="skipped", tenant_id="globex", provider="", uploads=0)
+    held = failed(1, Status.HELD, "timeout"), failed(2, Status.HELD, "server_error")
+    notices = watched.look(*held, failed(1), stops=(BLOCKED, invalid), unknown=("acne",))
+    notices += watched.look(*held, failed(1))
+    notices += watched.look(*held, failed(1), oldest=NOW - timedelta(hours=2))
+    notices += watched.look(*held, failed(1))
+    texts = {
+        (one.kind, one.tenant_id, one.provider, one.reason, one.number): one.text for one in notices
+    }
+    of_acme = "tenant acme with sprinto"
+    assert texts == {
+        ("blocked", "acme", "sprinto", "unauthorized", 7): f"{of_acme} does not work, and its"
+        " uploads are held: unauthorized; `evidence-courier blocks` says more",
+        ("skipped", "globex", None, "unauthorized", 0): "tenant globex has no valid configuration"
+        " in force, and its evidence is held or waits: unauthorized; `evidence-courier blocks` says"
+        " more",
+        ("tenant_unknown", "acne", None, None, 0): "tenant acne is not in the configuration: its"
+        " evidence is not recorded",
+        ("open_again", "acme", "sprinto", "unauthorized", 0): f"{of_acme} is no longer blocked:"
+        " its uploads go on",
+        ("open_again", "globex", None, "unauthorized", 0): "tenant globex is no longer skipped:"
+        " its uploads go on",
+        ("held", "acme", "sprinto", "timeout", 1): f"{of_acme}: 1 upload is held: timeout",
+        ("held", "acme", "sprinto", "server_error", 2): f"{of_acme}: 2 uploads are held:"
+        " server_error",
+        ("failed", "acme", "sprinto", "bad_request", 1): f"{of_acme}: 1 upload has failed:"
+        " bad_request",
+        ("late", None, None, None, 0): "evidence stopped arriving: the oldest open upload has"
+        " waited since 2026-02-21T08:00:00Z",
+        ("arriving_again", None, None, None, 0): "no open upload is too old any more; what failed,"
+        " is parked or paused does not count",
+    }
+
+
+def test_what_is_noted_is_what_couriers_of_other_versions_read() -> None:
+    watched = Watched()
+    found = evolve(failed(2), last_at=NOW)
+    watched.look()
+    for _ in range(2):
+        watched.look(found, stops=(BLOCKED,), oldest=NOW - timedelta(hours=2), unknown=("acne",))
+    about = '"failed", "acme", "sprinto", "bad_request"]'
+    assert watched.notes == {
+        "watched": "2026-02-21T10:00:10Z",
+        '["stop", "blocked", "acme", "sprinto"]': "unauthorized",
+        f'["count", {about}': "[2, 2, null]",
+        f'["told", {about}': "2026-02-21T10:00:30Z",
+        f'["last", {about}': "2026-02-21T10:00:00Z",
+        "late": "2026-02-21T08:00:00Z",
+        '["unknown", "acne"]': "2026-02-21T10:00:20Z",
+    }
+    watched.look(unknown=("acne",))
+    assert watched.notes.keys() == {"watched", f'["told", {about}', '["unknown", "acne"]'}
+
+
+def test_an_upload_that_is_just_as_old_as_it_may_be_is_not_late() -> None:
+    watched = Watched()
+    watched.look()
+    assert watched.look(oldest=watched.now + timedelta(seconds=10) - timedelta(hours=1)) == []
+
+
+def test_a_notice_names_the_subjects_that_it_is_given() -> None:
+    notice = notice_of("failed", NOW, "uploads have failed", number=1_003)
+    assert notice.naming(()) == notice
+    named = notice.naming(["emp-7", "emp-8", "emp-9"])
+    assert named.subjects == ("emp-7", "emp-8", "emp-9")
+    assert named.text == "uploads have failed; of emp-7, emp-8, emp-9 and 1,000 more"
+    all_named = evolve(notice, number=2).naming(["emp-7", "emp-8"])
+    assert all_named.text == "uploads have failed; of emp-7, emp-8"
+    assert evolve(notice, number=2).naming(["emp-7"]).text.endswith("; of emp-7 and 1 more")
+
+
+def test_a_summary_stands_for_each_notice_even_of_another_summary() -> None:
+    second = NOW + timedelta(seconds=1)
+    notices = [notice_of("late", NOW, "late"), notice_of("arriving_again", second, "again")]
+    summary = summary_of(notices)
+    assert summary == Notice(
+        id=summary.id,
+        kind="summary",
+        at=NOW,
+        text="2 notices since 2026-02-21T10:00:00Z were not taken and are not sent one by one:"
+        " `evidence-courier health` and `evidence-courier blocks` say how all stands now",
+        number=2,
+    )
+    assert summary_of([notices[1], summary]).number == 3
+    assert summary_of([notices[0]]).id != summary.id == summary_of(notices).id
+    assert summary.as_of(NOW + timedelta(hours=1), None) == summary
+
+
+def test_the_words_of_a_notice_are_in_the_order_of_the_alphabet() -> None:
+    words = [*json.loads(notice_of("late", NOW, "late").to_json())]
+    assert words == sorted(words)
 
 
 def test_a_late_notice_says_when_it_was_so() -> None:
