@@ -273,7 +273,7 @@ class RecordsFace(RecordsBasis):
             The pause. What is paused already stays paused by whom it was.
 
         Raises:
-            MisuseError: Neither is named, or `by` or `reason` is empty.
+            MisuseError: Neither is named, or one is empty; or `by` or `reason` is.
             StoreError: The database could not be read or written.
         """
         who = Person(by, reason)
@@ -296,7 +296,7 @@ class RecordsFace(RecordsBasis):
             What was paused; None if it was not. Uploads that another pause covers stay held.
 
         Raises:
-            MisuseError: Neither is named, or `by` or `reason` is empty.
+            MisuseError: Neither is named, or one is empty; or `by` or `reason` is.
             StoreError: The database could not be read or written.
         """
         who, scope = Person(by, reason), Scope(tenant_id, provider)

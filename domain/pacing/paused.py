@@ -22,14 +22,15 @@ def _key(tenant_id: str | None) -> str | None:
 @frozen
 class Scope:
     """What is paused: a tenant (see `tenant_key`), a provider, or a tenant's integration with a
-    provider. None is every one; MisuseError if both are."""
+    provider. None is every one; MisuseError if both are, or if one is empty."""
 
     tenant_id: str | None = field(default=None, converter=_key)
     provider: str | None = None
 
     def __attrs_post_init__(self) -> None:
         of_kind("provider", self.provider, (str, MISSING), "text")
-        if not self.tenant_id and not self.provider:
+        named = [one for one in (self.tenant_id, self.provider) if one is not None]
+        if not named or "" in named:  # an empty one would stand for every one
             raise MisuseError("name a tenant, a provider or both: what is to be paused or resumed")
 
     def covers(self, tenant_id: str, provider: str) -> bool:
