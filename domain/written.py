@@ -16,11 +16,20 @@ MAX_SIZE = 2**40
 MAX_PACE = 1_000_000
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(ms|s|m|h|d)?")
-_SIZE = re.compile(r"([0-9]{1,13}) ?([A-Za-z]{1,3})?")
+_SIZE = re.compile(r"([0-9]{1,13}) ?([A-Za-z]{0,3})")
 _PACE = re.compile(rf"([0-9]{{1,7}})/({'|'.join(PERIODS)})")
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+BYTES = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
 
 
 class Size(int):
@@ -41,7 +50,7 @@ def parse_duration(value: object) -> timedelta:
         raise ValueError("must be a duration such as 500ms, 5s, 5m or 1h, or a number of seconds")
     if not 0 <= seconds <= MAX_DURATION.total_seconds():
         raise ValueError(f"must be between 0 and {MAX_DURATION.days} days")
-    return value if isinstance(value, timedelta) else timedelta(seconds=seconds)
+    return timedelta(seconds=seconds)
 
 
 def parse_size(value: object) -> Size:
@@ -50,8 +59,8 @@ def parse_size(value: object) -> Size:
     match value:
         case int() if not isinstance(value, bool):
             size = int(value)
-        case str() if (found := _SIZE.fullmatch(value)) and (found[2] or "B").lower() in BYTES:
-            size = int(found[1]) * BYTES[(found[2] or "B").lower()]
+        case str() if (found := _SIZE.fullmatch(value)) and found[2].lower() in BYTES:
+            size = int(found[1]) * BYTES[found[2].lower()]
     if size is None:
         raise ValueError("must be a size such as 25MB, 10MiB or 500kB, or a number of bytes")
     if not 1 <= size <= MAX_SIZE:
@@ -75,10 +84,11 @@ def parse_pace(value: object) -> Pace:
 def shown_duration(value: timedelta) -> str:
     """The duration as a person would write it in a tenant file."""
     seconds = value.total_seconds()
-    for unit, length in reversed(SECONDS.items()):
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:g}{unit}"
-    return f"{seconds:g}s"
+    # As many digits as the longest duration has with its microseconds.
+    return f"{seconds * 1000:.13g}ms" if 0 < seconds < 1 else f"{seconds:.13g}s"
 
 
 def shown_size(value: int) -> str:

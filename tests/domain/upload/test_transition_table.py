@@ -821,7 +821,7 @@ def test_the_last_attempt_may_begin_when_the_time_is_just_over() -> None:
     assert advance(sending, ended, Rules(limited)).state == Waiting(RESEND_AT, NEW)
     assert limited.give_up_after is not None
     less = evolve(limited, give_up_after=limited.give_up_after - timedelta.resolution)
-    assert advance(sending, ended, Rules(less)).state == out_of_time(exhausted(NEW), "195s")
+    assert advance(sending, ended, Rules(less)).state == out_of_time(exhausted(NEW), "194.999999s")
 
 
 def test_parking_and_holding_begin_a_new_time() -> None:
