@@ -17,13 +17,18 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Collection
+from contextlib import chdir
 from fnmatch import fnmatchcase
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import TextIO
 
 from attrs import frozen
+from mutmut.mutation.diff_apply import get_diff_for_mutant
 
 REPOSITORY = Path(__file__).parents[2]
 TREE = REPOSITORY / "build" / "mutation"
+LOG = TREE / "run.log"
 EXPLANATIONS = Path(__file__).with_name("survivors.toml")
 ROOMS = ("adapters", "bootstrap", "delivery", "domain", "ports", "testing")
 # The modules of the domain, and where each is.
@@ -91,22 +96,34 @@ def plant(modules: Collection[str]) -> None:
     (TREE / "setup.cfg").write_text(SETTINGS.format(modules=patterns), encoding="utf-8")
 
 
-def mutmut(*arguments: str) -> str:
-    """What mutmut answers."""
+def mutmut(*arguments: str, stdout: TextIO | int | None = None) -> CompletedProcess[str]:
+    """What mutmut does with these arguments."""
     command = [sys.executable, "-m", "mutmut", *arguments]
-    return subprocess.run(command, cwd=TREE, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, cwd=TREE, check=False, stdout=stdout, text=True)
+
+
+def try_mistakes() -> int:
+    """Run the tests on each mistake; the exit code. A terminal shows how far it has come."""
+    if sys.stdout.isatty():
+        return mutmut("run").returncode
+    with LOG.open("w", encoding="utf-8") as log:
+        return mutmut("run", stdout=log).returncode
 
 
 def survivors() -> list[Mistake]:
     """The mistakes that no test has noticed."""
-    lines = [line.split(": ") for line in mutmut("results").splitlines() if ": " in line]
-    return [mistake(name.strip()) for name, outcome in lines if outcome not in NOTICED]
+    results = mutmut("results", stdout=subprocess.PIPE).stdout
+    lines = [line.split(": ") for line in results.splitlines() if ": " in line]
+    with chdir(TREE):  # where mutmut looks for what it has made
+        return [mistake(name.strip()) for name, outcome in lines if outcome not in NOTICED]
 
 
 def mistake(name: str) -> Mistake:
     """The mistake of that name, which is a function's and a number."""
     diff = [
-        line for line in mutmut("show", name).splitlines() if not line.startswith(("---", "+++"))
+        line
+        for line in get_diff_for_mutant(name).splitlines()
+        if not line.startswith(("---", "+++"))
     ]
     was, becomes = (
         " ".join(line[1:].strip() for line in diff if line.startswith(sign)) for sign in "-+"
@@ -150,10 +167,9 @@ def main(arguments: list[str]) -> int:
         print(f"the domain has no module {', '.join(unknown)}; it has {', '.join(MODULES)}")
         return 2
     plant(modules)
-    run = subprocess.run([sys.executable, "-m", "mutmut", "run"], cwd=TREE, check=False)
-    if run.returncode != 0:
-        print(f"mutmut could not run; its tree is {TREE}")
-        return run.returncode
+    if (code := try_mistakes()) != 0:
+        print(f"mutmut could not run; its tree is {TREE}, and {LOG.name} in it may tell why")
+        return code
     alive, known = survivors(), explanations(modules)
     missed = [mistake for mistake in alive if not any(each.explains(mistake) for each in known)]
     obsolete = [
