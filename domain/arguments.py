@@ -70,6 +70,6 @@ def word_of(kind: type[E], name: str, word: object) -> E:
         return kind(word)
     except ValueError:
         words = [member.value for member in kind]
-        near = get_close_matches(word, words, 1) if isinstance(word, str) else ()
+        near = get_close_matches(word, words) if isinstance(word, str) else ()
         help_ = f": did you mean {near[0]!r}?" if near else f"; known are {', '.join(words)}"
         raise MisuseError(f"{word!r} is no {name}{help_}") from None

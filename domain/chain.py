@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from json.encoder import encode_basestring
 from typing import TypeAlias
 
@@ -285,12 +284,11 @@ class Check:
             text = link.text(link.record_hash(record), self._previous)
             if hash_of(text) != link.hash:
                 yield self._fault(link.position, "its hash is not that of its record and place")
-        unreadable = [] if record is None else [*_not_texts(link.tenant_id, record.content)]
-        if record is not None and unreadable:
-            what = f"{record.about} has texts that are not UTF-8: {', '.join(unreadable)}"
+        if record is not None and (bad := [*_not_texts(link.tenant_id, record.content)]):
+            what = f"{record.about} has texts that are not UTF-8: {', '.join(bad)}"
             yield self._fault(link.position, what)
         if link.kind == CHECKPOINT and record is not None:
-            self._named |= positions_of(str(record.content["links"] or ""), link.position)
+            self._named |= positions_of(str(record.content["links"]), link.position)
         for other in sorted(map(str, self._known.pop(link.position, set()) - {link.hash})):
             yield self._fault(link.position, f"its hash is not that of an earlier head, {other}")
         self.length, self._previous = link.position, link.hash
@@ -316,13 +314,14 @@ class Check:
 
 def ranges_of(positions: Iterable[int]) -> str:
     """Positions in words: `1-3,7`."""
-    found = sorted(set(positions))
-    starts = [*found[:1], *(after for before, after in pairwise(found) if after != before + 1)]
-    ends = [*(before for before, after in pairwise(found) if after != before + 1), *found[-1:]]
-    return ",".join(
-        str(start) if start == end else f"{start}-{end}"
-        for start, end in zip(starts, ends, strict=True)
-    )
+    found = set(positions)
+    starts = sorted(one for one in found if one - 1 not in found)
+    ends = sorted(one for one in found if one + 1 not in found)
+    return ",".join(map(_stretch, starts, ends))
+
+
+def _stretch(start: int, end: int) -> str:
+    return str(start) if start == end else f"{start}-{end}"
 
 
 def positions_of(ranges: str, before: int) -> set[int]:

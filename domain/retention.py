@@ -34,6 +34,8 @@ _FORM = re.compile(r"([0-9]{1,5}) ?(h|d|w)( after success)?")
 _LONG_ENOUGH = 4
 """A shorter name may be part of anything, such as a number."""
 _ERASED_ID = re.compile("erased-[0-9a-f]{32}(-[0-9]+)?")
+_SAFE_IN_URLS = ("-._~", "-._~+")
+"""The signs that stand for themselves in a URL: by its standard, and as some programs write it."""
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -60,7 +62,7 @@ class KeepPeriod:
         should have been written."""
         if isinstance(value, KeepPeriod):
             return value
-        text = " ".join(value.split()) if isinstance(value, str) else ""
+        text = " ".join(str(value).split())
         if text == "never":
             return cls(text, None)
         found = _FORM.fullmatch(text)
@@ -125,7 +127,7 @@ class Retention:
         read = {}
         for key, value in given.items():
             if key not in _READ:
-                near = get_close_matches(str(key), _READ, 1)
+                near = get_close_matches(str(key), _READ)
                 known = f"did you mean {near[0]}?" if near else f"it takes {', '.join(_READ)}"
                 raise MisuseError(f"retention has no key {key!r}: {known}")
             try:
@@ -223,7 +225,7 @@ def same_name(one: str, other: str) -> bool:
 def as_written(name: str) -> frozenset[str]:
     """How a name stands in a text: as it is, and within JSON or a URL."""
     as_json = {json.dumps(name, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
-    in_urls = {_percent_encoded(name, safe) for safe in ("-._~", "-._~+")}
+    in_urls = {_percent_encoded(name, safe) for safe in _SAFE_IN_URLS}
     return frozenset({name} | as_json | in_urls)
 
 
@@ -283,5 +285,5 @@ def numbered(hashed: str) -> Iterator[str]:
 
 def keyed_hash(key: bytes, *texts: str) -> str:
     """A hash that tells nothing without the key, 32 characters long."""
-    given = "\0".join(texts).encode("utf-8", "surrogatepass")
+    given = "\0".join(texts).encode(errors="surrogatepass")
     return hmac.new(key, given, hashlib.sha256).hexdigest()[:32]

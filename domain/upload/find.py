@@ -119,7 +119,7 @@ def place_after(find: Find) -> Place | None:
     if find.after is None:
         return None
     try:
-        match json.loads(urlsafe_b64decode(find.after.encode("ascii"))):
+        match json.loads(urlsafe_b64decode(find.after)):
             case [str() as created_at, int() as arrival] if 0 < arrival < _LAST:
                 moment = datetime.fromisoformat(created_at)
             case _:

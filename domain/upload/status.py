@@ -276,8 +276,6 @@ def wait_for_integration(tenant_id: str, provider: str) -> str:
 def _wait_of(state: State, tenant_id: str, provider: str, since: datetime) -> str | None:
     """What follows from the state alone."""
     match state:
-        case Succeeded():
-            return None
         case Waiting(due, cause) if is_parked(state):
             at = time_of_day(due, since)
             return f"target of {provider}, closed by {cause.kind.value}; asked again about {at}"

@@ -13,7 +13,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evidence_courier.domain.arguments import NO_TEXT
 from evidence_courier.domain.chain import (
+    SALT,
     Check,
     Head,
     Link,
@@ -71,6 +73,12 @@ def test_what_is_hashed_is_canonical_json(value: dict[str, Value]) -> None:
     assert canonical([*value.values()]).encode() == rfc8785.dumps([*value.values()])
 
 
+def test_nothing_else_is_hashed() -> None:
+    """Two ways to write a broken number would be two hashes."""
+    with pytest.raises(TypeError, match=r"^1\.5 is nothing that is hashed here$"):
+        canonical({"days": 1.5})
+
+
 @given(CONTENTS, st.text(st.characters(exclude_categories=["Cs"])), st.none() | st.just("ab"))
 def test_a_link_is_written_as_canonical_json(
     content: dict[str, Value], tenant_id: str, previous: str | None
@@ -83,6 +91,35 @@ def test_a_link_is_written_as_canonical_json(
     text: dict[str, Value] = {"tenant": tenant_id, "position": 4, "time": TIME, "kind": "action"}
     text |= {"record": made.record_hash(record), "previous": previous}
     assert made.hash == hashlib.sha256(rfc8785.dumps(text)).hexdigest()
+
+
+def test_each_record_is_linked_behind_the_head_of_its_tenant() -> None:
+    content = {"by": "dana"}
+    found = [
+        Record("acme", "action", 7, "a retry", content),
+        Record("globex", "action", 8, "a retry", content),
+        Record("acme", "action", 9, "a retry", content),
+    ]
+    before = Head("acme", 3, "ab", "2026-02-20T10:00:00.000000Z")
+    links, heads = chained({"acme": before}, found, lambda many: "5" * 2 * many, TIME)
+    assert [(one.tenant_id, one.position, one.row_id) for one in links] == [
+        ("acme", 4, 7),
+        ("globex", 1, 8),
+        ("acme", 5, 9),
+    ]
+    assert heads == [Head("acme", 5, links[2].hash, TIME), Head("globex", 1, links[1].hash, TIME)]
+
+
+def test_each_field_has_a_salt_of_its_own() -> None:
+    content = {"by": "dana", "reason": None, "at": TIME, "detail": "mended"}
+    salts = "".join(f"{number:0{SALT}x}" for number in range(4))
+    made = link(Head("acme"), Record("acme", "action", 7, "a retry", content), salts, TIME)
+    assert made.fields is not None
+    assert {name: int(what[:SALT], 16) for name, what in made.fields.items()} == {
+        "by": 0,
+        "at": 2,
+        "detail": 3,
+    }
 
 
 @given(st.lists(CONTENTS))
@@ -109,6 +146,58 @@ def test_a_changed_field_is_named_with_its_link(
         # One time in 65,536 the field cannot be named.
         f"tenant 'acme', link {place + 1}: its hash is not that of its record and place",
     }
+
+
+def test_all_changed_fields_of_a_record_are_named() -> None:
+    ((link, record),), head = chain_of([{"by": "dana", "reason": "mended", "at": TIME}])
+    assert record is not None
+    changed = evolve(record, content={**record.content, "by": "eve", "reason": "new"})
+    assert faults(([(link, changed)], head)) == [
+        "tenant 'acme', link 1: retry of evidence 1 has changed: by, reason"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("removed", "what"),
+    [
+        ([2], "link 2: it is missing"),
+        ([2, 3], "link 2: it and all up to link 3 are missing"),
+        ([1, 2, 3], "link 1: it and all up to link 3 are missing"),
+    ],
+)
+def test_links_that_are_missing_are_named(removed: list[int], what: str) -> None:
+    """What comes behind them does not fit to what is before them."""
+    links, head = chain_of([{"by": "dana"}] * 4)
+    left = [pair for number, pair in enumerate(links, 1) if number not in removed]
+    assert faults((left, head)) == [
+        f"tenant 'acme', {what}",
+        f"tenant 'acme', link {removed[-1] + 1}: its hash is not that of its record and place",
+    ]
+
+
+def test_a_link_of_which_nothing_is_left_but_its_place_is_found() -> None:
+    ((link, _),), head = chain_of([{"by": "dana"}])
+    emptied = evolve(link, row_id=None, fields=None, record=None)
+    assert faults(([(emptied, None)], head)) == [
+        "tenant 'acme', link 1: its hash is not that of its record and place",
+        "tenant 'acme': no checkpoint says who erased what links 1 held",
+    ]
+
+
+def test_what_a_database_has_in_the_place_of_a_text_is_found() -> None:
+    """It was linked as it is, so that nothing else shows it."""
+    broken = NO_TEXT + "d\\xff"
+    content = {"by": broken, "reason": "mended", "detail": broken}
+    found = Record(broken, "action", 1, "retry of evidence 1", content)
+    (made,), (head,) = chained({}, [found], lambda many: "5" * 2 * many, TIME)
+    check = Check(broken)
+    assert [fault.what for fault in check.next(made, found)] == [
+        "retry of evidence 1 has texts that are not UTF-8: tenant_id, by, detail"
+    ]
+    ((link, record),), head = chain_of([{"by": broken}])
+    assert faults(([(link, record)], head)) == [
+        "tenant 'acme', link 1: retry of evidence 1 has texts that are not UTF-8: by"
+    ]
 
 
 @given(st.lists(CONTENTS, min_size=2), st.data())
@@ -192,6 +281,18 @@ def test_what_is_erased_leaves_the_chain_whole(
     named = Record("acme", "checkpoint", 1, "the checkpoint", {"by": "dana", "links": gone})
     (made,), (end,) = chained({"acme": head}, [named], lambda many: "c" * 2 * many, TIME)
     assert faults(([*links, (made, named)], end)) == []
+
+
+def test_several_checkpoints_name_what_was_erased_together() -> None:
+    links, head = chain_of([{"by": "dana"}] * 3)
+    erased = [(link.without(record, None), None) for link, record in links]
+    assert [link.row_id for link, _ in erased] == [None] * 3
+    found = [
+        Record("acme", "checkpoint", number, "the checkpoint", {"by": "dana", "links": named})
+        for number, named in enumerate(["2", None, "1,3"], 1)
+    ]
+    made, (end,) = chained({"acme": head}, found, lambda many: "c" * 2 * many, TIME)
+    assert faults(([*erased, *zip(made, found, strict=True)], end)) == []
 
 
 def test_the_salt_goes_with_the_field() -> None:
@@ -296,6 +397,14 @@ def test_the_hash_of_a_link_is_that_of_the_text_it_shows() -> None:
     text = second.text(second.record_hash(other), first.hash)
     assert hashlib.sha256(text.encode()).hexdigest() == second.hash
     assert first.hash in text
+
+
+@pytest.mark.parametrize(
+    ("positions", "words"),
+    [([], ""), ([7], "7"), ([3, 1, 2], "1-3"), ([9, 1, 2, 4, 8, 9], "1-2,4,8-9")],
+)
+def test_positions_are_written_as_ranges(positions: list[int], words: str) -> None:
+    assert ranges_of(positions) == words
 
 
 @given(st.sets(st.integers(1, 50)))

@@ -588,6 +588,7 @@ def upload_with(state: State, tally: Tally) -> Upload:
         version=41,
         tally=tally,
         state=state,
+        id=9,
     )
 
 
@@ -608,6 +609,7 @@ def test_the_table_holds(row: str, column: str, word: str) -> None:
             assert result == evolve(
                 before, state=expected_state, tally=expected_tally, version=42, updated_at=NOW
             ), f"{column} with {tally} under {rules}"
+            assert result.id == 9  # it does not count when uploads are compared
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -708,6 +710,17 @@ def test_the_second_look_up_comes_10_s_after_the_first(event: Event) -> None:
     )
 
 
+def test_a_message_says_how_often_it_was_looked_up() -> None:
+    upload = upload_with(LookingUp(1, EARLIER, LATER, OLD), TALLY)
+    one = Rules(can_look_up=True, look_up_delays=(timedelta(seconds=1),))
+    not_there = evolve(OLD, message="no reply within 30 s; looked up once, not there")
+    assert advance(upload, LookedUp(NOW, 1, Absent()), one).state == Waiting(LATER, not_there)
+    two = evolve(one, look_up_delays=2 * one.look_up_delays)
+    second = evolve(upload, state=LookingUp(2, EARLIER, LATER, OLD))
+    not_there = evolve(OLD, message="no reply within 30 s; looked up 2 times, not there")
+    assert advance(second, LookedUp(NOW, 2, Absent()), two).state == Waiting(LATER, not_there)
+
+
 def test_a_look_up_beyond_those_that_the_provider_wants_now_is_the_last() -> None:
     upload = upload_with(LookingUp(3, EARLIER, LATER, OLD), TALLY)
     fewer = Rules(can_look_up=True, look_up_delays=(timedelta(seconds=1),))
@@ -737,6 +750,39 @@ def test_the_rules_by_themselves_are_those_that_the_documentation_states() -> No
         timedelta(seconds=30),
     )
     assert rules.throttle_floor == timedelta(0)
+
+
+# --- parked --------------------------------------------------------------------------------------
+
+
+def test_what_is_parked_with_others_waits_until_one_of_them_asks_again() -> None:
+    soon = NOW + timedelta(minutes=20)
+    parked = advance(SENDING, AttemptEnded(NOW, 7, Rejected(REVIEW), JITTER), Rules())
+    assert parked.state == Waiting(IN_AN_HOUR, REVIEW)
+    queued = upload_with(Queued(EARLIER), TALLY)
+    assert advance(queued, Blocked(NOW, REVIEW, soon), Rules()).state == Waiting(soon, REVIEW)
+
+
+def test_a_target_that_still_takes_nothing_is_given_up_at_the_limit() -> None:
+    """The limit counts from the first refusal, through all attempts since."""
+    rules = Rules(park_limit=timedelta(hours=4))
+    parked = upload_with(Waiting(NOW, REVIEW), evolve(TALLY, spent=0, parked_at=NOW))
+    refused = AttemptEnded(NOW + rules.park_limit, ATTEMPTS + 1, Rejected(REVIEW), JITTER)
+    over = advance(advance(parked, Started(LATER), rules), refused, rules)
+    assert over.state == rejected_for(REVIEW)
+    assert over.updated_at == refused.at
+    sooner = evolve(refused, at=refused.at - timedelta.resolution)
+    waits = advance(advance(parked, Started(LATER), rules), sooner, rules)
+    assert isinstance(waits.state, Waiting)
+    assert waits.tally.parked_at == NOW
+
+
+@pytest.mark.parametrize("goes_on", [Unblocked, lambda at: Requeued(at, "asha", "it is mended")])
+def test_a_target_that_takes_uploads_again_has_its_whole_limit_anew(
+    goes_on: Callable[[datetime], Event],
+) -> None:
+    parked = upload_with(Waiting(LATER, REVIEW), evolve(TALLY, spent=0, parked_at=EARLIER))
+    assert advance(parked, goes_on(NOW), Rules()).tally.parked_at is None
 
 
 # --- waiting for a decision ----------------------------------------------------------------------
