@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from attrs import evolve
 
-from evidence_courier.domain.health import MOST_LISTED, Count, Stop, health_of
+from evidence_courier.domain.health import (
+    MOST_LISTED,
+    Count,
+    Stop,
+    StopWord,
+    health_of,
+    paused,
+    stop_of,
+)
+from evidence_courier.domain.pacing.paused import Paused, Scope
 from evidence_courier.domain.upload.upload import Status
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -115,5 +125,123 @@ def test_the_last_success_of_a_tenant_is_the_latest_of_its_providers() -> None:
         count(Status.SUCCEEDED, 1, last_at=NOW),
         count(Status.SUCCEEDED, 1, provider="sprinto", last_at=NOW + HOUR),
     ]
-    [tenant] = health_of(counts, {}, None, []).by_tenant
-    assert tenant.last_success_at == NOW + HOUR
+    for order in (counts, counts[::-1]):
+        health = health_of(order, {}, None, [])
+        assert [one.last_success_at for one in health.by_tenant] == [NOW + HOUR]
+        assert health.last_success_at == NOW + HOUR
+    assert health_of([], {}, None, []).last_success_at is None
+
+
+def test_the_figures_are_by_status_by_reason_and_by_tenant() -> None:
+    counts = [
+        count(Status.PENDING, 1),
+        count(Status.PENDING, 2, tenant_id="globex"),
+        count(Status.HELD, 3, "unauthorized"),
+        count(Status.HELD, 4, "unauthorized", provider="sprinto"),
+        count(Status.HELD, 5, "timeout"),
+        evolve(count(Status.RETRYING, 6, "check_in_review"), parked=True),
+        evolve(count(Status.RETRYING, 7, "check_in_review", provider="sprinto"), parked=True),
+        count(Status.FAILED, 0, "bad_request"),
+    ]
+    health = health_of(counts, {}, None, [])
+    assert health.counts == {
+        **dict.fromkeys((status.value for status in Status), 0),
+        "pending": 3,
+        "held": 12,
+        "retrying": 13,
+    }
+    assert health.reasons == {
+        "held": {"unauthorized": 7, "timeout": 5},
+        "retrying": {"check_in_review": 13},
+    }
+    assert health.parked == 13
+    assert [(one.tenant_id, one.counts) for one in health.by_tenant] == [
+        ("acme", {"pending": 1, "held": 12, "retrying": 13}),
+        ("globex", {"pending": 2}),
+    ]
+    assert health.oldest_open_at is None
+
+
+def test_the_tenant_whose_upload_has_waited_longest_comes_first() -> None:
+    counts = [count(Status.PENDING, 1, tenant_id=name) for name in ("acme", "bolt", "cyan", "dune")]
+    health = health_of(counts, {"dune": NOW - HOUR, "bolt": NOW}, None, [])
+    assert [(one.tenant_id, one.oldest_open_at) for one in health.by_tenant] == [
+        ("dune", NOW - HOUR),
+        ("bolt", NOW),
+        ("acme", None),
+        ("cyan", None),
+    ]
+    assert health.oldest_open_at == NOW - HOUR
+
+
+def test_stops_are_counted_by_state_and_reason_and_the_longest_comes_first() -> None:
+    stops = [
+        BLOCKED,
+        evolve(BLOCKED, provider="sprinto"),
+        evolve(BLOCKED, tenant_id="aaa"),
+        evolve(BLOCKED, state="paused", since=NOW - HOUR, reason="audit week"),
+    ]
+    health = health_of([], {}, None, stops)
+    assert [(one.state, one.tenant_id, one.provider) for one in health.stops] == [
+        ("paused", "acme", "vanta"),
+        ("blocked", "aaa", "vanta"),
+        ("blocked", "acme", "sprinto"),
+        ("blocked", "acme", "vanta"),
+    ]
+    assert health.stopped == {"blocked": {"unauthorized": 3}, "paused": {"audit week": 1}}
+
+
+@pytest.mark.parametrize(
+    ("state", "word"), [("paused", True), ("skipped", True), ("blocked", False), ("parked", False)]
+)
+def test_what_a_success_shows_to_be_over_is_a_block_and_a_parked_target(
+    state: StopWord, word: bool
+) -> None:
+    """A pause ends with a person's word, and what is skipped with a valid file."""
+    later = count(Status.SUCCEEDED, 1, last_at=NOW + HOUR)
+    assert bool(health_of([later], {}, None, [evolve(BLOCKED, state=state)]).stops) is word
+
+
+def test_the_uploads_of_a_stop_are_counted_in_any_spelling_of_the_tenant() -> None:
+    counts = [count(Status.PENDING, 1, tenant_id="zoe\u0308"), count(Status.PENDING, 2)]
+    assert waiting(evolve(BLOCKED, tenant_id="zo\u00eb"), *counts) == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "covered"),
+    [
+        (Scope("acme"), [("acme", "vanta"), ("acme", "sprinto")]),
+        (Scope(None, "vanta"), [("acme", "vanta"), ("globex", "vanta")]),
+        (Scope("acme", "vanta"), [("acme", "vanta")]),
+    ],
+)
+def test_what_a_person_has_paused_is_a_stop(scope: Scope, covered: list[tuple[str, str]]) -> None:
+    stop = stop_of(Paused(scope, NOW, "asha", "audit week"))
+    assert stop == Stop(
+        state="paused",
+        tenant_id=scope.tenant_id or "",
+        provider=scope.provider or "",
+        since=NOW,
+        reason="audit week",
+        message="paused by asha since 2026-02-21 10:00 UTC: audit week",
+    )
+    every = [("acme", "vanta"), ("acme", "sprinto"), ("globex", "vanta"), ("globex", "sprinto")]
+    assert [one for one in every if paused([BLOCKED, stop], *one)] == covered
+    assert [one for one in every if paused([evolve(stop, state="blocked")], *one)] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "late"),
+    [
+        (Status.PENDING, None, True),
+        (Status.RETRYING, "timeout", True),
+        (Status.HELD, "unauthorized", True),
+        (Status.RETRYING, "check_in_review", False),
+        (Status.FAILED, "timeout", False),
+        (Status.SUCCEEDED, None, False),
+    ],
+)
+def test_what_is_open_may_be_late_unless_its_target_takes_nothing(
+    status: Status, reason: str | None, late: bool
+) -> None:
+    assert count(status, 1, reason).may_be_late is late

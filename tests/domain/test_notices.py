@@ -86,6 +86,36 @@ def test_a_block_makes_one_notice_and_another_when_it_is_over() -> None:
     assert watched.look() == []
 
 
+@pytest.mark.parametrize(
+    ("stop", "text", "over"),
+    [
+        (
+            evolve(BLOCKED, state="parked", reason="check_in_review"),
+            "tenant acme with sprinto takes nothing now, and its uploads wait until it does: "
+            "check_in_review; `evidence-courier blocks` says more",
+            "tenant acme with sprinto is no longer parked: its uploads go on",
+        ),
+        (
+            evolve(BLOCKED, state="skipped", provider="", reason="invalid"),
+            "tenant acme has no valid configuration in force, and its evidence is held or waits: "
+            "invalid; `evidence-courier blocks` says more",
+            "tenant acme is no longer skipped: its uploads go on",
+        ),
+    ],
+)
+def test_a_notice_says_what_stops_and_what_is_no_longer(stop: Stop, text: str, over: str) -> None:
+    watched = Watched()
+    (notice,) = watched.look(stops=(stop,))
+    assert (notice.kind, notice.at, notice.text) == (stop.state, watched.now, text)
+    assert (notice.provider, notice.reason) == (stop.provider or None, stop.reason)
+    (again,) = watched.look()
+    assert (again.kind, again.at, again.text) == ("open_again", watched.now, over)
+    assert (again.tenant_id, again.provider, again.reason, again.number) == (
+        *("acme", stop.provider or None),
+        *(stop.reason, 0),
+    )
+
+
 def test_what_a_person_has_paused_makes_no_notice() -> None:
     watched = Watched()
     assert watched.look(stops=(evolve(BLOCKED, state="paused"),)) == []
@@ -318,17 +348,23 @@ def test_evidence_makes_a_notice_when_it_stops_and_when_it_arrives_again() -> No
     assert watched.look(oldest=NOW - timedelta(minutes=59)) == []
     (late,) = watched.look(oldest=NOW - timedelta(minutes=61))
     assert late.kind == "late"
-    assert "2026-02-21T08:59:00Z" in late.text
+    assert late.text == (
+        "evidence stopped arriving: the oldest open upload has waited since 2026-02-21T08:59:00Z"
+    )
     assert watched.look(oldest=NOW - timedelta(minutes=90)) == []
     [over] = watched.look()
     assert over.kind == "arriving_again"
-    assert "what failed, is parked or paused does not count" in over.text
+    assert over.text == (
+        "no open upload is too old any more; what failed, is parked or paused does not count"
+    )
+    assert (late.at, over.at) == (NOW + timedelta(seconds=20), NOW + timedelta(seconds=40))
 
 
 def test_an_unknown_tenant_makes_one_notice() -> None:
     watched = Watched()
     (notice,) = watched.look(unknown=("acne", "acne"))
-    assert (notice.kind, notice.tenant_id) == ("tenant_unknown", "acne")
+    assert (notice.kind, notice.at, notice.tenant_id) == ("tenant_unknown", watched.now, "acne")
+    assert notice.text == ("tenant acne is not in the configuration: its evidence is not recorded")
     assert watched.look(unknown=("acne",)) == []
 
 
@@ -449,6 +485,54 @@ def test_a_late_notice_says_when_it_was_so() -> None:
     assert failed.text == "one has failed; by now none is failed"
     assert json.loads(failed.to_json())["present"] == 0
     assert "present" not in json.loads(one.to_json())
+
+
+@pytest.mark.parametrize(
+    ("subjects", "text"),
+    [
+        ([], "3 uploads have failed"),
+        (["emp-1"], "3 uploads have failed; of emp-1 and 2 more"),
+        (["emp-1", "emp-2", "emp-3"], "3 uploads have failed; of emp-1, emp-2, emp-3"),
+    ],
+)
+def test_a_notice_names_subjects_for_a_sink_that_asks(subjects: list[str], text: str) -> None:
+    notice = notice_of("failed", NOW, "3 uploads have failed", "acme", number=3)
+    named = notice.naming(subjects)
+    assert (named.text, named.subjects, named.id) == (text, tuple(subjects), notice.id)
+    assert json.loads(named.to_json()).get("subjects", []) == subjects
+    assert evolve(notice, number=1_002).naming(["emp-1"]).text.endswith("; of emp-1 and 1,001 more")
+
+
+def test_one_notice_stands_for_many_that_were_not_taken() -> None:
+    one = notice_of("blocked", NOW, "it is blocked", "acme", "sprinto", "unauthorized", 7)
+    other = notice_of("late", NOW + timedelta(hours=1), "it is late")
+    summary = summary_of([one, other])
+    assert (summary.kind, summary.at, summary.number) == ("summary", NOW, 2)
+    assert (summary.tenant_id, summary.provider, summary.reason) == (None, None, None)
+    assert summary.text == (
+        "2 notices since 2026-02-21T10:00:00Z were not taken and are not sent one by one: "
+        "`evidence-courier health` and `evidence-courier blocks` say how all stands now"
+    )
+    assert summary_of([summary, *[other] * 1_000]).number == 1_002
+    assert summary_of([summary, *[other] * 1_000]).text.startswith("1,002 notices since")
+    assert summary_of([one, other]).id == summary.id != summary_of([one, evolve(other, id="b")]).id
+    hours_later = summary.as_of(NOW + timedelta(hours=2), None)
+    assert hours_later == summary  # its text says since when
+
+
+def test_the_id_of_a_notice_is_the_same_in_every_version() -> None:
+    """A receiver knows by it what it was told before."""
+    notice = notice_of("blocked", NOW, "in any words", "acme", "sprinto", "unauthorized", 7)
+    assert notice.id == "1b5ce9eed8375c5ca154431112ac031b"
+    assert evolve(notice, text="", number=0).id == notice.id
+    others = [
+        notice_of("parked", NOW, "", "acme", "sprinto", "unauthorized"),
+        notice_of("blocked", NOW + timedelta(seconds=1), "", "acme", "sprinto", "unauthorized"),
+        notice_of("blocked", NOW, "", "globex", "sprinto", "unauthorized"),
+        notice_of("blocked", NOW, "", "acme", "vanta", "unauthorized"),
+        notice_of("blocked", NOW, "", "acme", "sprinto", "forbidden"),
+    ]
+    assert len({notice.id, *(other.id for other in others)}) == 6
 
 
 def test_no_notice_quotes_a_provider() -> None:

@@ -8,10 +8,32 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.pacing.estimate import Line, expected_at, outlook_alone, outlook_of
+from evidence_courier.domain.pacing.estimate import (
+    A_PLACE,
+    Line,
+    expected_at,
+    goes_on_when_free,
+    outlook_alone,
+    outlook_of,
+    outlook_of_free,
+    outlook_without,
+)
 from evidence_courier.domain.pacing.gate import Cooldown
-from evidence_courier.domain.upload.status import Outlook
-from evidence_courier.domain.upload.upload import Queued
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.status import (
+    Outlook,
+    wait_for_integration,
+    wait_for_valid,
+)
+from evidence_courier.domain.upload.upload import (
+    Failed,
+    FailedReason,
+    Held,
+    Queued,
+    Sending,
+    State,
+    Waiting,
+)
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -119,3 +141,108 @@ def test_an_old_record_waits_for_the_whole_pace_behind_what_is_fresh() -> None:
     words += "; no courier is running now"
     assert outlook_alone(outlook) == evolve(outlook, waits_for=words)
     assert outlook_alone(Outlook(NOW)) == Outlook(NOW)  # it waits for its time only
+
+
+CAUSE = Failure(FailureKind.TIMEOUT, "no reply")
+FULL = (ago(10), ago(20), ago(50))
+IN_TEN = NOW + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("state", "line", "asks", "outlook"),
+    [
+        # Nothing is in the way.
+        (Queued(ago(5)), Line(), False, Outlook(ago(5), A_PLACE)),
+        (
+            Waiting(NOW, CAUSE),
+            Line(contended=True),
+            False,
+            Outlook(NOW, "lease of another courier: one at a time may send to vanta with this key"),
+        ),
+        # Its back-off, which its state tells.
+        (Waiting(IN_TEN, CAUSE), Line(THREE), False, Outlook(IN_TEN)),
+        # The pace, or the provider.
+        (
+            Queued(ago(5)),
+            Line(THREE, used=FULL),
+            False,
+            Outlook(IN_TEN, "pace of vanta, 3/min; next request about 10:00:10Z"),
+        ),
+        (
+            Queued(ago(5)),
+            Line(THREE, cooldown=Cooldown(NOW, IN_TEN)),
+            False,
+            Outlook(IN_TEN, "cool-down that vanta asked for, until 10:00:10Z"),
+        ),
+        (
+            Waiting(IN_TEN, CAUSE),
+            Line(THREE, cooldown=Cooldown(NOW, IN_TEN)),
+            False,
+            Outlook(IN_TEN, "cool-down that vanta asked for, until 10:00:10Z"),
+        ),
+        # An attempt that waits for a slot, and one that does not.
+        (
+            Sending(1, NOW),
+            Line(THREE, used=FULL),
+            True,
+            Outlook(None, "pace of vanta, 3/min; next request about 10:00:10Z"),
+        ),
+        (Sending(1, NOW), Line(THREE, used=FULL), False, Outlook()),
+        (Sending(1, NOW), Line(), True, Outlook()),
+    ],
+)
+def test_an_outlook_says_what_an_upload_waits_for(
+    state: State, line: Line, asks: bool, outlook: Outlook
+) -> None:
+    assert outlook_of(state, "vanta", line, 0, NOW, asks=asks) == outlook
+
+
+@pytest.mark.parametrize("waits_for", [None, "pace of vanta, 3/min", A_PLACE])
+def test_a_tenant_whose_configuration_is_invalid_must_mend_it(waits_for: str | None) -> None:
+    outlook = Outlook(NOW, waits_for)
+    assert outlook_without(FailureKind.INTEGRATION_INVALID, "acme", "vanta", outlook) == (
+        Outlook(None, wait_for_valid("acme"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "missing"),
+    [
+        (None, False),
+        ("pace of vanta, 3/min", False),
+        (A_PLACE, True),
+        (f"{A_PLACE}; no courier is running now", True),
+    ],
+)
+def test_an_integration_that_is_gone_is_missed_when_nothing_else_is(
+    waits_for: str | None, missing: bool
+) -> None:
+    outlook = Outlook(NOW, waits_for)
+    without = outlook_without(FailureKind.INTEGRATION_GONE, "acme", "vanta", outlook)
+    assert without == (Outlook(None, wait_for_integration("acme", "vanta")) if missing else outlook)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (
+            Held(Failure(FailureKind.PAUSED, "paused by asha")),
+            "a courier, which takes it up: the pause is over",
+        ),
+        (
+            Held(Failure(FailureKind.UNAUTHORIZED, "the key is refused")),
+            "a courier, which takes it up: vanta is blocked no more",
+        ),
+        (Held(Failure(FailureKind.INTEGRATION_GONE, "no file names it")), None),
+        (Held(Failure(FailureKind.INTEGRATION_INVALID, "no such key")), None),
+        (Held(CAUSE), None),
+        (Failed(FailedReason.REJECTED, Failure(FailureKind.UNAUTHORIZED, "refused")), None),
+        (Queued(NOW), None),
+    ],
+)
+def test_what_was_held_for_a_pause_or_a_block_goes_on_by_itself(
+    state: State, words: str | None
+) -> None:
+    assert goes_on_when_free(state) is (words is not None)
+    if words is not None:
+        assert outlook_of_free(state, "vanta") == Outlook(None, words)

@@ -14,10 +14,12 @@ from evidence_courier.domain.upload.actions import (
     Inapplicable,
     Person,
     act,
+    fits,
     unblocks,
 )
 from evidence_courier.domain.upload.events import Requeued, Started
 from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.status import status_of_upload
 from evidence_courier.domain.upload.transitions import Rules, advance
 from evidence_courier.domain.upload.upload import (
     Failed,
@@ -94,6 +96,32 @@ def test_each_action_is_for_some_states_and_done_twice_changes_nothing(
     assert isinstance(again, Inapplicable)
 
 
+@pytest.mark.parametrize("name", [name for name in STATES if name != "sending"])
+@pytest.mark.parametrize("action", Action)
+def test_a_status_tells_as_much_of_what_may_be_done(action: Action, name: str) -> None:
+    """Of all but an attempt that is in flight."""
+    status = status_of_upload(upload_in(STATES[name]), None)
+    assert fits(action, status) is (name in APPLIES[action])
+
+
+@pytest.mark.parametrize(
+    ("action", "applies"),
+    [
+        (Action.RETRY, False),
+        (Action.RELEASE, False),
+        (Action.ABANDON, True),
+        (Action.ATTEST, True),
+    ],
+)
+def test_what_is_paused_goes_on_when_a_person_resumes_it(action: Action, applies: bool) -> None:
+    paused = upload_in(Held(Failure(FailureKind.PAUSED, "paused by asha: an audit")))
+    after = act(paused, action, ASHA, AT, Rules())
+    if applies:
+        assert isinstance(after, Upload)
+    else:
+        assert after == Inapplicable("a person has paused it: resume the tenant or the provider")
+
+
 def test_an_action_during_an_attempt_is_refused_with_that_reason() -> None:
     begun = advance(NEW, Started(AT), Rules())
     for action in Action:
@@ -154,8 +182,9 @@ def test_nothing_else_unblocks_an_integration(state: State) -> None:
 @pytest.mark.parametrize(
     ("by", "reason", "said"),
     [
-        ("", "because", "say who"),
-        ("asha", " \n", "say why"),
+        ("", "because", "^by must say who acts: it is recorded$"),
+        ("asha", " \n", "^reason must say why: it is recorded$"),
+        ("asha", None, "^reason must say why: it is recorded$"),
         ("a" * (MAX_REASON_LENGTH + 1), "because", "by has 2,001 characters; 2,000 are enough"),
         ("asha", "a" * (MAX_REASON_LENGTH + 1), "^reason has 2,001 characters"),
     ],
