@@ -20,7 +20,6 @@ from ...ports.secrets import Secrets
 from .block import BlockReader, Providers, refuse_shown_secrets
 from .passed_over import (
     block_is_seen,
-    cut_off_at,
     is_folder,
     is_tenant_file,
     note_what_is_passed_over,
@@ -29,7 +28,7 @@ from .passed_over import (
 from .references import References
 from .report import Report, printable
 from .report_cache import ReportCache
-from .sources import Unreadable, read_json, read_mapping, read_yaml
+from .sources import Unreadable, cut_off_at, read_json, read_mapping, read_yaml
 from .stamps import Stamp, Stamps, stamp_of
 
 DEFAULT_BLOCK = "integrations.compliance"
@@ -41,6 +40,14 @@ _NO_FOLDER: Mapping[type[Exception], str] = {
     NotADirectoryError: "is a file: give the folder that holds the tenant files",
     PermissionError: "may not be read by this process: give it the right to list the folder",
 }
+_HOLDS_NOTHING = (
+    "holds nothing: write what it should hold (`integrations: {}` if the tenant has no "
+    "integration), or remove it"
+)
+_IS_CUT_OFF = (
+    "ends in a key without a value, as if the file were cut off: write the value, `null` if there "
+    "is none"
+)
 _TENANT_LINE = re.compile(
     r"""^(?:tenant|'tenant'|[{ \t]{0,8}"tenant")[ \t]*:[ \t]*["']?([\w.-]{1,512})["']?"""
     r"""[ \t]*,?[ \t]*(?:#.*)?$""",
@@ -174,13 +181,10 @@ def _from_file(
         content, report.stamp = _content(file)
         text = _text(content)
         root = read_json(text) if name.endswith(".json") else read_yaml(text)
-        line = None if root is None else cut_off_at(text, block)
-        if root is None or line is not None:
+        if root is None:
             report.has_block = True
-            where = "" if root is None else " after its last key"
-            instead = "what it should hold (`integrations: {}` if the tenant has no integration)"
-            message = f"holds nothing{where}: write {instead}, or remove it"
-            raise Unreadable(message, line)
+            raise Unreadable(_HOLDS_NOTHING)
+        line = None if name.endswith(".json") else cut_off_at(text)
     except Unreadable as error:
         report.note((), error.message, line=error.line)
         seen = content.decode("utf-8", "replace")
@@ -191,6 +195,9 @@ def _from_file(
     else:
         reader.read(root, report)
         note_what_is_passed_over(root, report)
+        if line is not None:
+            report.has_block = True
+            report.note((), _IS_CUT_OFF, line=line)
     report.lines = reader.shared(report.lines, tuple(report.lines.items()))
     return report
 

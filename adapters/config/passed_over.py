@@ -84,16 +84,6 @@ def block_is_seen(text: str, block: tuple[str, ...]) -> bool:
     )
 
 
-def cut_off_at(text: str, block: tuple[str, ...]) -> int | None:
-    """The line of the last key in a text, if the block is looked for below it and nothing
-    follows."""
-    lines = text.splitlines()
-    for number in range(len(lines), 0, -1):
-        if line := lines[number - 1].partition("#")[0].strip():
-            return number if line in {f"{key}:" for key in block[:-1]} else None
-    return None
-
-
 def _blocks(node: Node, block: tuple[str, ...], depth: int) -> Iterator[str]:
     """The keys below which a block of a tenant stands, at the top or a little deeper."""
     members = node.members if isinstance(node, Pairs | Items) and depth < _DEPTH else ()

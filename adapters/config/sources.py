@@ -178,6 +178,26 @@ def read_yaml(text: str, loader: type = LOADER) -> Node:
         raise Unreadable(message) from None
 
 
+def cut_off_at(text: str) -> int | None:
+    """The line of the last key of a valid YAML text, if the text ends before the key's value."""
+    lines = text.rstrip().splitlines()
+    while lines and not (last := lines[-1].partition("#")[0].rstrip()):
+        lines.pop()
+    if not lines or not last.endswith(":"):  # most texts; the others are parsed once more
+        return None
+    found = None
+    for event in yaml.parse(text, LOADER):
+        match event:
+            case events.ScalarEvent():
+                found = event if event.start_mark.index == event.end_mark.index else None
+            case events.CollectionEndEvent() | events.DocumentEndEvent():
+                is_written = event.start_mark.index < event.end_mark.index  # ], } or ...
+                found = None if is_written else found
+            case events.NodeEvent():
+                found = None
+    return found and len(lines)
+
+
 def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
     problem, at = error.problem or "", error.problem_mark
     if "cannot start" in problem and at and text[at.index : at.index + 1] == "\t":
