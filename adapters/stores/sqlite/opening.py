@@ -28,6 +28,7 @@ from .trouble import trouble
 _OLDEST = (3, 33, 0)
 _CACHE_KIB = 8 * 2**10
 _RETRY_SECONDS = 0.02
+_NOT_WRITABLE = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
 _FIRST_LOOK = "SELECT 1 FROM sqlite_master"
 _APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'evidence-courier'"
 
@@ -94,27 +95,46 @@ def writing_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def reading_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
+def reading_connection(path: str, busy_timeout: float) -> Connection:
     """A connection that reads, and cannot write."""
     connection = _connect(path, busy_timeout)
     try:
         connection.execute(_FIRST_LOOK).fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
-        if not is_no_room(error):
-            raise
-        # The first to look makes a file of shared memory beside the database, and its disk is full.
-        # One who has the database alone needs none.
-        connection = _connect(path, busy_timeout)
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        try:
-            connection.execute(_FIRST_LOOK).fetchone()
-        except sqlite3.OperationalError:
-            connection.close()
-            raise error from None
+        connection = _without_shared_memory(path, busy_timeout, error)
     connection.execute("PRAGMA query_only = ON")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return connection
+
+
+def _without_shared_memory(
+    path: str, busy_timeout: float, error: sqlite3.OperationalError
+) -> Connection:
+    """A connection that reads where the first to look cannot make the file of shared memory beside
+    the database. Raises `error` if that is no help."""
+    if error.sqlite_errorname.startswith(_NOT_WRITABLE) and not has_log(path):
+        connection = _connect(path, busy_timeout, from_file_alone=True)
+    elif is_no_room(error):
+        # One who has the database alone needs none.
+        connection = _connect(path, busy_timeout)
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    else:
+        raise error
+    try:
+        connection.execute(_FIRST_LOOK).fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        raise error from None
+    return connection
+
+
+def has_log(path: str) -> bool:
+    """Whether the database has a write-ahead log: there may be more in it than in the file."""
+    try:
+        return os.path.getsize(f"{path}-wal") > 0
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -147,8 +167,11 @@ class _Opened:
 _opened: set[_Opened] = set()
 
 
-class _Connection(sqlite3.Connection):
-    """Is on the list as long as it is open."""
+class Connection(sqlite3.Connection):
+    """Is on the list as long as it is open. `from_file_alone`: it reads the file as if no one wrote
+    to it, and takes no locks."""
+
+    from_file_alone = False
 
     def enter(self, opened: _Opened) -> None:
         """Put it on the list."""
@@ -162,7 +185,7 @@ class _Connection(sqlite3.Connection):
         self._leave()
 
 
-def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
+def _connect(path: str, busy_timeout: float, *, from_file_alone: bool = False) -> Connection:
     try:
         opened = _Opened(identity(path), os.getpid())
     except OSError as error:
@@ -176,14 +199,16 @@ def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
                 "it; see docs/several-processes.md"
             )
     connection = sqlite3.connect(
-        path,
+        f"{Path(path).as_uri()}?immutable=1" if from_file_alone else path,
+        uri=from_file_alone,
         timeout=busy_timeout,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=512,
-        factory=_Connection,
+        factory=Connection,
     )
     connection.enter(opened)
+    connection.from_file_alone = from_file_alone
     # Sorting and grouping may see personal data: never in a temporary file.
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection

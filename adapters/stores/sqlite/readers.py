@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
 from ....domain.errors import StoreError
 from ..sql.reader import SqlReader
+from ..trouble import RefusedError
 from .documents import DocumentFolder
 from .files import OpenFiles
-from .opening import check, one_moment, reading_connection, resolved
+from .opening import Connection, check, has_log, one_moment, reading_connection, resolved
 from .session import SqliteSession
 from .trouble import trouble
 
@@ -24,7 +24,7 @@ class SqliteReaders:
     def __init__(self, path: str, busy_timeout: float) -> None:
         self._path = resolved(path)
         self._busy_timeout = busy_timeout
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[Connection] = []
         self._idle_lock = Lock()
         self._closed = False
         self._files = OpenFiles(os.path.abspath(path))
@@ -43,9 +43,11 @@ class SqliteReaders:
                     connection = reading_connection(self._path, self._busy_timeout)
                 with one_moment(connection):
                     yield SqliteSession(connection)
+                if connection.from_file_alone and has_log(self._path):
+                    raise RefusedError("it was written to while it was read: read it again")
             finally:
                 with self._idle_lock:
-                    if connection is not None and self._closed:
+                    if connection is not None and (self._closed or connection.from_file_alone):
                         connection.close()
                     elif connection is not None:
                         self._idle.append(connection)

@@ -22,10 +22,12 @@ _PASSING: dict[str | tuple[str, ...], str] = {
         "its disk does not work as it should; look at the system's log and at the disk's free space"
     ),
     "SQLITE_READONLY": (
-        "it may not be written to; give this process the right to write to the file and its folder"
+        "it may not be written to; give this process the right to write to the file and its "
+        "folder, or read a copy, with the -wal file, in a folder that it may write to"
     ),
     ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"): (
-        "it cannot be opened; look at the rights of the file and of its folder"
+        "it cannot be opened; look at the rights of the file and of its folder, or read a copy, "
+        "with the -wal file, in a folder that this process may write to"
     ),
 }
 _LASTING: dict[str | tuple[str, ...], str] = {

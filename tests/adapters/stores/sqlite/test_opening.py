@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -311,3 +312,85 @@ def test_looking_at_an_empty_file_says_that_a_courier_has_to_start_first(tmp_pat
         open_for_reading(str(tmp_path / "courier.db")),
     ):
         pass
+
+
+READS = """
+import os, sys
+from evidence_courier.adapters.stores.sqlite.readers import SqliteReaders
+from evidence_courier.domain.errors import StoreError
+
+path, uid = sys.argv[1], int(sys.argv[2])
+if uid:
+    os.setuid(uid)
+try:
+    with SqliteReaders(path, 0.1).reading() as session:
+        print(*(row["number"] for row in session.ask("SELECT COUNT(*) AS number FROM uploads")))
+        sys.stdout.flush()
+        sys.stdin.readline()
+except StoreError as error:
+    print(error)
+"""
+
+
+@contextmanager
+def reading_without_rights(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """One who may read the file, and write neither to it nor to its folder. To root no right is
+    denied, so this is another user."""
+    for file in path.parent.iterdir():
+        file.chmod(0o444)
+    path.parent.chmod(0o555)
+    uid = "65534" if os.geteuid() == 0 else "0"
+    given = [sys.executable, "-c", READS, str(path), uid]
+    pipe = subprocess.PIPE
+    try:
+        with subprocess.Popen(given, stdin=pipe, stdout=pipe, text=True) as process:
+            yield process
+    finally:
+        path.parent.chmod(0o755)
+
+
+@pytest.fixture
+def folder_for_all() -> Iterator[Path]:
+    """One that another user may look into."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@on_posix
+def test_a_copy_that_may_only_be_read_is_read(folder_for_all: Path) -> None:
+    """By an auditor, say."""
+    path = folder_for_all / "courier.db"
+    with closing(SqliteStore(str(path))) as store:
+        store.add([entry()])
+    with reading_without_rights(path) as process:
+        assert process.communicate("go on\n")[0] == "1\n"
+    assert [file.name for file in folder_for_all.iterdir()] == ["courier.db"]
+
+
+@on_posix
+def test_a_log_that_cannot_be_read_is_not_left_out(folder_for_all: Path) -> None:
+    """What was recorded last may stand there only."""
+    path, copy = folder_for_all / "courier.db", folder_for_all / "copy"
+    copy.mkdir()
+    with closing(SqliteStore(str(path))) as store:
+        store.add([entry()])
+        for end in ("", "-wal"):
+            shutil.copy(f"{path}{end}", copy)
+    with reading_without_rights(copy / path.name) as process:
+        assert "or read a copy, with the -wal file, in a folder that" in process.communicate()[0]
+
+
+@on_posix
+def test_what_is_written_to_while_its_file_alone_is_read_is_refused(folder_for_all: Path) -> None:
+    path = folder_for_all / "courier.db"
+    with closing(SqliteStore(str(path))):
+        pass
+    with reading_without_rights(path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        folder_for_all.chmod(0o755)
+        path.chmod(0o600)
+        with closing(SqliteStore(str(path))) as store:
+            store.add([entry()])
+            assert "it was written to while it was read" in process.communicate("go on\n")[0]
