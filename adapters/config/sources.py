@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, NoReturn, TypeAlias
 
@@ -185,17 +185,18 @@ def cut_off_at(text: str) -> int | None:
         lines.pop()
     if not lines or not last.endswith(":"):  # most texts; the others are parsed once more
         return None
-    found = None
-    for event in yaml.parse(text, LOADER):
+    is_open = False
+    parsed: Iterator[Any] = yaml.parse(text, LOADER)
+    for event in parsed:
+        is_written = event.start_mark.index < event.end_mark.index
         match event:
             case events.ScalarEvent():
-                found = event if event.start_mark.index == event.end_mark.index else None
+                is_open = not is_written
             case events.CollectionEndEvent() | events.DocumentEndEvent():
-                is_written = event.start_mark.index < event.end_mark.index  # ], } or ...
-                found = None if is_written else found
+                is_open = is_open and not is_written  # it is written as ], } or ...
             case events.NodeEvent():
-                found = None
-    return found and len(lines)
+                is_open = False
+    return len(lines) if is_open else None
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:

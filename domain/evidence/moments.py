@@ -6,8 +6,15 @@ import re
 from datetime import UTC, date, datetime
 from typing import Final
 
-PATTERN: Final = r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$"
-_SHAPE = re.compile(PATTERN.removesuffix("$"), re.ASCII)
+PATTERN: Final = (
+    r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+    r"[Tt](([01]\d|2[0-3]):[0-5]\d:[0-5]\d|([01]\d|2[0-3]):59:60)(\.\d{1,9})?"
+    r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+)
+"""What a moment looks like, for a JSON Schema, which does not know how long a month is."""
+_SHAPE = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
 _LEAP_SECOND = re.compile(r"(?<=[0-9]:59:)60")
 
 _SUCH_AS = "such as 2026-02-21T10:00:00Z"

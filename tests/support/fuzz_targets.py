@@ -442,7 +442,7 @@ TRAINING: dict[str, object] = {
     },
     "outcome": {"status": "passed", "score": 0.86, "pass_threshold": 0.7, "weak_areas": [MARK]},
     "started_at": "2026-02-21T09:12:00Z",
-    "completed_at": "2026-02-21T10:00:00+05:30",
+    "completed_at": "2026-02-21T15:30:00+05:30",
     "generated_at": "2026-02-21T10:00:03.5Z",
     "modules": [
         {
