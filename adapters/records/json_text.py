@@ -41,7 +41,8 @@ def parse(data: bytes | str) -> object:
     except UnicodeDecodeError as error:
         raise JsonError(f"is not UTF-8: byte {error.start} cannot be read") from None
     except json.JSONDecodeError as error:
-        raise JsonError(f"is not JSON: {error.msg} at column {error.colno}", error.lineno) from None
+        what = error.msg.removesuffix(" at")
+        raise JsonError(f"is not JSON: {what} at column {error.colno}", error.lineno) from None
     except RecursionError:
         raise JsonError(f"is nested deeper than {MAX_DEPTH} levels") from None
     except ValueError:  # an integer of more digits than Python reads

@@ -89,6 +89,9 @@ def run(
         sys.exit(SIGNALLED + interruption.number)
     if work.errors:
         sys.exit(STORE if any(isinstance(one, StoreError) for one in work.errors) else USAGE)
+    if records.unread:
+        number = number_of(records.unread, "file")
+        end(f"not read to the end: {number}; mend what is named above and import again", USAGE)
     if work.stopped or +work.undelivered:
         sys.exit(UNDELIVERED)
 
@@ -97,7 +100,8 @@ def _why_nothing(work: Import, problems: Problems, skip_invalid: bool) -> str | 
     """Why nothing is handed in; None if something is."""
     if problems.number and not skip_invalid:
         number = number_of(problems.number, "problem")
-        return f"{number}: nothing was handed in; mend them, or give --skip-invalid"
+        instead = ", or give --skip-invalid" if work.lanes else ""
+        return f"{number}: nothing was handed in; mend them{instead}"
     return None if work.lanes else "there is nothing to hand in"
 
 

@@ -41,6 +41,10 @@ class RefusedRecord(RecordError):
         self.tenant_id = tenant_id
 
 
+class Unread(RecordError):
+    """Why a file, or the rest of it, was not read: how many records it holds is not known."""
+
+
 @frozen
 class OldRecord:
     """One record: where it stands, how it is read again, and where it begins in its file."""
@@ -81,8 +85,10 @@ class _Place:
             if "schema_version" not in tree:
                 return self._described(tree)
             return Evidence.from_record(load_record(tree, where=str(self.file)))
-        except RecordError as error:
-            problems = tuple(evolve(one, line=self.line) for one in error.problems)
+        except (RecordError, MisuseError) as error:
+            found = error.problems if isinstance(error, RecordError) else ()
+            problems = tuple(evolve(one, line=self.line) for one in found)
+            problems = problems or (self.refused(str(error)),)
             tenant_id = tree.get("tenant_id")
             whose = tenant_id if isinstance(tenant_id, str) else ""
             raise RefusedRecord(problems, whose) from None
@@ -176,13 +182,25 @@ def records_in(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRe
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte {error.start} cannot be read; save it as UTF-8"
         yield partial(_raise, Problem(what, file=str(file)))
-    except (OSError, csv.Error) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        yield partial(_raise, Problem(f"cannot be read: {why}", file=str(file)))
+    except OSError as error:
+        what = f"cannot be read: {error.strerror or error}"
+        yield partial(_raise, Problem(what, file=str(file)))
+    except csv.Error as error:  # in the first row
+        yield partial(_raise, _torn(file, 1, error))
+
+
+def _torn(file: Path, line: int, error: csv.Error) -> Problem:
+    """What is said of the row that begins there, and from which on a CSV cannot be read."""
+    why = f"cannot be read: {error}"
+    if "unexpected end" in why or "expected after" in why:
+        why = "a quotation mark is opened in this row and not closed as it should be"
+    elif "field limit" in why:
+        why = "a cell of this row does not end, as if its quotation mark were not closed"
+    return Problem(f"{why}: nothing from here on is read", file=str(file), line=line)
 
 
 def _raise(problem: Problem) -> OldRecord:
-    raise RecordError((problem,))
+    raise Unread((problem,))
 
 
 def reader(
@@ -241,12 +259,18 @@ def _rows(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]
             what = f"the first line must name each column once; twice there are {', '.join(twice)}"
             yield partial(_raise, place.refused(what))
             return
-        start = table.end
-        for row in table.rows:
+        while True:
+            start, before = table.end, table.rows.line_num
+            try:
+                row = next(table.rows, None)
+            except csv.Error as error:
+                yield partial(_raise, _torn(file, before + 1, error))
+                return
+            if row is None:
+                return
             place = evolve(place, line=table.rows.line_num)
             if any(row):  # not as spreadsheets write it below the last one
                 yield partial(_record, place, partial(table.evidence, place, row), start)
-            start = table.end
 
 
 def _row_at(place: _Place, start: int) -> Evidence:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import overload
 
 from ...domain.errors import MisuseError, Problem, RecordError, StoreError
-from .old_records import OldRecord, RefusedRecord, reader, records_in
+from .old_records import OldRecord, RefusedRecord, Unread, reader, records_in
 
 ENDINGS = (".json", ".jsonl", ".csv")
 
@@ -52,6 +52,8 @@ class OldRecords:
         self._places: dict[int, tuple[int, int]] = {}
         self._file: Path | None = None
         self._files = 0
+        self.unread = 0
+        """How many files were not read to their end."""
         with _trouble():
             self._database = sqlite3.connect("", isolation_level=None)
             self._database.executescript(_MADE)
@@ -178,6 +180,7 @@ def read_all(
             except RecordError as error:
                 for problem in error.problems:
                     tell(problem)
+                found.unread += isinstance(error, Unread)
                 if isinstance(error, RefusedRecord) and error.tenant_id:
                     refused.setdefault(error.tenant_id, error.problems[0])
             else:

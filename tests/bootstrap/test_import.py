@@ -333,6 +333,62 @@ def test_a_csv_without_names_of_columns_is_refused(tenants: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("torn", "why"),
+    [
+        ('emp-"2', None),
+        ('"emp-2', "a quotation mark is opened in this row and not closed as it should be"),
+        ('"emp-2" x', "a quotation mark is opened in this row and not closed as it should be"),
+        (
+            '"emp-2' + 140_000 * " ",
+            "a cell of this row does not end, as if its quotation mark were not closed",
+        ),
+    ],
+    ids="within never-closed closed-early very-long".split(),
+)
+def test_what_stands_behind_an_open_quotation_mark_is_not_read_and_that_is_said(
+    tenants: Path, sandbox: SprintoSandbox, tmp_path: Path, torn: str, why: str | None
+) -> None:
+    file, database = tmp_path / "old.csv", str(tmp_path / "courier.db")
+    write(file, rows(tmp_path, 4))
+    file.write_text(file.read_text().replace("emp-2", torn))  # the third of four
+    found = imported(tenants, database, file, "--skip-invalid")
+    if why is None:
+        assert (found.exit_code, len(sandbox.received)) == (0, 4), found.output
+        return
+    assert (found.exit_code, len(sandbox.received)) == (2, 2), found.output
+    first, *_, last = found.stderr.splitlines()
+    assert first == f"{file}:4: {why}: nothing from here on is read"
+    assert last == (
+        "evidence-courier: not read to the end: 1 file; mend what is named above and import again"
+    )
+
+
+def test_a_header_that_cannot_be_read_is_named_and_nothing_to_skip(
+    tenants: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "old.csv"
+    for header, line in (('"tenant_id', ":1"), ("tenant", ":1")):
+        file.write_text(f"{header},session_id\na,b\n")
+        found = imported(tenants, str(tmp_path / "courier.db"), file)
+        assert found.exit_code == 2
+        assert found.stderr.startswith(f"{file}{line}: ")
+        assert found.stderr.endswith(": 1 problem: nothing was handed in; mend them\n")
+
+
+def test_an_id_that_a_terminal_would_not_show_is_a_problem_of_its_line(
+    tenants: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "old.jsonl"
+    ids = ("e-1", "e\u202e1", "e-1 ")
+    file.write_text("".join(f"{json.dumps({**RECORD, 'evidence_id': one})}\n" for one in ids))
+    found = imported(tenants, str(tmp_path / "courier.db"), file)
+    assert found.stderr.splitlines()[:2] == [
+        rf"{file}:2: evidence_id 'e\u202e1' holds a mark that turns the direction of text",
+        f"{file}:3: evidence_id 'e-1 ' must not begin or end with a space",
+    ]
+
+
+@pytest.mark.parametrize(
     ("written", "found", "problems"),
     [
         (lambda text: text.encode("utf-8-sig"), 1, []),
@@ -391,7 +447,7 @@ def test_each_row_of_a_csv_is_read_again_whatever_ends_its_lines(
     [
         ("json", 0, "is larger than 8 MiB"),
         ("jsonl", 1, "is larger than 8 MiB"),
-        ("csv", 0, "cannot be read: a line is larger than 8 MiB"),
+        ("csv", 0, "cannot be read: a line is larger than 8 MiB: nothing from here on is read"),
     ],
 )
 def test_what_is_too_large_is_refused_and_not_read_whole(

@@ -234,6 +234,8 @@ def test_a_key_that_stands_twice_is_named_with_its_path() -> None:
     ("data", "problem"),
     [
         (b"", "record:1: is not JSON: Expecting value at column 1"),
+        (b'{"a": "\t"}', "record:1: is not JSON: Invalid control character at column 8"),
+        (b'{"a": "b}', "record:1: is not JSON: Unterminated string starting at column 7"),
         (
             b'{"a": 1,\n  b}',
             "record:2: is not JSON: Expecting property name enclosed in double quotes at column 3",
