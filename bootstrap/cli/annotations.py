@@ -9,6 +9,7 @@ import click
 
 from ...adapters.config import Loaded
 from ...domain.errors import Problem
+from .saying import printable
 
 
 def print_annotations(loaded: Loaded, notes: Iterable[tuple[str, str]]) -> None:
@@ -41,4 +42,4 @@ def _in_workspace(file: str | None) -> str | None:
 def _escaped(text: str, more: str) -> str:
     for char in "%\r\n" + more:
         text = text.replace(char, f"%{ord(char):02X}")
-    return text
+    return printable(text)

@@ -22,7 +22,7 @@ from .exits import UNDELIVERED, USAGE, end
 from .inputs import regular
 from .output import number_of, print_json
 from .place import Place
-from .saying import say
+from .saying import printable, say
 from .see import meant
 
 _NOTHING = Unlinked(0, ())
@@ -95,7 +95,7 @@ def _print(found: Sequence[_Checked], as_json: bool) -> None:
         return
     for one in found:
         for fault in one.faults:
-            click.echo(str(fault))
+            click.echo(printable(str(fault)))
     links, faults = sum(one.head.length for one in found), sum(len(one.faults) for one in found)
     wrong = f"{faults} {'thing does' if faults == 1 else 'things do'} not hold"
     tenants = number_of(len(found), "tenant")

@@ -16,7 +16,7 @@ from ..tenants import Providers
 from .annotations import print_annotations
 from .output import Columns, first_of, is_terminal, print_columns, print_json, print_table
 from .place import Place
-from .saying import say
+from .saying import printable, say
 from .tenant_files import end_with_problems, tenants_in
 
 _COLUMNS: Columns = {
@@ -78,7 +78,7 @@ def _print_settings(tenant_id: str, settings: Sequence[Setting]) -> None:
     ]
     click.echo()
     if is_terminal():
-        click.echo(tenant_id)
+        click.echo(printable(tenant_id))
         print_table(("key", "from", "value"), cells)
     else:
         print_table(("tenant", "key", "from", "value"), [(tenant_id, *row) for row in cells])

@@ -14,7 +14,7 @@ from ...domain.secrets.secret import Secret
 from .exits import UNDELIVERED, USAGE, end
 from .output import number_of, print_json
 from .place import Place
-from .saying import say
+from .saying import printable, say
 
 
 def run(place: Place, as_json: bool) -> None:
@@ -34,7 +34,7 @@ def run(place: Place, as_json: bool) -> None:
         print_json({**counted, "breaches": breaches})
     else:
         for breach in found.breaches:
-            click.echo(str(breach))
+            click.echo(printable(str(breach)))
         number = len(found.breaches)
         verdict = f"{number} {'thing does' if number == 1 else 'things do'} not hold"
         say(

@@ -109,7 +109,15 @@ def print_json(value: object) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or ""
     in_utf_8 = encoding.lower().replace("-", "") == "utf8"
     text = json.dumps(value, ensure_ascii=not in_utf_8, indent=2)
+    text = "\n".join(map(_escaped, text.split("\n")))
     click.echo(text.encode("utf-8", "backslashreplace") if in_utf_8 else text)
+
+
+def _escaped(line: str) -> str:
+    """A line of JSON in which what would steer a terminal is an escape, which JSON reads back."""
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
 
 
 def without_repeats(named: Iterable[tuple[str, str]]) -> list[str]:
@@ -148,6 +156,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in (columns, *rows) if columns else rows:
             print_tabbed(row)
         return
+    rows = [[*map(printable, row)] for row in rows]
     if columns and not _fit(columns, rows):
         for first, *others in rows:
             named = [
@@ -164,7 +173,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_tabbed(cells: Iterable[str]) -> None:
     """Print a row for a program: its cells separated by tabs."""
-    click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells))
+    click.echo("\t".join(map(printable, cells)))
 
 
 def _fit(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

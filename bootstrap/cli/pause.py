@@ -18,7 +18,7 @@ from .exits import UNDELIVERED, USAGE, end
 from .going_on import what_delivers
 from .output import moment, print_json
 from .place import Place
-from .saying import say
+from .saying import printable, say
 from .see import meant, unknown_in
 
 
@@ -55,9 +55,9 @@ def run(
         say(f"{_named(scope)} is not paused{near}")
     elif word == "pause":
         already = "already " if again else ""
-        click.echo(f"{_named(scope)}: {already}{pause.failure.message}")
+        click.echo(printable(f"{_named(scope)}: {already}{pause.failure.message}"))
     else:
-        click.echo(f"{_named(scope)} is resumed; it was {pause.failure.message}")
+        click.echo(printable(f"{_named(scope)} is resumed; it was {pause.failure.message}"))
     for line in filter(None, (hint, hint and place.note)):
         say(line)
     sys.exit(UNDELIVERED if pause is None else 0)

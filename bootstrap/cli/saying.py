@@ -19,7 +19,7 @@ _NARROWEST, _USUAL = 20, 80
 
 def say(message: str) -> None:
     """Print a message on standard error; on a terminal in lines that end between words."""
-    message = as_called(message)
+    message = "\n".join(map(printable, as_called(message).split("\n")))
     if _is_terminal():
         message = "\n".join("\n  ".join(_fitted(line)) for line in message.split("\n"))
     click.echo(message, err=True)
@@ -30,7 +30,7 @@ def _is_terminal() -> bool:
 
 
 def _fitted(line: str) -> Iterator[str]:
-    width, line = max(_columns() - 2, _NARROWEST), printable(line)
+    width = max(_columns() - 2, _NARROWEST)
     return wrapped(line, width) if width_of(line) > width + 2 else iter([line])
 
 
@@ -98,8 +98,17 @@ def _shortest(path: str, name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without what would steer the terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    """A text in one line, without what would steer the terminal: spaces and line breaks of all
+    kinds are spaces, and marks of direction and the like are written out, as ``\\u202e``."""
+    if text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    return " " if letter.isspace() else letter.encode("unicode_escape").decode("ascii")
 
 
 def width_of(text: str) -> int:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.cli.output import (
     first_of,
     print_in_lines,
+    print_json,
     print_statuses,
     print_table,
     without_repeats,
@@ -226,15 +228,40 @@ def standard_error(
     return capsys
 
 
+HIDING = "a\u202eb\u2066c\u061cd\x1b[2Je\xadf\u3000g"
+SHOWN = r"a\u202eb\u2066c\u061cd\x1b[2Je\xadf g"
+
+
+def test_a_table_shows_which_letters_there_are(terminal: pytest.CaptureFixture[str]) -> None:
+    print_table(("tenant", "why"), [(HIDING, HIDING)])
+    assert terminal.readouterr().out.splitlines()[-1].split("  ") == [SHOWN, SHOWN]
+
+
+def test_a_pipe_shows_which_letters_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("tenant", "why"), [(HIDING, "why")])
+    say(f"{HIDING}\n{HIDING}")
+    assert capsys.readouterr() == (f"tenant\twhy\n{SHOWN}\twhy\n", f"{SHOWN}\n{SHOWN}\n")
+
+
+def test_json_has_every_letter_and_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"ä \u202e": [HIDING, "\U000e0001", "日本"]}
+    print_json(given)
+    out = capsys.readouterr().out
+    assert json.loads(out) == given
+    assert out.replace("\n", "").isprintable()
+    assert "ä" in out
+    assert "日本" in out
+
+
 def test_a_message_on_a_terminal_ends_its_lines_between_words(
     standard_error: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
-        exits.end("the database is locked by another\x1b process: `stop the courier` first", 3)
+        exits.end("the database is locked by another\x07 process: `stop the courier` first", 3)
     assert standard_error.readouterr().err.splitlines() == [
         "evidence-courier: the",
         "  database is locked by",
-        "  another process:",
+        r"  another\x07 process:",
         "  `stop the courier` first",
     ]
 
@@ -243,7 +270,7 @@ def test_no_letter_of_what_fits_steers_the_terminal(
     standard_error: pytest.CaptureFixture[str],
 ) -> None:
     say("a\x1b[2Jb: c\x07\nd")
-    assert standard_error.readouterr().err == "a [2Jb: c \nd\n"
+    assert standard_error.readouterr().err == "a\\x1b[2Jb: c\\x07\nd\n"
 
 
 def test_a_message_that_fits_or_goes_to_a_file_is_written_as_it_is(
