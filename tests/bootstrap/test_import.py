@@ -345,7 +345,7 @@ def test_a_csv_without_names_of_columns_is_refused(tenants: Path, tmp_path: Path
     ],
     ids="within never-closed closed-early very-long".split(),
 )
-def test_what_stands_behind_an_open_quotation_mark_is_not_read_and_that_is_said(
+def test_nothing_behind_an_open_quotation_mark_is_read_and_it_is_named(
     tenants: Path, sandbox: SprintoSandbox, tmp_path: Path, torn: str, why: str | None
 ) -> None:
     file, database = tmp_path / "old.csv", str(tmp_path / "courier.db")
@@ -375,7 +375,7 @@ def test_a_header_that_cannot_be_read_is_named_and_nothing_to_skip(
         assert found.stderr.endswith(": 1 problem: nothing was handed in; mend them\n")
 
 
-def test_an_id_that_a_terminal_would_not_show_is_a_problem_of_its_line(
+def test_an_id_that_a_terminal_does_not_show_is_named_with_its_line(
     tenants: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "old.jsonl"

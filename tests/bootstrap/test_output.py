@@ -232,12 +232,12 @@ HIDING = "a\u202eb\u2066c\u061cd\x1b[2Je\xadf\u3000g"
 SHOWN = r"a\u202eb\u2066c\u061cd\x1b[2Je\xadf g"
 
 
-def test_a_table_shows_which_letters_there_are(terminal: pytest.CaptureFixture[str]) -> None:
+def test_a_table_writes_out_marks_of_direction(terminal: pytest.CaptureFixture[str]) -> None:
     print_table(("tenant", "why"), [(HIDING, HIDING)])
     assert terminal.readouterr().out.splitlines()[-1].split("  ") == [SHOWN, SHOWN]
 
 
-def test_a_pipe_shows_which_letters_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_has_marks_of_direction_written_out(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("tenant", "why"), [(HIDING, "why")])
     say(f"{HIDING}\n{HIDING}")
     assert capsys.readouterr() == (f"tenant\twhy\n{SHOWN}\twhy\n", f"{SHOWN}\n{SHOWN}\n")
