@@ -1,4 +1,4 @@
-"""The host that a URL names, as the standard library's parser finds it."""
+"""The host that a URL names, as the standard library's parser finds it; this machine's names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from evidence_courier.domain.hosts import host_of
+from evidence_courier.domain.hosts import host_of, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,19 @@ def test_the_host_of_a_url_is_found(url: str) -> None:
 @pytest.mark.parametrize("url", ["http://[::1", "http://a]b/", "http://two words/", "//a:b/"])
 def test_a_url_whose_host_is_none_has_none(url: str) -> None:
     assert host_of(url) is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.255.255.254", "::1", "0:0::0:1"])
+def test_this_machine_is_known_whatever_a_name_server_says(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost.example", "example.com", ""),
+        *("126.255.255.255", "128.0.0.1", "10.0.0.1", "::2"),
+    ],
+)
+def test_another_machine_is_not_this_one(host: str) -> None:
+    assert not is_loopback(host)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.integration import (
     Integration,
     OnUnclear,
@@ -11,6 +12,8 @@ from evidence_courier.domain.integration import (
     RetryPolicy,
     Route,
     Timeouts,
+    spellings,
+    tenant_key,
 )
 
 
@@ -56,3 +59,31 @@ def test_no_two_integrations_share_what_is_stored() -> None:
 
 def test_the_words_for_a_doubt_are_retry_and_hold() -> None:
     assert [word.value for word in OnUnclear] == ["retry", "hold"]
+
+
+@pytest.mark.parametrize("written", ["zo\u00eb", "zoe\u0308"])
+def test_two_spellings_that_look_alike_are_one_tenant(written: str) -> None:
+    assert tenant_key(written) == "zo\u00eb"
+    assert spellings(written) == {"zo\u00eb", "zoe\u0308"}
+    mixed = f"{written}zoe\u0308"
+    assert spellings(mixed) == {mixed, "zo\u00ebzo\u00eb", "zoe\u0308zoe\u0308"}
+    assert tenant_key("acme") == "acme"
+    assert spellings("acme") == {"acme"}
+
+
+def test_an_id_that_is_no_text_is_refused() -> None:
+    with pytest.raises(MisuseError, match="^tenant_id must be text, not int$"):
+        tenant_key(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("connect", "idle", "total", "brief"),
+    [(10, 30, 120, (10, 10, 30)), (10, 5, 120, (10, 5, 5)), (10, 30, 20, (10, 10, 20))],
+)
+def test_a_brief_request_occupies_a_connection_for_no_longer_than_a_silence(
+    connect: int, idle: int, total: int, brief: tuple[int, ...]
+) -> None:
+    times = (timedelta(seconds=one) for one in (connect, idle, total))
+    route = Route(Timeouts(*times), "http://proxy", "ca.pem")
+    expected = Timeouts(*(timedelta(seconds=one) for one in brief))
+    assert route.brief == Route(expected, "http://proxy", "ca.pem")

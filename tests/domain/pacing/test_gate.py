@@ -24,10 +24,12 @@ from evidence_courier.domain.pacing.gate import (
     Quota,
     Turn,
     begin,
+    block_after,
     change_of,
     cooling_until,
     free_at,
     go_on,
+    look_up_time,
     may_overtake,
     patience_of,
 )
@@ -128,6 +130,23 @@ def test_the_patience_of_a_caller_that_cannot_wait_counts_in_periods(
     quota: Quota, seconds: int
 ) -> None:
     assert patience_of(quota) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("quota", "seconds"),
+    [
+        (Quota("c", "a", cost=9), 100),
+        (Quota("c", "a", THREE), 100),
+        (Quota("c", "a", THREE, cost=3), 100),
+        (Quota("c", "a", THREE, cost=4), 160),
+        (Quota("c", "a", THREE, cost=7), 220),
+    ],
+)
+def test_a_look_up_has_the_time_of_a_request_and_of_the_pace_it_needs(
+    quota: Quota, seconds: int
+) -> None:
+    quota = evolve(quota, timeout=timedelta(seconds=100))
+    assert look_up_time(quota) == timedelta(seconds=seconds)
 
 
 PASSAGE = Quota("c", "a", THREE)
@@ -233,6 +252,67 @@ class PaperGate:
 
 
 REFUSED = Failure(FailureKind.UNAUTHORIZED, "no")
+REVIEW = Failure(FailureKind.CHECK_IN_REVIEW, "in review")
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "failure", "after"),
+    [
+        (None, REFUSED, Block(REFUSED, NOW)),
+        (None, REVIEW, Block(REVIEW, NOW, NOW + HOUR)),
+        # A target that still takes nothing, since two hours.
+        (Block(REVIEW, NOW - 2 * HOUR, NOW), REVIEW, Block(REVIEW, NOW - 2 * HOUR, NOW + 3 * HOUR)),
+        (Block(REVIEW, NOW - HOUR, NOW), REFUSED, Block(REFUSED, NOW)),
+        # The first block of an integration stays until a person has changed something.
+        (Block(REFUSED, NOW - HOUR), REVIEW, Block(REFUSED, NOW - HOUR)),
+        (
+            Block(REFUSED, NOW - HOUR),
+            Failure(FailureKind.ACCOUNT_LOCKED, "locked"),
+            Block(REFUSED, NOW - HOUR),
+        ),
+    ],
+)
+def test_a_block_after_a_failure(before: Block | None, failure: Failure, after: Block) -> None:
+    assert block_after(before, failure, NOW) == after
+
+
+@pytest.mark.parametrize(
+    ("block", "for_begin", "for_request"),
+    [
+        (Block(REFUSED, NOW), Blocked(REFUSED), Blocked(REFUSED)),
+        (Block(REVIEW, NOW, NOW + HOUR), Blocked(REVIEW, NOW + HOUR), None),
+        (Block(REVIEW, NOW, NOW), None, None),
+        # The clock was set back.
+        (Block(REVIEW, NOW, NOW + 90 * HOUR), Blocked(REVIEW, NOW + 24 * HOUR), None),
+    ],
+)
+def test_a_parked_target_stops_what_begins_and_a_block_every_request(
+    block: Block, for_begin: Blocked | None, for_request: Blocked | None
+) -> None:
+    assert block.answer(NOW, begins=True) == for_begin
+    assert block.answer(NOW, begins=False) == for_request
+
+
+def test_an_upload_that_probes_a_target_parks_it_for_the_others() -> None:
+    gate = PaperGate(Block(REVIEW, NOW - HOUR, NOW))
+    assert isinstance(begin(gate, PASSAGE, NOW, 1), Acquired)
+    assert gate.stop == Block(REVIEW, NOW - HOUR, NOW + HOUR)
+
+
+@pytest.mark.parametrize(
+    ("limit", "failure", "blocks"), [(HOUR, REVIEW, True), (timedelta(0), REVIEW, False)]
+)
+def test_a_target_is_parked_if_its_uploads_are(
+    limit: timedelta, failure: Failure, blocks: bool
+) -> None:
+    change = change_of(evolve(END_OF_TURN, opens=True), failure, evolve(RULES, park_limit=limit))
+    assert change == evolve(END_OF_TURN, block=failure if blocks else None, opens=False)
+    assert change.says_nothing is not blocks
+    assert END_OF_TURN.says_nothing
+    assert not evolve(END_OF_TURN, cooldown_until=NOW).says_nothing
+
+
 LATER = NOW + MINUTE
 TWO_EACH = Quota("c", "a", THREE, cost=2)
 

@@ -25,8 +25,12 @@ from evidence_courier.domain.upload.upload import (
     cause_of,
     due_at,
     due_of,
+    is_stopped,
     new_upload,
+    numbered,
     status_of,
+    with_digest,
+    with_look_up_due,
 )
 from evidence_courier.domain.upload.verdict import Receipt
 
@@ -136,3 +140,43 @@ def test_where_the_clock_was_set_back_only_the_rest_of_the_wait_is_waited() -> N
 
 def test_what_waits_for_nothing_is_never_due() -> None:
     assert due_at(evolve(UPLOAD, state=Held(CAUSE)), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "stopped"),
+    [
+        (Held(CAUSE), True),
+        (Waiting(DUE, Failure(FailureKind.CHECK_IN_REVIEW, "in review")), True),
+        (Waiting(DUE, CAUSE), False),
+        (Failed(FailedReason.REJECTED, Failure(FailureKind.UNAUTHORIZED, "refused")), True),
+        (Failed(FailedReason.REJECTED, Failure(FailureKind.UNKNOWN_STATUS, "DONE")), False),
+        (Failed(FailedReason.REJECTED, CAUSE), False),
+        (Queued(DUE), False),
+    ],
+)
+def test_a_release_is_for_what_is_held_parked_or_failed_for_its_integration(
+    state: State, stopped: bool
+) -> None:
+    """But not for what may have been taken all the same."""
+    assert is_stopped(state) is stopped
+
+
+def test_the_number_of_a_record_changes_nothing_else() -> None:
+    upload = evolve(UPLOAD, state=Held(CAUSE), tally=Tally(3), version=9, updated_at=LATER)
+    found = numbered(upload, 7)
+    assert (found, found.id) == (upload, 7)
+    assert numbered(found, None).id is None
+
+
+def test_a_document_that_is_made_later_gives_its_digest_then() -> None:
+    found = with_digest(UPLOAD, "1" * 64, LATER)
+    assert found == evolve(UPLOAD, digest="1" * 64, updated_at=LATER, version=2)
+
+
+@pytest.mark.parametrize("state", [LookingUp(2, NOW, LATER, CAUSE), Undecided(2, NOW, NOW, CAUSE)])
+def test_a_look_up_that_a_courier_makes_is_due_for_others_later(
+    state: LookingUp | Undecided,
+) -> None:
+    upload = evolve(UPLOAD, state=state, version=9)
+    found = with_look_up_due(upload, DUE, LATER)
+    assert found == evolve(upload, state=evolve(state, due=DUE), updated_at=LATER, version=10)
