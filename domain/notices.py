@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from attrs import asdict, evolve, frozen
@@ -77,7 +77,7 @@ class Notice:
     @staticmethod
     def from_json(text: str) -> Notice:
         """The notice in a text of `to_json`. ValueError or TypeError if it is none."""
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = dict(json.loads(text))
         at = datetime.fromisoformat(found.pop("at", None))
         if at.tzinfo is None:
             raise ValueError(f"{at} does not know its time zone")
@@ -243,9 +243,8 @@ def _of_counts(
     causes = {_cause(one): one for one in counts if _is_noticed(one)}
     for cause, count in causes.items():
         key, notified, joined = (json.dumps([word, *cause]) for word in _OF_CAUSE)
-        before = _Noted.of(notes.get(key), notes.get(joined)) or _Noted(count.number, count.number)
-        if FIRST not in notes:
-            before = _Noted(announced=count.number)
+        noted = _Noted.of(notes.get(key), notes.get(joined)) if FIRST in notes else None
+        before = noted or _Noted(announced=count.number)
         after = before.followed_by(count, now)
         is_rare = cause in mine or not _is_of_last_minute(notes.get(notified), now)
         if after.is_overdue(now) or (after.news and is_rare and before.seen == count.number):
@@ -282,9 +281,9 @@ class _Noted:
         """What the notes say; None if they cannot be read, since other hands wrote them."""
         try:
             announced, seen, since = (0, 0, None) if note is None else json.loads(note)
-            at = None if last is None else datetime.fromisoformat(last).astimezone(UTC)
+            at = None if last is None else datetime.fromisoformat(last).astimezone()
             return cls(int(announced), int(seen), None if since is None else str(since), at)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
 
     @property

@@ -539,3 +539,37 @@ def test_no_notice_quotes_a_provider() -> None:
     watched = Watched()
     notices = watched.look(stops=(evolve(BLOCKED, message="emp-7 is unknown"),)) + watched.look()
     assert [notice for notice in notices if "emp-7" in notice.to_json()] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "null", "7", '"at"', "[]", "{}", '[["at", 7]]'),
+        '{"at": "2026-02-21T10:00:00"}',
+        '{"at": "2026-02-21T10:00:00Z"}',
+        '{"at": "2026-02-21T10:00:00Z", "id": "a", "kind": "late", "text": "", "colour": "red"}',
+    ],
+)
+def test_a_text_that_is_no_notice_is_refused(text: str) -> None:
+    """With an exception that its readers know of."""
+    with pytest.raises((ValueError, TypeError)):
+        Notice.from_json(text)
+
+
+@pytest.mark.parametrize("word", ["count", "last"])
+@pytest.mark.parametrize(
+    "note", ["", "7", "[1, 2]", "[Infinity, 0, null]", "0001-01-01T00:00:00+10:00"]
+)
+def test_a_note_of_a_cause_that_cannot_be_read_is_written_anew(word: str, note: str) -> None:
+    """What has failed so far is no news then."""
+    watched = Watched()
+    watched.look()
+    found = evolve(failed(3), last_at=NOW)
+    assert [len(watched.look(found)) for _ in range(2)] == [0, 1]
+    watched.now += 2 * MAX_BURST
+    (name,) = [name for name in watched.notes if name.startswith(f'["{word}", ')]
+    watched.notes[name] = note
+    assert [len(watched.look(evolve(failed(5), last_at=NOW))) for _ in range(2)] == [0, 0]
+    more = evolve(failed(6), last_at=NOW)
+    assert watched.look(more) == []
+    assert [notice.number for notice in watched.look(more)] == [1]
