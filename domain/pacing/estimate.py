@@ -87,7 +87,7 @@ def outlook_without(cause: FailureKind, tenant_id: str, provider: str, outlook: 
     courier does not find in its own. The latter counts once nothing else is in the way."""
     if cause is FailureKind.INTEGRATION_INVALID:
         return Outlook(None, wait_for_valid(tenant_id))
-    if not (outlook.waits_for or "").startswith(A_PLACE):
+    if outlook.waits_for is None or not outlook.waits_for.startswith(A_PLACE):
         return outlook
     return Outlook(None, wait_for_integration(tenant_id, provider))
 
@@ -133,7 +133,7 @@ def _turn_of_old(line: Line, pace: Pace, place: int, now: datetime) -> datetime:
 def _turn_of_fresh(line: Line, pace: Pace, place: int, now: datetime) -> datetime:
     rounds, others = divmod(place, uploads_a_period(pace.limit, line.cost, line.together))
     rounds *= -(-line.cost // pace.limit)  # an upload may take more than a period
-    position = min(others * line.cost // line.together, pace.limit - 1)
+    position = others * line.cost // line.together
     free = pace.limit - len(line.used)
     if position < free:
         return later(now, pace.period * rounds)

@@ -155,3 +155,9 @@ def test_errors_arrive_from_another_process() -> None:
     assert [problem.path for problem in of_record.problems][:1] == ["schema_version"]
     assert isinstance(of_field, FieldError)
     assert of_field.path == "id"
+
+
+def test_a_database_that_failed_is_not_expected_to_work_by_itself() -> None:
+    """Unless the error says so."""
+    assert StoreError("the disk is full").passing is False
+    assert StoreError("another process is writing", passing=True).passing is True

@@ -17,12 +17,16 @@ from evidence_courier.domain.health import (
     stop_of,
 )
 from evidence_courier.domain.pacing.paused import Paused, Scope
-from evidence_courier.domain.upload.upload import Status
+from evidence_courier.domain.upload.status import status_of_upload
+from evidence_courier.domain.upload.upload import Status, UploadKey, new_upload
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 BLOCKED = Stop(
     state="blocked", tenant_id="acme", provider="vanta", since=NOW, reason="unauthorized"
+)
+OLDEST = status_of_upload(
+    new_upload(UploadKey("acme", "ev-1", "vanta"), "0" * 64, NOW.date(), NOW), None
 )
 
 
@@ -79,6 +83,10 @@ def test_a_block_is_over_once_an_upload_has_succeeded_since() -> None:
     assert health_of([later], {}, None, [BLOCKED]).stops == []
     elsewhere = count(Status.SUCCEEDED, 1, provider="sprinto", last_at=NOW + HOUR)
     assert len(health_of([elsewhere], {}, None, [BLOCKED]).stops) == 1
+
+
+def test_a_success_at_the_moment_of_a_block_does_not_end_it() -> None:
+    assert len(health_of([count(Status.SUCCEEDED, 1, last_at=NOW)], {}, None, [BLOCKED]).stops) == 1
 
 
 def test_a_block_lasts_while_an_upload_waits_that_it_has_stopped() -> None:
@@ -172,6 +180,7 @@ def test_the_tenant_whose_upload_has_waited_longest_comes_first() -> None:
         ("cyan", None),
     ]
     assert health.oldest_open_at == NOW - HOUR
+    assert health_of([], {}, OLDEST, []).oldest_open is OLDEST
 
 
 def test_stops_are_counted_by_state_and_reason_and_the_longest_comes_first() -> None:

@@ -12,6 +12,7 @@ Without arguments the whole domain is mutated, else only the named modules:
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,8 @@ MODULES = {
     for file in sorted((REPOSITORY / "domain").rglob("*.py"))
     if file.stem != "__init__"
 }
+# Local time is not UTC, so that a moment shows which of both it is written in.
+ELSEWHERE = {"TZ": "IST-5:30"}
 # What a mistake came to that a test has noticed: it failed, or it never ended.
 NOTICED = ("killed", "timeout")
 
@@ -99,7 +102,8 @@ def plant(modules: Collection[str]) -> None:
 def mutmut(*arguments: str, stdout: TextIO | int | None = None) -> CompletedProcess[str]:
     """What mutmut does with these arguments."""
     command = [sys.executable, "-m", "mutmut", *arguments]
-    return subprocess.run(command, cwd=TREE, check=False, stdout=stdout, text=True)
+    environment = os.environ | ELSEWHERE
+    return subprocess.run(command, cwd=TREE, env=environment, check=False, stdout=stdout, text=True)
 
 
 def try_mistakes() -> int:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from evidence_courier.domain.evidence.legibility import is_showable, marked, named, unshowable
+from evidence_courier.domain.evidence.legibility import (
+    is_showable,
+    marked,
+    named,
+    texts_of,
+    unshowable,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +49,8 @@ def test_each_is_found_with_its_place_once() -> None:
         ("\u202e", "modules[1].title"),
         ("\x00", "modules[1].title"),
     ]
+    assert list(unshowable(["a", "\x07"], "modules")) == [("\x07", "modules[1]")]
+    assert list(texts_of({"employee": {"name": "a"}, "score": 1})) == [("employee.name", "a")]
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,28 @@ def test_old_records_take_their_part_of_the_pace_evenly(
     assert expected_at(line, NOW, place, NOW) == NOW + timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "cost", "used", "seconds"),
+    [
+        (1, 1, [], 0),
+        (2, 1, [], 60),
+        (1, 1, [ago(10)], 50),
+        (1, 2, [ago(10), ago(20)], 60),
+    ],
+)
+def test_an_old_record_leaves_a_slot_behind_what_is_fresh_and_due(
+    ahead: int, cost: int, used: list[datetime], seconds: float
+) -> None:
+    line = Line(THREE, cost, used=used, old=True, ahead=ahead)
+    assert expected_at(line, NOW, 0, NOW) == NOW + timedelta(seconds=seconds)
+
+
+def test_old_records_that_go_in_one_request_have_one_turn() -> None:
+    line = Line(THREE, together=2, old=True)
+    turns = [expected_at(line, NOW, place, NOW) for place in range(4)]
+    assert turns == [NOW, NOW, *[NOW + timedelta(seconds=30)] * 2]
+
+
 def test_an_old_record_waits_for_the_whole_pace_behind_what_is_fresh() -> None:
     line = Line(THREE, begins=ago(-10), old=True)
     outlook = outlook_of(Queued(NOW), "vanta", line, 0, NOW, asks=False)

@@ -163,7 +163,15 @@ def test_what_does_not_apply_names_the_action_that_does(
     assert refused.reason.endswith(said)
 
 
-@pytest.mark.parametrize("state", [Held(KEY_REFUSED), Failed(FailedReason.REJECTED, KEY_REFUSED)])
+@pytest.mark.parametrize(
+    "state",
+    [
+        Held(KEY_REFUSED),
+        Failed(FailedReason.REJECTED, KEY_REFUSED),
+        Waiting(AT, REVIEW),
+        Failed(FailedReason.REJECTED, REVIEW),
+    ],
+)
 def test_trying_again_what_the_integration_was_to_blame_for_unblocks_it(state: State) -> None:
     upload = upload_in(state)
     assert [action for action in Action if unblocks(upload, action)] == [
