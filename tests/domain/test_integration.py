@@ -80,7 +80,7 @@ def test_an_id_that_is_no_text_is_refused() -> None:
     ("connect", "idle", "total", "brief"),
     [(10, 30, 120, (10, 10, 30)), (10, 5, 120, (10, 5, 5)), (10, 30, 20, (10, 10, 20))],
 )
-def test_a_brief_request_occupies_a_connection_for_no_longer_than_a_silence(
+def test_a_brief_request_occupies_its_connection_for_a_silence_at_most(
     connect: int, idle: int, total: int, brief: tuple[int, ...]
 ) -> None:
     times = (timedelta(seconds=one) for one in (connect, idle, total))

@@ -154,7 +154,7 @@ def test_what_waits_for_nothing_is_never_due() -> None:
         (Queued(DUE), False),
     ],
 )
-def test_a_release_is_for_what_is_held_parked_or_failed_for_its_integration(
+def test_a_release_is_for_what_is_held_parked_or_failed_for_a_block(
     state: State, stopped: bool
 ) -> None:
     """But not for what may have been taken all the same."""
