@@ -1,8 +1,7 @@
 """The JSON Schema of a tenant's file, for editors, made from the rules that Cerberus checks.
 
 It says what these rules say of each value, and when keys exclude or need one another. It cannot say
-what two durations are to one another, what a settings class refuses, whether a file is there, or
-that a YAML file ends in a key without a value.
+what two durations are to one another, what a settings class refuses, or whether a file is there.
 """
 
 from __future__ import annotations

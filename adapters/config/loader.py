@@ -20,6 +20,7 @@ from ...ports.secrets import Secrets
 from .block import BlockReader, Providers, refuse_shown_secrets
 from .passed_over import (
     block_is_seen,
+    cut_off_at,
     is_folder,
     is_tenant_file,
     note_what_is_passed_over,
@@ -28,7 +29,7 @@ from .passed_over import (
 from .references import References
 from .report import Report, printable
 from .report_cache import ReportCache
-from .sources import Unreadable, cut_off_at, read_json, read_mapping, read_yaml
+from .sources import Unreadable, read_json, read_mapping, read_yaml
 from .stamps import Stamp, Stamps, stamp_of
 
 DEFAULT_BLOCK = "integrations.compliance"
@@ -40,14 +41,7 @@ _NO_FOLDER: Mapping[type[Exception], str] = {
     NotADirectoryError: "is a file: give the folder that holds the tenant files",
     PermissionError: "may not be read by this process: give it the right to list the folder",
 }
-_HOLDS_NOTHING = (
-    "holds nothing: write what it should hold (`integrations: {}` if the tenant has no "
-    "integration), or remove it"
-)
-_IS_CUT_OFF = (
-    "ends in a key without a value, as if the file were cut off: write the value, `null` if there "
-    "is none"
-)
+_NO_VALUE = "`{0}` has no value, so the tenant has no integration: write `{0}: null` if that is so"
 _TENANT_LINE = re.compile(
     r"""^(?:tenant|'tenant'|[{ \t]{0,8}"tenant")[ \t]*:[ \t]*["']?([\w.-]{1,512})["']?"""
     r"""[ \t]*,?[ \t]*(?:#.*)?$""",
@@ -181,10 +175,13 @@ def _from_file(
         content, report.stamp = _content(file)
         text = _text(content)
         root = read_json(text) if name.endswith(".json") else read_yaml(text)
-        if root is None:
+        line = None if root is None else cut_off_at(text, block[:-1])
+        if root is None or line is not None:
             report.has_block = True
-            raise Unreadable(_HOLDS_NOTHING)
-        line = None if name.endswith(".json") else cut_off_at(text)
+            where = "" if root is None else " after its last key"
+            instead = "what it should hold (`integrations: {}` if the tenant has no integration)"
+            message = f"holds nothing{where}: write {instead}, or remove it"
+            raise Unreadable(message, line)
     except Unreadable as error:
         report.note((), error.message, line=error.line)
         seen = content.decode("utf-8", "replace")
@@ -195,9 +192,8 @@ def _from_file(
     else:
         reader.read(root, report)
         note_what_is_passed_over(root, report)
-        if line is not None:
-            report.has_block = True
-            report.note((), _IS_CUT_OFF, line=line)
+        if (line := cut_off_at(text, block[-1:])) is not None:
+            report.warn(_NO_VALUE.format(block[-1]), line)
     report.lines = reader.shared(report.lines, tuple(report.lines.items()))
     return report
 

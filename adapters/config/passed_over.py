@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 
 from ...domain.integration import tenant_key
@@ -82,6 +82,15 @@ def block_is_seen(text: str, block: tuple[str, ...]) -> bool:
         )
         for key in block
     )
+
+
+def cut_off_at(text: str, keys: Collection[str]) -> int | None:
+    """The line of the last key in a text, if it is one of these and nothing follows."""
+    lines = text.splitlines()
+    for number in range(len(lines), 0, -1):
+        if line := lines[number - 1].partition("#")[0].strip():
+            return number if line in {f"{key}:" for key in keys} else None
+    return None
 
 
 def _blocks(node: Node, block: tuple[str, ...], depth: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, NoReturn, TypeAlias
 
@@ -178,27 +178,6 @@ def read_yaml(text: str, loader: type = LOADER) -> Node:
         raise Unreadable(message) from None
 
 
-def cut_off_at(text: str) -> int | None:
-    """The line of the last key of a valid YAML text, if the text ends before the key's value."""
-    lines = text.rstrip().splitlines()
-    while lines and not (last := lines[-1].partition("#")[0].rstrip()):
-        lines.pop()
-    if not lines or not last.endswith(":"):  # most texts; the others are parsed once more
-        return None
-    is_open = False
-    parsed: Iterator[Any] = yaml.parse(text, LOADER)
-    for event in parsed:
-        is_written = event.start_mark.index < event.end_mark.index
-        match event:
-            case events.ScalarEvent():
-                is_open = not is_written
-            case events.CollectionEndEvent() | events.DocumentEndEvent():
-                is_open = is_open and not is_written  # it is written as ], } or ...
-            case events.NodeEvent():
-                is_open = False
-    return len(lines) if is_open else None
-
-
 def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
     problem, at = error.problem or "", error.problem_mark
     if "cannot start" in problem and at and text[at.index : at.index + 1] == "\t":
@@ -294,8 +273,7 @@ def read_json(text: str) -> Node:
     try:
         json.loads(text, parse_int=len, parse_float=len, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        what = error.msg.removesuffix(" at").removesuffix(" starting")
-        message = f"is not valid JSON: {what[0].lower()}{what[1:]}"
+        message = f"is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}"
         raise Unreadable(message, error.lineno) from None
     return root
 

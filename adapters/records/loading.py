@@ -97,13 +97,12 @@ class _Reader:
             meant = next(iter(get_close_matches(key, fields, n=1)), None)
             known = "" if meant else f"; known are {', '.join(fields)}"
             self.refuse(rules.path_to(path, key), f"is not a known key{known}", meant)
-        try:
-            if kind is Training:
-                rules.attempt_within(read.get("attempt"), read.get("max_attempts"))
-            elif kind is TrainingRecord:
-                rules.completed_after(read.get("started_at"), read.get("completed_at"))
-        except FieldError as error:
-            self.refuse(rules.path_to(path, error.path), error.complaint)
+        if kind is Training:
+            attempt, most = value.get("attempt"), value.get("max_attempts")
+            try:
+                rules.attempt_within(_whole(attempt), _whole(most))
+            except FieldError as error:
+                self.refuse(rules.path_to(path, error.path), error.complaint)
         return kind(**read) if len(self.problems) == before else None
 
     def value_of(self, field: attrs.Attribute[Any], value: object, path: str) -> object:

@@ -26,7 +26,7 @@ def _line(pattern: str) -> dict[str, object]:
 
 
 # What JSON Schema can say of each rule of the domain. It cannot say that attempt is at most
-# max_attempts, that a session ends no earlier than it begins, or which months have 31 days.
+# max_attempts, or which months have 31 days.
 _SHAPES: dict[object, dict[str, object]] = {
     rules.version: {"const": rules.SCHEMA_VERSION},
     rules.text: {"type": "string"},

@@ -161,9 +161,7 @@ class TrainingRecord:
         converter=rules.in_utc, validator=rules.moment, metadata=_about("When the session began.")
     )
     completed_at: datetime = field(
-        converter=rules.in_utc,
-        validator=rules.moment,
-        metadata=_about("When the session ended, which is never before it began."),
+        converter=rules.in_utc, validator=rules.moment, metadata=_about("When the session ended.")
     )
     generated_at: datetime = field(
         converter=rules.in_utc,
@@ -190,6 +188,3 @@ class TrainingRecord:
         hash=False,
         metadata=_about("Anything else that the host wants on record."),
     )
-
-    def __attrs_post_init__(self) -> None:
-        rules.completed_after(self.started_at, self.completed_at)

@@ -176,15 +176,6 @@ def attempt_within(attempt: object, max_attempts: object) -> None:
         )
 
 
-def completed_after(started_at: object, completed_at: object) -> None:
-    """A session ends no earlier than it begins; what is no moment is left to its field's rule."""
-    are_moments = all(
-        isinstance(one, datetime) and one.tzinfo is UTC for one in (started_at, completed_at)
-    )
-    if are_moments and completed_at < started_at:  # type: ignore[operator]
-        raise FieldError("completed_at", "lies before started_at")
-
-
 def moment(instance: object, attribute: Attribute[Any], value: object) -> None:
     """A date and time with a time zone."""
     if not isinstance(value, datetime):

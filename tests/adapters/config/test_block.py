@@ -124,8 +124,7 @@ def test_a_default_gives_way_to_what_is_written(tmp_path: Path) -> None:
     ["enabled:", "retry:", "wing: null", "keep: ~", "retry: {max_delay: }", "pace:", "proxy:"],
 )
 def test_null_means_absent(tmp_path: Path, line: str) -> None:
-    whole = block(line) + "name: Acme\n"
-    assert loaded_one(tmp_path, whole) == loaded_one(tmp_path, block() + "name: Acme\n")
+    assert loaded_one(tmp_path, block(line)) == loaded_one(tmp_path, block())
 
 
 def test_null_is_no_value_of_a_key_that_is_needed(tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("enabled: 'false'",
         "enabled: must be true or false, and this is text: write it without quotes"),
         ("extra: {a: }", "extra.a: has no value: write one"),
-        ("wnig: null", "wnig: is not a known key (did you mean wing?)"),
+        ("wnig:", "wnig: is not a known key (did you mean wing?)"),
         ("retry: {max_attempts: 010}", f"retry.max_attempts: is {OCTAL}"),
         ("max_bytes: 0100000", f"max_bytes: is {OCTAL}"),
         ("timeout: {total: 1:30}", f"timeout.total: is {BASE_60}"),

@@ -50,7 +50,7 @@ def test_the_tenant_is_the_key_tenant_or_else_the_stem_of_the_file(tmp_path: Pat
     "written",
     [
         "integrations:\n  compliance: null\n",
-        "integrations:\n  compliance:\nname: A\n",
+        "integrations:\n  compliance:\n",
         "integrations: ~\n",
         "integrations: {}\n",
         "x: 1\n",
@@ -86,49 +86,28 @@ def test_a_file_that_holds_nothing_is_a_problem(tmp_path: Path, name: str, writt
 
 @pytest.mark.parametrize(
     ("written", "line"),
-    [
-        ("integrations:\n", 1),
-        ("tenant: acme\nname: ACME\nintegrations:  # which\n\n# x\n", 3),
-        ("integrations:\n  compliance:\n", 2),
-        ("integrations:\n  compliance:", 2),
-        ("integrations:\r\n  'compliance' :\r\n", 2),
-        ("integrations:\n  compliance: {enabled: false}\nname:\n", 3),
-        ("name:\n", 1),
-        ("other:\n", 1),
-        ("others:\n- of:\n", 2),
-        (VALID + "tenant:\n", VALID.count("\n") + 1),
-        (VALID + "    retry:\n", VALID.count("\n") + 1),
-    ],
+    [("integrations:\n", 1), ("tenant: acme\nname: ACME\nintegrations:  # which\n\n# x\n", 3)],
 )
-def test_a_file_that_ends_in_a_key_without_a_value_is_a_problem(
+def test_a_file_that_ends_above_the_block_holds_nothing(
     tmp_path: Path, written: str, line: int
 ) -> None:
-    """It may have been cut off there, and the tenant's block, or a part of it, with it."""
     loaded = load(tmp_path, {"acme.yaml": written})
     assert problem_lines(loaded, tmp_path) == [
-        f"acme.yaml:{line}: ends in a key without a value, as if the file were cut off: write the "
-        "value, `null` if there is none"
+        f"acme.yaml:{line}: holds nothing after its last key: write what it should hold "
+        "(`integrations: {}` if the tenant has no integration), or remove it"
     ]
     assert (list(loaded.broken), loaded.without, set(loaded.held)) == (["acme"], (), {"acme"})
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "other: null\n",
-        "other: ~\n",
-        'other: ""\n',
-        "other: {a: }\n",
-        "other: {a:\n}\n",
-        "other: |\n  so:\n",
-        "other: so  # and:\n",
-        "other: 'a\n\n  b:'\n",
-        "other:\n...\n",
-    ],
-)
-def test_a_file_whose_last_value_is_written_is_whole(tmp_path: Path, written: str) -> None:
-    loaded = load(tmp_path, {"a.yaml": written})
-    assert (loaded.without, loaded.problems) == (("a",), ())
+def test_a_file_that_ends_at_the_block_leaves_its_tenant_without_and_warns(tmp_path: Path) -> None:
+    written = {"a.yaml": "integrations:\n  compliance:  # none\n", "b.yaml": "name:\n"}
+    loaded = load(tmp_path, written | {"c.yaml": "integrations:\n  compliance: null\n"})
+    assert (loaded.without, loaded.problems) == (("a", "b", "c"), ())
+    (warning,) = loaded.warnings
+    assert str(warning).endswith(
+        "a.yaml:2: `compliance` has no value, so the tenant has no integration: write "
+        "`compliance: null` if that is so"
+    )
 
 
 def test_a_block_whose_colon_is_missing_is_seen(tmp_path: Path) -> None:
@@ -244,8 +223,7 @@ def test_a_tenant_that_is_no_plain_text_is_refused_with_advice(
 
 
 @pytest.mark.parametrize(
-    "written",
-    ["tenant: {name: Acme, id: 7}", "tenant:\nx: 1", "tenant: null", "tenant: !own {a: b}"],
+    "written", ["tenant: {name: Acme, id: 7}", "tenant:", "tenant: null", "tenant: !own {a: b}"]
 )
 def test_a_mapping_under_tenant_is_the_hosts_own_and_null_is_absent(
     tmp_path: Path, written: str
@@ -436,7 +414,7 @@ def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(
             "a.yaml:2: tenant: the key is written twice, first on line 1: keep one of them",
         ),
         (
-            "integrations:\n  compliance:\n  compliance: null\n",
+            "integrations:\n  compliance:\n  compliance:\n",
             "a.yaml:3: integrations.compliance: the key is written twice, first on line 2: keep "
             "one of them",
         ),
