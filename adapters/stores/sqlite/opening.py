@@ -119,6 +119,7 @@ def _without_shared_memory(
         # One who has the database alone needs none.
         connection = _connect(path, busy_timeout)
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.shuts_out = True
     else:
         raise error
     try:
@@ -169,9 +170,11 @@ _opened: set[_Opened] = set()
 
 class Connection(sqlite3.Connection):
     """Is on the list as long as it is open. `from_file_alone`: it reads the file as if no one wrote
-    to it, and takes no locks."""
+    to it, and takes no locks. `shuts_out`: as long as it is open no other can open the database,
+    not even in this process."""
 
     from_file_alone = False
+    shuts_out = False
 
     def enter(self, opened: _Opened) -> None:
         """Put it on the list."""

@@ -32,7 +32,8 @@ class SqliteReaders:
 
     @contextmanager
     def reading(self) -> Iterator[SqliteSession]:
-        """A connection that no one else reads with meanwhile; kept for the next one."""
+        """A connection that no one else reads with meanwhile; kept for the next one, unless it
+        shuts others out or has taken no locks."""
         with trouble(self._path, "not read"):
             with self._idle_lock:
                 self._refuse_when_closed()
@@ -47,9 +48,11 @@ class SqliteReaders:
                     raise RefusedError("it was written to while it was read: read it again")
             finally:
                 with self._idle_lock:
-                    if connection is not None and (self._closed or connection.from_file_alone):
+                    if connection is None:
+                        pass
+                    elif self._closed or connection.from_file_alone or connection.shuts_out:
                         connection.close()
-                    elif connection is not None:
+                    else:
                         self._idle.append(connection)
 
     def close(self) -> None:

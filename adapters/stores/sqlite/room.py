@@ -12,6 +12,7 @@ import sqlite3
 from contextlib import suppress
 
 from ..trouble import RefusedError
+from .trouble import NO_ROOM
 
 _MOST = 32 * 2**20
 _LEAST = 2**18
@@ -20,7 +21,6 @@ RESERVE = 2**20
 # Twice its content: once in the log, once in the database. And as much again for all others.
 _PART = 4
 
-_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHM")
 
 
 def free(folder: str) -> int:
@@ -29,10 +29,10 @@ def free(folder: str) -> int:
 
 
 def is_no_room(error: BaseException | None) -> bool:
-    """Whether something failed for want of room. A quota is told as a failed write."""
+    """Whether something failed for want of room."""
     if not isinstance(error, sqlite3.Error):
         return error is not None and is_no_room(error.__cause__)
-    return getattr(error, "sqlite_errorname", "").startswith(_NO_ROOM)
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", *NO_ROOM))
 
 
 def require_room(connection: sqlite3.Connection, path: str, size: int) -> None:

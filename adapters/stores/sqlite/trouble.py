@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from ....domain.errors import StoreError
 from ..trouble import RefusedError, subject_of
 
+NO_ROOM = ("SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHM")
+"""A quota is told as a failed write, and a full disk so if the file of shared memory beside the
+database does not fit on it."""
+
 # By the name that SQLite gives an error, or by how that name begins. The first may pass by
 # themselves, or are mended while the courier runs.
 _PASSING: dict[str | tuple[str, ...], str] = {
@@ -18,6 +22,10 @@ _PASSING: dict[str | tuple[str, ...], str] = {
         "one that hangs, or wait"
     ),
     "SQLITE_FULL": "there is no room left; free some space on its disk",
+    NO_ROOM: (
+        "its disk has no room left, or does not work as it should; free some space, or look at the "
+        "system's log"
+    ),
     "SQLITE_IOERR": (
         "its disk does not work as it should; look at the system's log and at the disk's free space"
     ),

@@ -140,3 +140,16 @@ def test_on_a_full_disk_without_a_courier_the_records_are_read(disk: Disk, crash
     disk.clear()
     with closing(SqliteStore(disk.database)) as store:
         assert store.add([entry("then")]) == [Added()]
+
+
+def test_one_who_has_read_on_a_full_disk_is_in_the_way_of_no_writer(disk: Disk) -> None:
+    SqliteStore(disk.database).close()
+    disk.fill()
+    with open_for_reading(disk.database) as reader:
+        assert reader.find(Find(), AT).uploads == ()
+        with pytest.raises(StoreError, match="not opened: .* its disk has no room left"):
+            SqliteStore(disk.database, busy_timeout=0.05)
+        disk.clear()
+        with closing(SqliteStore(disk.database, busy_timeout=0.05)) as store:
+            assert store.add([entry()]) == [Added()]
+        assert [upload.evidence_id for upload in reader.find(Find(), AT).uploads] == ["ev-1"]
