@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from functools import partial
+from io import StringIO
+from itertools import accumulate
 
 import click
 
 from ...domain.upload.status import UploadStatus
 from ..records import Records
-from .output import (
-    fit_in_a_table,
-    is_terminal,
-    moment,
-    print_statuses,
-    print_tabbed,
-    what_happened,
-)
+from .output import is_terminal, moment, print_statuses, print_tabbed, what_happened
 from .place import Place
-from .saying import say
+from .saying import say, width_of
 from .see import stranger
 
 _NEWEST = 1000
-_LINES_OF_ONE = 4
-"""What an upload takes at most on a narrow terminal, as a rule."""
 
 wait = time.sleep
 
@@ -47,16 +41,42 @@ def run(place: Place, tenant: str | None, every: float) -> None:
 
 
 def _show(name: str, records: Records, tenant: str | None) -> None:
-    room = max(shutil.get_terminal_size().lines - 4, 1)
-    found = records.find(tenant_id=tenant, limit=room).uploads
-    if found and not fit_in_a_table(found):
-        found = found[: max(room // _LINES_OF_ONE, 1)]
+    columns, lines = shutil.get_terminal_size()
+    found = records.find(tenant_id=tenant, limit=max(lines, 1)).uploads
     numbers = {word: number for word, number in _counts(records, tenant).items() if number}
-    click.clear()
     counted = "  ".join(f"{number} {word}" for word, number in numbers.items())
-    click.echo(f"{name}  {moment(datetime.now(UTC))}  {counted or 'no uploads'}\n")
-    if found:
-        print_statuses(found)
+    head = f"{name}  {moment(datetime.now(UTC))}  {counted or 'no uploads'}"
+    # Behind the head there is an empty line, and the cursor stands below the last one.
+    room = lines - _rows_of(head, columns) - 2
+    click.clear()
+    click.echo(f"{head}\n")
+    with redirect_stdout(_Screen()) as screen:
+        if found:
+            print_statuses(found)
+    for line in _fitting(screen.getvalue().splitlines(), room, columns):
+        click.echo(line)
+
+
+class _Screen(StringIO):
+    """Standard output until it is shown on a terminal."""
+
+    def isatty(self) -> bool:
+        """As that terminal."""
+        return True
+
+
+def _fitting(lines: Sequence[str], room: int, columns: int) -> Sequence[str]:
+    """The first uploads of a list that fit in `room` rows of the terminal: whole, but for the
+    newest if it needs more. A line that goes on with an upload begins with a space."""
+    rows = accumulate(_rows_of(line, columns) for line in lines)
+    fit = whole = sum(used <= room for used in rows)
+    while 0 < whole < len(lines) and lines[whole].startswith(" "):
+        whole -= 1
+    return lines[: whole or fit]
+
+
+def _rows_of(line: str, columns: int) -> int:
+    return max(-(-width_of(click.unstyle(line)) // columns), 1)
 
 
 def _counts(records: Records, tenant: str | None) -> Mapping[str, int]:

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli import output, watch
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.testing.contracts.stored import entry, started
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.testing.contracts.stored import deferred, entry, started
 
 
 @pytest.fixture
@@ -74,3 +75,30 @@ def test_a_terminal_shows_the_newest_and_their_number(
     assert all(len(line) <= width for line in shown.splitlines()[1:])
     one = watched(database, monkeypatch, tenant="acme").stdout
     assert "1 pending" in one and "globex" not in one
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_a_terminal_shows_no_more_than_it_has_lines_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    path = tmp_path / "courier.db"
+    with closing(SqliteStore(str(path))) as store:
+        for number in range(60):
+            new = entry(f"ev-{number}", content=b"%PDF")
+            store.add([new])
+            begin = started(new.upload)
+            store.begin([[begin]])
+            words = f"the check {number} is not there; " + "give it another one, " * (number % 6)
+            failure = Failure(FailureKind.SERVER_ERROR, words)
+            store.save([deferred(begin.upload, failure=failure)])
+    for module in (output, watch):
+        monkeypatch.setattr(module, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("LINES", "24")
+    shown = watched(path, monkeypatch).stdout.splitlines()
+    head = -(-len(shown[0]) // width)
+    assert 18 <= head + len(shown[1:]) <= 23
+    assert all(len(line) <= width for line in shown[1:])
+    ids = [line.split()[1] for line in shown if line.startswith("acme")]
+    assert ids == [f"ev-{59 - number}" for number in range(len(ids))]
+    assert len(ids) >= 3

@@ -22,7 +22,6 @@ RESERVE = 2**20
 _PART = 4
 
 
-
 def free(folder: str) -> int:
     """How many bytes are free on a folder's disk."""
     return shutil.disk_usage(folder).free
