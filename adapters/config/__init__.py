@@ -8,7 +8,14 @@ durations, sizes and URLs), and `block` makes the integration with the provider'
 
 from __future__ import annotations
 
-from .loader import DEFAULT_BLOCK, Loaded, load_folder, load_mapping
+from .loader import DEFAULT_BLOCK, NO_TENANT_FILE, Loaded, load_folder, load_mapping
 from .report_cache import ReportCache
 
-__all__ = ["DEFAULT_BLOCK", "Loaded", "ReportCache", "load_folder", "load_mapping"]
+__all__ = [
+    "DEFAULT_BLOCK",
+    "NO_TENANT_FILE",
+    "Loaded",
+    "ReportCache",
+    "load_folder",
+    "load_mapping",
+]

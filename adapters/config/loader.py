@@ -233,6 +233,10 @@ def _sorted_out(tenants: list[Report], warnings: Sequence[Problem]) -> Loaded:
     return evolve(loaded, held=held & broken.keys(), warnings=tuple(noted), reports=reports)
 
 
+NO_TENANT_FILE = "holds no tenant file"
+"""What a courier is warned of: its tenants may come later."""
+
+
 def _block_path(block: str) -> tuple[str, ...]:
     keys = tuple(block.split(".")) if isinstance(block, str) else ("",)
     if not all(key.strip() for key in keys):
@@ -263,7 +267,7 @@ def _warnings_of_all(
 ) -> Sequence[Problem]:
     """What is odd about all tenants together."""
     if not reports:
-        return [Problem("holds no tenant file", file=printable(folder))]
+        return [Problem(NO_TENANT_FILE, file=printable(folder))]
     if any(report.block_exists or report.notes for report in reports):
         return ()
     message = f"no tenant has the block `{'.'.join(block)}`, so nothing will be sent for any"

@@ -17,7 +17,7 @@ from .annotations import print_annotations
 from .output import Columns, first_of, is_terminal, print_columns, print_json, print_table
 from .place import Place
 from .saying import printable, say
-from .tenant_files import end_with_problems, tenants_in
+from .tenant_files import end_with_problems, tenants_in, tenants_of
 
 _COLUMNS: Columns = {
     "tenant": lambda row: row["tenant_id"],
@@ -32,7 +32,7 @@ def run(
     place: Place, without_secrets: bool, effective: bool, form: str | None, as_json: bool
 ) -> None:
     """Read the files and print a line for each tenant."""
-    loaded, providers = place.tenants(without_secrets=without_secrets)
+    loaded, providers = tenants_of(place, without_secrets=without_secrets)
     if form == "github":
         print_annotations(loaded, _notes(loaded, providers))
         end_with_problems(loaded, quiet=True)

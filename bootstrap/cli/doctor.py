@@ -25,7 +25,7 @@ from .exits import UNDELIVERED, USAGE, end
 from .output import Columns, moment, number_of, print_columns, print_json, without_repeats
 from .place import Place
 from .saying import say
-from .tenant_files import end_with_problems, tenants_in
+from .tenant_files import end_with_problems, tenants_in, tenants_of
 
 _WORTH_TELLING = 2.0  # seconds of waiting
 Row: TypeAlias = dict[str, Any]
@@ -53,7 +53,7 @@ _TEST = "this is a test that `evidence-courier doctor` has sent: nothing is to b
 def run(place: Place, test_notice: bool, as_json: bool) -> None:
     """Ask every tenant's provider and print a line for each tenant, and one for each sink."""
     sinks = place.sinks
-    loaded, providers = place.tenants()
+    loaded, providers = tenants_of(place)
     found = asyncio.run(examine(loaded, providers, _database(place), _tell_of_waiting))
     rows = [_row(tenant_id, loaded, found.get(tenant_id)) for tenant_id in tenants_in(loaded)]
     of_sinks = [_row_of_sink(sink, test_notice) for sink in sinks]

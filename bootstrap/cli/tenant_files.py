@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 
 import click
+from attrs import evolve
 
-from ...adapters.config import Loaded
+from ...adapters.config import NO_TENANT_FILE, Loaded
+from ...domain.errors import Problem
+from ..tenants import Providers
 from .exits import USAGE
 from .output import is_terminal
 from .place import Place
@@ -29,13 +32,24 @@ def tenants_in(loaded: Loaded) -> list[str]:
     return sorted({*loaded.integrations, *loaded.without, *loaded.broken})
 
 
+def tenants_of(place: Place, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
+    """The tenants of a place, for a command that is about them: to have no file is a problem then,
+    and not a warning as for a courier."""
+    loaded, providers = place.tenants(without_secrets=without_secrets)
+    if not (loaded.problems or tenants_in(loaded)):
+        none = tuple(one for one in loaded.warnings if one.text == NO_TENANT_FILE)
+        others = tuple(one for one in loaded.warnings if one not in none)
+        loaded = evolve(loaded, problems=none or (Problem("there is no tenant"),), warnings=others)
+    return loaded, providers
+
+
 def end_with_problems(loaded: Loaded, *, quiet: bool = False) -> None:
-    """Print what was passed over. If a file is invalid or none exists, print every problem and
-    exit with the code for that. `quiet`: they are printed already."""
+    """Print what was passed over, and if a file is invalid or none exists, every problem; then exit
+    with the code for that. `quiet`: they are printed already."""
     lines = [*(f"warning: {one}" for one in loaded.warnings), *map(str, loaded.problems)]
     if is_terminal() and lines and not quiet:
         click.echo(err=True)
     for line in () if quiet else lines:
         say(line)
-    if loaded.problems or not tenants_in(loaded):
+    if loaded.problems:
         sys.exit(USAGE)

@@ -229,3 +229,22 @@ def test_a_problem_outside_any_file_is_reported_by_the_program(tenants: Path, co
     (tenants / "acme.yaml").write_text("integrations: [")
     if command == "check":
         assert check(tenants).stderr.startswith(f"{tenants}/acme.yaml:1: is not valid YAML")
+
+
+@pytest.mark.parametrize("passed_over", ["X.YAML", "x.yaml"])
+def test_that_no_file_is_for_a_tenant_is_a_problem(tenants: Path, passed_over: str) -> None:
+    """One whose name is not read as a tenant's, or a folder of such a name, is a warning only."""
+    if passed_over == "X.YAML":
+        (tenants / passed_over).write_text("integrations: {}")
+    else:
+        (tenants / passed_over).mkdir()
+    printed, in_json, on_github = (
+        check(tenants, *form) for form in ([], ["--json"], ["--format", "github"])
+    )
+    assert {one.exit_code for one in (printed, in_json, on_github)} == {2}
+    assert f"\n{tenants}: holds no tenant file\n" in printed.stderr
+    (row,) = json.loads(in_json.stdout)
+    assert [one["message"] for one in row["problems"]] == ["holds no tenant file"]
+    assert [one["file"] for one in row["warnings"]] == [str(tenants / passed_over)]
+    assert "::error file=" in on_github.stdout
+    assert "::holds no tenant file" in on_github.stdout
