@@ -149,6 +149,10 @@ def _verdict_on(
             return "parked" if parked else "blocked", text, block.failure
         case Ready(message=message):
             return "ready", f"{message}{paused}", None
+        case NotReady(failure=failure) if failure.kind is FailureKind.RATE_LIMITED:
+            wait = failure.retry_after
+            then = "" if wait is None else f"; ask again in {wait:g} s"
+            return "cannot_be_checked", f"{failure.message}{then}", failure
         case NotReady(failure=failure):
             broken = failure.kind is FailureKind.PROVIDER_BROKEN
             return "broken" if broken else "not_ready", failure.message, failure

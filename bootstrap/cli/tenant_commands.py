@@ -53,13 +53,17 @@ DOCTOR = _command(
 
     Uploads nothing: is the credential of each tenant in DIR good, does its target exist? Prints a
     line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked (its
-    provider has no dry run), no integration, or invalid (`check` says more). With --db each request
+    provider has no dry run, or takes no more requests for now), no integration, or invalid (`check`
+    says more). With --db each request
     waits for its turn in that database's pace, up to three minutes for each tenant, and what is
     ready may be parked (its target takes nothing now; uploads go on by themselves) or blocked (they
     are held until you say `release`). The exit code is 1 if one is not ready, broken or blocked,
     and 2 if a tenant file is invalid. The sinks of notices, of the app or of the environment as
     for `run`, are named; --test-notice tries them, and the exit code is 1 if one takes no notice
     and 2 without any sink.
+    Beside a running courier, give its --db: then both take turns at the provider. Without it, the
+    token that Vanta gives here ends the courier's; the courier gets a new one and goes on. Two
+    doctors at once end each other's, and one may say so: ask again.
     DIR may also be set as EVIDENCE_COURIER_CONFIG.
     """,
     _DIR,

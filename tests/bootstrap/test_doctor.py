@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from loopback import on_loopback
+from plug_in_host import evidence
 from plug_ins import install, shelf
 from postgres_server import server
 
-from evidence_courier import Records
+from evidence_courier import Courier, Records
+from evidence_courier.adapters.secrets import EnvironSecrets
 from evidence_courier.adapters.stores.databases import is_made
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
-from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+from evidence_courier.testing.sandboxes import SprintoSandbox, VantaSandbox, sandbox_in_thread
 
 KEY = "the-key-of-the-sandbox"
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
@@ -173,6 +175,37 @@ def test_a_plug_in_that_raises_is_broken_and_no_secret_is_shown(
     assert KEY not in result.output
 
 
+def test_a_provider_that_takes_no_more_requests_for_now_cannot_be_checked(tenants: Path) -> None:
+    with sandbox_in_thread(SprintoSandbox(key=KEY, faults=["status:429:retry-after=30=1"])) as box:
+        sprinto(tenants, "acme", box.url)
+        result = doctor(tenants)
+    assert (result.exit_code, result.stdout.splitlines()[1].split("\t")[2:]) == (
+        0,
+        [
+            "cannot be checked",
+            "Sprinto takes no more requests for now (HTTP 429); ask again in 30 s",
+        ],
+    )
+
+
+def test_a_courier_goes_on_with_a_new_token_after_a_doctor_beside_it(
+    tenants: Path, tmp_path: Path
+) -> None:
+    """The doctor has no --db here, so it ends the token that the courier has."""
+    with sandbox_in_thread(VantaSandbox(key=KEY)) as box:
+        lines = ("client_id: sandbox-client", "client_secret: ${KEY}", f"endpoint: {box.url}")
+        a_tenant(tenants, "acme", "vanta", *lines, "document: security-awareness-training")
+        keys = EnvironSecrets({"KEY": KEY})
+        with Courier.from_config(tenants, tmp_path / "courier.db", secrets=keys) as courier:
+            for number in (1, 2):
+                status = courier.submit(evidence(f"acme/e-{number}")).settled(timeout=60)
+                assert status is not None
+                assert (status.status, status.attempts) == ("succeeded", 1)
+                if number == 1:
+                    assert verdicts(doctor(tenants, "--json")) == {"acme": "ready"}
+        assert (len(box.received), box.tokens_minted) == (2, 3)
+
+
 def test_with_a_database_its_pace_holds_and_a_distant_turn_is_reported(
     tenants: Path, tmp_path: Path, sandbox: SprintoSandbox
 ) -> None:
@@ -183,7 +216,7 @@ def test_with_a_database_its_pace_holds_and_a_distant_turn_is_reported(
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM slots").fetchone() == (2,)  # two pages
     result = doctor(tenants, "--db", database, "--json")
-    assert (result.exit_code, verdicts(result)) == (1, {"acme": "not_ready"})
+    assert (result.exit_code, verdicts(result)) == (0, {"acme": "cannot_be_checked"})
     [row] = json.loads(result.stdout)
     assert row["kind"] == "rate_limited" and "leaves no room before 2" in row["message"]
     with closing(sqlite3.connect(database)) as connection:
@@ -207,7 +240,7 @@ def test_without_a_database_tenants_that_share_a_key_share_its_pace(
 ) -> None:
     for name in ("acme", "globex"):
         sprinto(tenants, name, sandbox.url, "pace: 2/h")
-    assert sorted(verdicts(doctor(tenants, "--json")).values()) == ["not_ready", "ready"]
+    assert sorted(verdicts(doctor(tenants, "--json")).values()) == ["cannot_be_checked", "ready"]
 
 
 def test_a_target_that_takes_nothing_now_is_parked_as_the_database_knows(
