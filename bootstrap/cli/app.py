@@ -94,7 +94,8 @@ _IMPORT = _command(
     SOURCE is a folder, or a file of records: .json is one training record, .jsonl has one in each
     line, and .csv names documents: its columns are tenant_id, session_id, subject, outcome,
     recorded_at and document (a file, seen from the CSV), and if wanted evidence_id, subject_email
-    and media_type. A line of .jsonl may have these keys, too.
+    and media_type. A line of .jsonl may have these keys, too. A document may be any file that this
+    command may read, also outside SOURCE: import only what comes from people whom you trust.
 
     All is read first, and each problem is a line FILE:LINE: message; then nothing is handed in
     (exit code 2) without --skip-invalid. What is fresh does not wait for old records: they begin
