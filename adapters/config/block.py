@@ -25,6 +25,7 @@ from ...domain.integration import (
     Timeouts,
 )
 from ...domain.retention import Retention
+from ...domain.secrets.redaction import SHORTEST_RUN
 from ...domain.secrets.secret import Secret
 from ...domain.written import Size, shown_duration, shown_size
 from ...ports.provider import Provider
@@ -97,6 +98,13 @@ class BlockReader:
         for path, text in resolved_in(resolved) if report.answers else ():
             if path in secret:
                 report.secret += (text.reference,)
+                if len(text) < SHORTEST_RUN and not isinstance(text, Unresolved):
+                    report.warn(
+                        f"{path[0]}: the value of {text.reference} has fewer than {SHORTEST_RUN} "
+                        "characters: is it whole? Where so short a text stands in words, its mask "
+                        "shows what it is",
+                        report.line_of((*report.block, *path)),
+                    )
             elif text.is_file:  # a proxy without a password
                 report.note((*report.block, *path), f"is {text.reference}, {NOT_SECRET}")
             else:

@@ -314,7 +314,9 @@ def _of_type(wanted: object, value: object) -> str:
         if "boolean" not in names and _ZERO_FIRST.fullmatch(value):
             return f"{message}, as its leading zero makes it: write it in decimal, without the zero"
         plain = _PLAIN.fullmatch(value)
-        return f"{message}: write it {'without quotes' if plain else 'as 10 or true is written'}"
+        if plain or "boolean" not in names:
+            return f"{message}: write {'it without quotes' if plain else 'a number, such as 10'}"
+        return f"{message}: write true or false, without quotes"
     return message
 
 

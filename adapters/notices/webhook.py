@@ -37,13 +37,16 @@ def signature_of(secret: str, timestamp: str, body: bytes) -> str:
     return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
+SHORTEST_SECRET = 16
+
+
 @frozen
 class Webhook:
     """Posts each notice as JSON to a URL; any answer of 200 to 299 takes it.
 
     With a `secret` the header `Evidence-Courier-Signature` signs `Evidence-Courier-Timestamp` and
     the body. With `subjects` it is told whose uploads these are. MisuseError for a URL that is
-    neither https nor on loopback.
+    neither https nor on loopback, and for a secret of less than 16 characters.
     """
 
     url: str = field(repr=False)
@@ -55,6 +58,11 @@ class Webhook:
         parts = urlsplit(self.url)
         if not parts.hostname or not (parts.scheme == "https" or self._is_on_loopback()):
             raise MisuseError("the URL of a webhook must be https, or http on loopback")
+        if self.secret is not None and len(self.secret) < SHORTEST_SECRET:
+            raise MisuseError(
+                f"the secret of a webhook must have at least {SHORTEST_SECRET} characters, or it "
+                "is guessed from what it signs: make one with `openssl rand -hex 32`"
+            )
 
     def _is_on_loopback(self) -> bool:
         parts = urlsplit(self.url)

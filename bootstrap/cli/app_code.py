@@ -55,7 +55,10 @@ def made_by(app: str) -> AnyCourier:
             "and that may use asyncio.run for what must be awaited before"
         )
     if not isinstance(made, kinds):
-        raise MisuseError(f"--app {app} gives a {type(made).__name__}, not a courier")
+        raise MisuseError(
+            f"--app {app} gives a {type(made).__name__}, not a courier: name an AsyncCourier, a "
+            "Courier or a BlockingCourier, or a function without arguments that returns one"
+        )
     return made._courier if isinstance(made, Courier) else made
 
 
@@ -73,9 +76,8 @@ def _found(app: str, module: str, attribute: str) -> Any:
         try:
             found = getattr(found, name)
         except AttributeError as error:
-            near = "".join(
-                f"; did you mean {one!r}?" for one in get_close_matches(name, dir(found))
-            )
+            close = get_close_matches(name, dir(found), n=1)
+            near = f"; did you mean {close[0]!r}?" if close else ""
             raise MisuseError(f"--app {app}: {module} has no {name!r}{near}") from error
     return found
 

@@ -178,9 +178,10 @@ def print_tabbed(cells: Iterable[str]) -> None:
 
 def _fit(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether each column has the room that it needs on the terminal, and the last, which wraps,
-    as much as a sentence needs."""
+    as much as a sentence and its longest word need."""
     needed = [max(map(width_of, cells)) + 2 for cells in zip(columns, *rows, strict=True)]
-    needed[-1] = min(needed[-1], _SENTENCE)
+    words = (width_of(word) + 2 for row in rows for word in row[-1].split())
+    needed[-1] = min(needed[-1], max((_SENTENCE, *words)))  # a word stays whole, to be copied
     return sum(needed) - 2 <= shutil.get_terminal_size().columns
 
 
@@ -239,10 +240,18 @@ def what_happened(status: UploadStatus) -> str:
         notes.append("given up: `give_up_after` was over")
     if status.possible_duplicate:
         notes.append("possible duplicate")
+    if _is_under_way(status):
+        notes.append(f"attempt {status.attempts} is under way")
     if status.waits_for is not None:
         cause = f": {status.error.message}" if status.error is not None else ""
         notes.append(f"waits for: {status.waits_for.removesuffix(cause)}")
     return _joined("; ", *notes)
+
+
+def _is_under_way(status: UploadStatus) -> bool:
+    """Whether an attempt has begun and not ended: all else that is open has a moment or a cause."""
+    is_open = status.status in ("pending", "retrying") and status.attempts > 0
+    return is_open and status.next_attempt_at is None and status.waits_for is None
 
 
 def _joined(separator: str, *parts: str | None) -> str:

@@ -263,8 +263,9 @@ def _unsearched(found: Erasure) -> str:
 def _refuse_open(found: Erasure, as_json: bool) -> NoReturn:
     many = "upload of this person is" if len(found.open) == 1 else "uploads of this person are"
     message = (
-        f"nothing was erased: {len(found.open)} {many} open. Wait until none is, or say --abandon "
-        "to give them up first (one that is being sent just now: in a minute)"
+        f"nothing was erased: {len(found.open)} {many} open. Wait until none is (say "
+        "`resume` if a pause holds them, `release` if they are held or parked), or say "
+        "--abandon to give them up first (one that is being sent just now: in a minute)"
     )
     _end_erasure(attrs.evolve(found, uploads=found.open), message, as_json, UNDELIVERED)
 

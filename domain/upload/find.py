@@ -52,6 +52,8 @@ class Find:
         for name, moment in (("since", self.since), ("until", self.until)):
             if moment is not None:
                 aware(name, moment)
+        if self.since is not None and self.until is not None and self.until < self.since:
+            raise MisuseError("until must not be before since")
 
     def holds(self, key: UploadKey, status: Status, kind: str | None, created_at: datetime) -> bool:
         """Whether an upload is one of them, on whatever page."""

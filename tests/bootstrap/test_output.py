@@ -129,6 +129,30 @@ def test_one_that_fits_is_a_table(
     assert lines[1] == f"{'x' * 60}  1     2       2026-02-21T10:00:00Z"
 
 
+def test_a_word_to_copy_stays_whole_on_a_narrow_terminal(
+    terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(80, monkeypatch)
+    target = (
+        "workflow check 3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77 at app.sprinto.com/dev-api/graphql"
+    )
+    print_table(
+        ("tenant", "name", "provider", "outcomes", "target"),
+        [("acme", "ACME Corp", "sprinto", "passed, exhausted", target)],
+    )
+    shown = terminal.readouterr().out.split()
+    assert [word for word in target.split() if word not in shown] == []
+
+
+def test_an_attempt_that_has_begun_and_not_ended_is_under_way() -> None:
+    status = status_of_upload(entry("ev-1").upload, None)
+    sending = evolve(status, status="pending", attempts=1, next_attempt_at=None)
+    assert output.what_happened(sending) == "attempt 1 is under way"
+    assert output.what_happened(evolve(sending, waits_for="a courier")) == "waits for: a courier"
+    for settled in ("succeeded", "failed", "held"):
+        assert "under way" not in output.what_happened(evolve(sending, status=settled))
+
+
 def test_wide_letters_keep_the_columns_in_line(
     terminal: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,7 +116,13 @@ def test_the_environment_says_it_and_what_is_typed_counts_more(shop: Path) -> No
         (("--app", "shop"), {}, "--app is MODULE:ATTRIBUTE, as shop.evidence:courier, not 'shop'"),
         (("--app", "shpo:make"), {}, "--app shpo:make: there is no module 'shpo' here"),
         (("--app", "shop:meke"), {}, "shop has no 'meke'; did you mean 'make'?"),
-        (("--app", "shop:number"), {}, "--app shop:number gives a int, not a courier"),
+        (
+            ("--app", "shop:number"),
+            {},
+            "--app shop:number gives a int, not a courier: name an AsyncCourier, a Courier or a "
+            "BlockingCourier, or a function without arguments that returns one",
+        ),
+        (("--app", "os:nope"), {}, "os has no 'nope'; did you mean 'open'?\n"),
         (("--app", "json:dumps"), {}, "--app json:dumps needs arguments: name a courier, or a"),
         (("--app", "shop:later"), {}, "--app shop:later is an async function: name one that"),
         (("--app", "shop:broken"), {}, "integrations.compliance: "),

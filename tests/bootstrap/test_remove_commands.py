@@ -238,7 +238,10 @@ def test_erase_refuses_what_is_open_and_offers_to_abandon_it(tmp_path: Path) -> 
     database = str(house.database)
     refused = erase(database, "--yes")
     assert refused.exit_code == 1
-    assert "1 upload of this person is open. Wait until none is, or say --abandon" in refused.stderr
+    assert (
+        "1 upload of this person is open. Wait until none is (say `resume` if a pause holds them, "
+        "`release` if they are held or parked), or say --abandon"
+    ) in refused.stderr
     assert "held" in refused.stdout
     done = erase(database, "--yes", "--abandon", "--json")
     assert done.exit_code == 0, done.stderr

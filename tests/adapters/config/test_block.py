@@ -174,6 +174,14 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("retry: {max_attempts: 0}", "retry.max_attempts: must be at least 1"),
         ("retry: {max_attempts: 101}", "retry.max_attempts: must be at most 100"),
         ("retry: {give_up_after: 0}", "retry.give_up_after: must be at least 1ms"),
+        *(
+            (
+                f"enabled: '{word}'",
+                "enabled: must be true or false, and this is text: write true or false, without "
+                "quotes",
+            )
+            for word in ("no", "yes", "on")
+        ),
         (
             "retry: {max_attempts: '3'}",
             "retry.max_attempts: must be a whole number, and this is text: write it without quotes",
@@ -181,8 +189,8 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         *(
             (
                 f"retry: {{max_attempts: {written}}}",
-                "retry.max_attempts: must be a whole number, and this is text: write it as 10 or "
-                "true is written",
+                "retry.max_attempts: must be a whole number, and this is text: write a number, "
+                "such as 10",
             )
             for written in ("1e1", "0:30", "ten")
         ),

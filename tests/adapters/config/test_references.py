@@ -105,6 +105,20 @@ def test_a_secret_that_fits_no_header_is_refused_without_being_shown(
     assert len(value) < 3 or value not in message
 
 
+@pytest.mark.parametrize(("value", "number"), [("o", 1), ("1234567", 1), ("12345678", 0)])
+def test_a_secret_that_is_too_short_to_be_one_is_warned_of(
+    tmp_path: Path, value: str, number: int
+) -> None:
+    """Its mask within words would show what it is."""
+    loaded = load(tmp_path, {"a.yaml": block()}, environ={"ACME_KEY": value})
+    assert (list(loaded.integrations), len(loaded.warnings)) == (["a"], number)
+    words = "key: the value of ${ACME_KEY} has fewer than 8 characters: is it whole? "
+    for warning in loaded.warnings:
+        assert warning.message.startswith(words)
+        assert (warning.line, "1234567" in warning.message) == (4, False)
+    assert not load_folder(tmp_path, providers=PROVIDERS, secrets=None).warnings
+
+
 def test_each_variable_is_asked_for_once_and_only_those_in_use(tmp_path: Path) -> None:
     asked: list[str] = []
 

@@ -152,6 +152,13 @@ def test_a_url_that_others_can_read_is_refused(url: str) -> None:
         Webhook(url)
 
 
+def test_a_secret_that_can_be_guessed_is_refused() -> None:
+    with pytest.raises(MisuseError, match="at least 16 characters.*openssl rand") as refused:
+        Webhook("https://hooks.example.com/x", 15 * "x")
+    assert "xxx" not in str(refused.value)
+    assert Webhook("https://hooks.example.com/x", 16 * "x").secret
+
+
 def test_no_name_and_no_representation_has_a_secret() -> None:
     webhook = Webhook("https://hooks.example.com/services/T0/secret-path", SECRET)
     mail = Mail(host="mx", sender="a@example.com", to=["b@example.com"], password=SECRET)

@@ -102,6 +102,7 @@ def test_an_upload_is_not_listed_if_one_filter_does_not_hold(filter_: str, value
         ({"limit": "7"}, "limit must be a whole number, not str"),
         ({"kind": "time_out"}, "'time_out' is no kind of error: did you mean 'timeout'?"),
         ({"since": "now"}, "since must be a datetime with a time zone (aware), not 'now'"),
+        ({"since": AT + SECOND, "until": AT}, "until must not be before since"),
         ({"until": "now"}, "until must be a datetime with a time zone (aware), not 'now'"),
     ],
 )
