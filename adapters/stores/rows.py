@@ -91,6 +91,8 @@ _STATUS_WORDS = frozenset(_WORDS.values())
 # By their words: an Enum looks up its members in ten times as long.
 _KINDS = {kind.value: kind for kind in FailureKind}
 _REASONS = {reason.value: reason for reason in uploads.FailedReason}
+MOST_COUNTED = 10_000_000
+"""No number that an upload counts up, such as its version, is as large."""
 EVER = datetime.min.replace(tzinfo=UTC)
 UNKNOWN = FailureKind.UNRECOGNISED_REPLY.value
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
@@ -98,6 +100,7 @@ _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 _counted = attrgetter(*_TALLY)
 _seen_cells = attrgetter(*_FAILURE)
 _document_cells = attrgetter(*_DOCUMENT)
+_counters = itemgetter("version", "attempts", "spent")
 _in_state, _seen = itemgetter(*STATE), itemgetter("kind", *_FAILURE)
 FLAGS = ("doubt", "possible_duplicate", "alone")
 
@@ -261,13 +264,18 @@ def _receipt_cells(receipt: Receipt) -> tuple[Cell, ...]:
 
 def upload_of(row: Row) -> Upload:
     """The upload in the columns of UPLOAD."""
+    version, attempts, spent = _counters(row)
+    if not (
+        0 <= version < MOST_COUNTED and 0 <= attempts < MOST_COUNTED and 0 <= spent < MOST_COUNTED
+    ):
+        raise ValueError(f"version {version}, {attempts} attempts and {spent} spent cannot be")
     return Upload(
         key=key_of(row),
         digest=row["digest"],
         evidence_date=date.fromisoformat(row["evidence_date"]),
         created_at=at_of(row["created_at"]),
         updated_at=at_of(row["updated_at"]),
-        version=row["version"],
+        version=version,
         tally=_tally_of(row),
         state=state_of(_in_state(row)),
         id=row["id"],
@@ -428,14 +436,14 @@ def state_of(cells: Sequence[Any]) -> State:
             return uploads.Queued(at_of(due))
         case "sending":
             cause = None if seen[0] is None else _failure_of(*seen)
-            return uploads.Sending(_number(attempt), at_of(started_at), cause)
+            return uploads.Sending(number_of(attempt), at_of(started_at), cause)
         case "waiting":
             return uploads.Waiting(at_of(due), _failure_of(*seen))
         case "confirming":
             at, since = at_of(due), moment_of(taken_at)
             if since is not None:
-                return uploads.Undecided(_number(read), at, since, _failure_of(*seen))
-            return uploads.LookingUp(_number(read), at, at_of(resend_at), _failure_of(*seen))
+                return uploads.Undecided(number_of(read), at, since, _failure_of(*seen))
+            return uploads.LookingUp(number_of(read), at, at_of(resend_at), _failure_of(*seen))
         case "held":
             return uploads.Held(_failure_of(*seen))
         case "failed":
@@ -447,9 +455,10 @@ def state_of(cells: Sequence[Any]) -> State:
             raise ValueError(f"there is no state {word!r}")
 
 
-def _number(cell: int | None) -> int:
-    if cell is None:
-        raise ValueError("a number is missing")
+def number_of(cell: int | None) -> int:
+    """A number that an upload counts up. ValueError if none is counted so far."""
+    if cell is None or not 0 <= cell < MOST_COUNTED:
+        raise ValueError(f"no upload counts {'nothing' if cell is None else cell}")
     return cell
 
 

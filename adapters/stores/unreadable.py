@@ -18,7 +18,7 @@ from ...domain.evidence.evidence import Outcome
 from ...domain.upload.failure import FailureKind
 from ...domain.upload.upload import FailedReason, Status, UploadKey
 from ...ports.records import Entry, Unreadable
-from .rows import Row, key_of, moment_of, open_upload_of, settings_of
+from .rows import Row, key_of, moment_of, number_of, open_upload_of, settings_of
 from .trouble import RefusedError
 
 _MOMENTS = (
@@ -27,6 +27,7 @@ _MOMENTS = (
 )
 _READ: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(_MOMENTS, moment_of),
+    **dict.fromkeys(("version", "attempts", "spent", "attempt", "read"), number_of),
     "evidence_date": date.fromisoformat,
     "outcome": Outcome,
     "settings": settings_of,

@@ -229,7 +229,8 @@ def _append(session: Session, records: Sequence[Record], now: datetime) -> None:
     tenants = {one.tenant_id for one in records}
     heads = _heads(session, tenants)
     for row in session.ask_all(_LAST_OF, ((one,) for one in tenants)):
-        if row["last"] and row["last"] > heads.get(row["tenant_id"], Head("")).length:
+        length = heads.get(row["tenant_id"], Head("")).length
+        if row["last"] and (row["last"] > length or length > _ALL):
             # Someone has changed the head. `verify` says so, and no one else waits for that.
             heads[row["tenant_id"]] = evolve(
                 heads.get(row["tenant_id"], Head(row["tenant_id"])), length=row["last"]

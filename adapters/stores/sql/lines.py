@@ -17,6 +17,9 @@ from ..rows import Row, moment, moment_or
 from . import statements as sql
 from .session import Session
 
+_MOST = 1_000_000_000
+"""No figure of a pace is larger."""
+
 
 def lines_of(session: Session, names: Iterable[str], now: datetime) -> dict[str, Line]:
     """What an estimate needs to know of these lines."""
@@ -31,11 +34,8 @@ def lines_of(session: Session, names: Iterable[str], now: datetime) -> dict[str,
 def _lines_of(session: Session, credentials: Iterable[str], now: datetime) -> dict[str, Line]:
     lines: dict[str, Line] = {}
     rows = session.ask_all(sql.GATES, [(credential,) for credential in credentials])
-    paces = {
-        row["credential"]: Pace(row["pace_limit"], timedelta(seconds=row["pace_seconds"]))
-        for row in rows
-        if row["pace_limit"] is not None and row["pace_seconds"] is not None
-    }
+    found = {row["credential"]: _pace_of(row) for row in rows}
+    paces = {name: pace for name, pace in found.items() if pace is not None}
     used = used_slots(session, paces, now)
     for row in rows:
         name, cooldown, lease = row["credential"], cooldown_of(row), lease_of(row)
@@ -45,6 +45,15 @@ def _lines_of(session: Session, credentials: Iterable[str], now: datetime) -> di
             size, begins = (row["cost"], row["together"]), moment_or(None, row["backfill_at"])
             lines[name] = Line(pace, *size, used[name], cooldown, wanted, begins)
     return lines
+
+
+def _pace_of(row: Row) -> Pace | None:
+    """The pace in the columns of the gates table; None without one, or if other hands wrote it."""
+    limit, seconds = row["pace_limit"], row["pace_seconds"]
+    if limit is None or seconds is None or not 0 < seconds < _MOST:
+        return None
+    can_be = all(0 < number < _MOST for number in (limit, row["cost"], row["together"]))
+    return Pace(limit, timedelta(seconds=seconds)) if can_be else None
 
 
 def used_slots(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from ....domain.evidence.evidence import Outcome
 from ....domain.upload.failure import FailureKind
 from ....domain.upload.upload import FailedReason
-from ..rows import OPEN
+from ..rows import MOST_COUNTED, OPEN
 
 
 def _words(words: Iterable[str]) -> str:
@@ -43,7 +43,8 @@ AND not_before IS NULL AND {is_moment("started_at")} AND {is_moment("ended_at")}
     AND delivered = 0 AND EXISTS (SELECT 1 FROM attempts AS last WHERE last.upload_id = uploads.id
         AND last.number = uploads.attempts AND last.kind = error_kind
         AND (last.verdict = 'rejected') = (reason = 'rejected')))
-AND status = state AND spent <= attempts AND spent <= budget
+AND status = state AND spent <= attempts AND spent <= budget AND spent >= 0
+AND version >= 0 AND version < {MOST_COUNTED}
 AND plain_ones = attempts AND all_of_them = attempts
 AND attempts <= {_MOST} AND numbers = ({_BIT} << CAST(attempts + 1 AS integer)) - 2
 AND {is_moment("created_at")} AND {is_moment("updated_at")} AND {is_moment("last_attempt_at")}

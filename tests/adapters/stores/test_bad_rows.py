@@ -139,10 +139,11 @@ def test_a_person_whose_record_cannot_be_read_is_not_erased_in_part(damaged: Dam
     assert len(damaged.store.of_person("globex", subject)) == 2
 
 
-def test_a_head_that_was_changed_stops_no_other_tenant(damaged: Damaged) -> None:
+@pytest.mark.parametrize("length", [1, 2**63 - 1])
+def test_a_head_that_was_changed_stops_no_other_tenant(damaged: Damaged, length: int) -> None:
     store = damaged.store
     store.link(100, AT)
-    damaged.execute("UPDATE heads SET length = 1 WHERE tenant_id = 'acme'")
+    damaged.execute(f"UPDATE heads SET length = {length} WHERE tenant_id = 'acme'")
     settled(store, "ev-4")
     settled(store, "ev-5", "globex")
     assert store.link(100, AT) == 4
