@@ -5,6 +5,7 @@ Like `app`, this module imports no library but click.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -117,8 +118,11 @@ def _command(
 
 def _call(does: str, fixed: Mapping[str, object], **given: object) -> None:
     from .exits import errors_as_exits
+    from .variables import unknown_among
 
     module, function = does.split(".")
+    for sentence in unknown_among(os.environ) if module != "run" else ():  # it logs them
+        say(f"warning: {sentence}")
     with errors_as_exits():
         _require_whole(given)
         if "app" in given:

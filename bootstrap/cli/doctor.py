@@ -21,7 +21,7 @@ from ...ports.notices import Sink
 from ..doctor import Examined, examine
 from ..notices import MAIL, WEBHOOK
 from ..wiring import rendering_fault
-from .exits import UNDELIVERED, USAGE, end
+from .exits import UNDELIVERED, USAGE
 from .output import Columns, moment, number_of, print_columns, print_json, without_repeats
 from .place import Place
 from .saying import say
@@ -68,9 +68,11 @@ def run(place: Place, test_notice: bool, as_json: bool) -> None:
             print_columns(_OF_SINKS, of_sinks)
     if fault := rendering_fault():
         say(f"note: training records cannot be rendered here: {fault}")
+    if untold := test_notice and not sinks:
+        say(f"evidence-courier: {_NO_SINK}")
     end_with_problems(loaded)
-    if test_notice and not sinks:
-        end(_NO_SINK, USAGE)
+    if untold:
+        sys.exit(USAGE)
     if any(row["verdict"] in _BAD for row in [*rows, *of_sinks]):
         sys.exit(UNDELIVERED)
 

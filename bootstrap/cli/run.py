@@ -26,7 +26,7 @@ from ...ports.logger import AttemptEnded, LogEvent, UploadSettled
 from ..courier import AsyncCourier
 from ..fan_out import FanOut
 from ..metrics import observed
-from ..notices import named_in, options_in
+from ..notices import MAIL, WEBHOOK, named_in, options_in
 from ..workers import Workers
 from .changes import Changes
 from .output import first_of, number_of
@@ -34,6 +34,7 @@ from .place import Files, Place
 from .probes import Probes, listening
 from .signals import SIGNALLED, reloads, remember
 from .supervisor import tell
+from .variables import unknown_among
 
 LOOK_EVERY = timedelta(seconds=2)
 """How often `--watch` looks at the files."""
@@ -59,6 +60,8 @@ def run(
     if hasattr(signal, "SIGHUP"):  # also where it was ignored, as by nohup
         signal.signal(signal.SIGHUP, remember)
     log_to_standard_error(as_json)
+    for sentence in unknown_among(os.environ):
+        _log.warning("%s", sentence)
     if watch and place.folder is None:
         raise MisuseError(
             "--watch looks at a folder of tenant files, and this app's tenants are in none: leave "
@@ -120,6 +123,7 @@ class Worker:
                 self._started, self._probes.state = True, ""
                 tell("READY=1")
                 _log.info("started on %s, process %s", self._place.name, os.getpid())
+                self._log_sinks()
                 await self._first_of(
                     self._stop.wait(), self._reload_when_asked(), *(one() for one in waits)
                 )
@@ -132,6 +136,14 @@ class Worker:
                     asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
                     signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return self._code
+
+    def _log_sinks(self) -> None:
+        if sinks := self._courier._wiring.sinks:
+            _log.info("notices go to %s", ", ".join(one.name for one in sinks))
+            return
+        of_app = "give the courier of --app `notices=`"
+        how = f"set {WEBHOOK} or {MAIL}" if isinstance(self._place, Files) else of_app
+        _log.info("notices go to no one: %s to have them sent", how)
 
     async def _first_of(self, *work: Coroutine[Any, Any, object]) -> None:
         """Return when one of them has ended, and end the others."""

@@ -403,6 +403,13 @@ def test_without_a_sink_a_test_of_notices_says_what_to_set(
     assert doctor(tenants).exit_code == 0
 
 
+def test_a_missing_sink_is_reported_beside_an_invalid_file(tenants: Path) -> None:
+    (tenants / "acme.yaml").write_text("integrations: {compliance: {}}")
+    found = doctor(tenants, "--test-notice")
+    assert found.exit_code == 2
+    assert "no sink is configured" in found.stderr and "acme.yaml:1" in found.stderr
+
+
 def test_an_app_without_a_sink_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVIDENCE_COURIER_WEBHOOK", "https://hooks.example.com/unused")

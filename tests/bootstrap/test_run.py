@@ -306,6 +306,24 @@ def test_options_that_an_app_does_not_use_are_named(
     assert "secret-path" not in worker.text
 
 
+def test_the_start_says_where_notices_go_and_which_variable_is_unknown(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVIDENCE_COURIER_WEBHOK", "https://hooks.example.com/secret-path")
+    mistyped = run("--drain")
+    assert mistyped.ended() == 0, mistyped.text
+    warned = "EVIDENCE_COURIER_WEBHOK is set, and is none of this program's variables: did you mean"
+    assert f"WARNING {warned} EVIDENCE_COURIER_WEBHOOK?" in mistyped.text
+    assert "notices go to no one: set EVIDENCE_COURIER_WEBHOOK or" in mistyped.text
+    monkeypatch.setenv("EVIDENCE_COURIER_WEBHOOK", "https://hooks.example.com/secret-path")
+    monkeypatch.delenv("EVIDENCE_COURIER_WEBHOK")
+    right = run("--drain")
+    assert right.ended() == 0, right.text
+    assert "notices go to webhook at hooks.example.com (" in right.text
+    assert "secret-path" not in mistyped.text + right.text
+    assert "WARNING" not in right.text
+
+
 def test_two_of_them_share_the_work(run: Callable[..., Run], sandbox: SprintoSandbox) -> None:
     recorded(60)
     workers = [run("--drain"), run("--drain")]
