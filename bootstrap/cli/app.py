@@ -6,7 +6,7 @@ command does is a function of a module beside this one, imported when the comman
 Exit codes. 0: done. 1: an upload that `submit` waited for failed or is held, an action applied to
 nothing, or `doctor`, `health`, `invariants` or `verify` found something. 2: usage or
 configuration. 3: the database. 4: the output could not be written. 130 and 143: ended by Ctrl-C
-and by SIGTERM.
+and by SIGTERM; 0 for `run`, `watch` and `sandbox`, which go on until then.
 """
 
 # pyright: reportPrivateUsage=false

@@ -99,8 +99,10 @@ def _within_a_line(example: str) -> str:
 
 ENDS = f"""{epilog(NAME)}
 
-Exit codes: 0 done; 1 something has failed, is held, or does not hold; 2 usage or configuration; 3
-the database; 4 the output could not be written; 130 and 143 ended by Ctrl-C and by SIGTERM.
+Exit codes: 0 done; 1 an upload has failed or is held, nothing was done, or something does not hold:
+a command's help says when; 2 usage or configuration; 3 the database; 4 the output could not be
+written; 130 and 143 ended by Ctrl-C and by SIGTERM. These end `run`, `watch` and `sandbox`, which
+go on until then, with 0; a second one ends `run` with 130 or 143.
 
 \b
 A shell completes commands, options, choices and tenants after this line:

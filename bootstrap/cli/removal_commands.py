@@ -56,7 +56,8 @@ PRUNE = _command(
     "remove.prune",
     """Remove what is kept no longer.
 
-    Counts first what would go, by tenant, and removes it with --yes, or after asking. --retention
+    Counts first what would go, by tenant, and removes it with --yes, or after asking; without a
+    terminal or with --json it only counts without --yes, and the exit code is 0. --retention
     says how long each part is kept, and for tenants with `retention` in their files these do: as
     12h, 90d, 52w, `90d after success` or never. `attempts` are attempts and look-ups, `personal` is
     what names a person with the document, `failed_documents` are documents of failed uploads. What

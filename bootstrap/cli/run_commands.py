@@ -15,9 +15,11 @@ RUN = _command(
 
     Any number of them, and of other couriers, may run on one database: they share the work. A
     tenant whose file is invalid waits, and the others are served. SIGTERM and Ctrl-C let what is
-    under way finish and hand the rest back; a second signal ends at once. SIGHUP reads the tenants
-    anew; what is invalid keeps what it had. The log goes to standard error. What a
-    person must know is sent to whom the environment names:
+    under way finish and hand the rest back, and the exit code is 0; a second signal ends at once,
+    with 143 or 130. With --drain the exit code is 0 also if uploads have failed or are held:
+    `status` and `health` tell of these. SIGHUP reads the tenants anew; what is invalid keeps what
+    it had. The log goes to standard error. What a person must know is sent to whom the environment
+    names:
 
     \b
     EVIDENCE_COURIER_WEBHOOK          https://hooks.example.com/evidence

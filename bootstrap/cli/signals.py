@@ -14,6 +14,9 @@ from types import FrameType
 SIGNALLED = 128
 """Plus the signal's number, as shells say it."""
 
+_GO_ON = ("run", "watch", "sandbox")
+"""The commands that go on until they are ended, so a SIGTERM is their good end, as Ctrl-C is."""
+
 reloads: list[int] = []
 """A SIGHUP for each reload that `run` was asked for before its event loop ran."""
 
@@ -23,8 +26,8 @@ class Signalled(SystemExit):
 
 
 def take_from_the_start(command: str | None) -> None:
-    """End in order at SIGTERM and SIGHUP, `run` with exit code 0 as later, and have `run` remember
-    a SIGHUP. What is ignored, as by nohup, stays so."""
+    """End in order at SIGTERM and SIGHUP, with exit code 0 what goes on until a SIGTERM, and have
+    `run` remember a SIGHUP. What is ignored, as by nohup, stays so."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has one of them
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
@@ -43,5 +46,6 @@ def _end(command: str | None, number: int, _: FrameType | None) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if command == "run":
         os.write(2, b"evidence-courier: stopped before it had started\n")  # may interrupt a print
+    if command in _GO_ON and number == signal.SIGTERM:
         raise Signalled(0)
     raise Signalled(SIGNALLED + number)

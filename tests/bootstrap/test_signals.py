@@ -102,11 +102,14 @@ def test_a_signal_of_the_users_own_is_left_to_the_host(
     assert told(signal.SIGUSR1, "export")[0] == -signal.SIGUSR1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 0), (signal.SIGHUP, 128 + signal.SIGHUP)],
+)
 def test_a_command_that_looks_on_ends_in_order(
-    told: Callable[..., tuple[int, str]], number: signal.Signals
+    told: Callable[..., tuple[int, str]], number: signal.Signals, code: int
 ) -> None:
-    assert told(number, "watch", "--every", "0.1", imported=True) == (128 + number, "")
+    assert told(number, "watch", "--every", "0.1", imported=True) == (code, "")
 
 
 def test_systemd_is_notified_of_the_start_and_of_the_stop(tmp_path: Path) -> None:
