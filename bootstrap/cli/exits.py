@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+import click
+from click.core import ParameterSource
+
 from ...domain.errors import ConfigError, CourierError, RecordError, StoreError
 from .saying import say
 from .signals import SIGNALLED
@@ -28,6 +31,7 @@ def errors_as_exits() -> Iterator[None]:
             # What is wrong in a file begins with its place, as a compiler says it.
             in_a_file = problem.line or problem.path or (problem.file or "").endswith(_FILES)
             say(f"{'' if in_a_file else 'evidence-courier: '}{problem}")
+        _name_variables(error)
         sys.exit(USAGE)
     except KeyboardInterrupt:
         end("interrupted", SIGNALLED + signal.SIGINT)
@@ -35,10 +39,24 @@ def errors_as_exits() -> Iterator[None]:
         if error.name not in EXTRAS:
             raise
         end(str(error), USAGE)
-    except StoreError as error:
-        end(str(error), STORE)
     except CourierError as error:
-        end(str(error), USAGE)
+        say(f"evidence-courier: {error}")
+        _name_variables(error)
+        sys.exit(STORE if isinstance(error, StoreError) else USAGE)
+
+
+def _name_variables(error: CourierError) -> None:
+    """Say of each value that an error is about, if it was not typed, which variable has it."""
+    context, text = click.get_current_context(silent=True), str(error)
+    for param in context.command.params if context is not None else ():
+        name = param.name or ""
+        assert context is not None
+        if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+            called = param.opts[0] if isinstance(param, click.Option) else "DIR"
+            is_store = name == "database" and isinstance(error, StoreError)
+            words = (called, str(context.params[name]))
+            if is_store or text.startswith(name) or any(one in text for one in words):
+                say(f"note: {called} is set by {param.envvar}")
 
 
 def end(message: str, code: int) -> NoReturn:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Generic, TypeVar
@@ -28,6 +30,11 @@ CONNECTIONS = 100
 LIFE = 15.0
 """How many seconds a connection may last; it is closed before twice as many have passed."""
 _FORM = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:\[\]]*):)?(?P<port>\d{1,5})")
+_ADVICE = {
+    errno.EADDRINUSE: "stop what listens there, or name another port",
+    errno.EADDRNOTAVAIL: "name an address of this machine, or 0.0.0.0 for all of them",
+    errno.EACCES: "name a port of 1024 or more, or give this process the right to a lower one",
+}
 _NO_METRICS = 'there are no metrics: pip install "evidence-courier[prometheus]"\n'
 
 
@@ -146,12 +153,9 @@ async def listening(where: str, probes: Probes) -> AsyncIterator[str]:
         connections = Connections(runner.server)
         try:
             server = await loop.create_server(connections, host, port)
-        except (OSError, OverflowError) as error:
-            number = getattr(error, "errno", None) or 0
-            words = os.strerror(number) if number > 0 else getattr(error, "strerror", error)
+        except OSError as error:
             raise MisuseError(
-                f"--listen {where}: the address cannot be had: {words}; stop what listens there, "
-                "or name another port"
+                f"--listen {where}: the address cannot be had: {_advice_on(error)}"
             ) from error
         stack.callback(server.close)
         closing = loop.create_task(connections.close_the_old())
@@ -160,13 +164,25 @@ async def listening(where: str, probes: Probes) -> AsyncIterator[str]:
         yield f"http://{shown}:{server.sockets[0].getsockname()[1]}"
 
 
+def _advice_on(error: OSError) -> str:
+    """What the system says, and what to do about it."""
+    if isinstance(error, socket.gaierror):
+        return f"{error.strerror}; name an address of this machine, or 0.0.0.0 for all of them"
+    # Since Python 3.12 asyncio gives no number if it could bind none of the host's addresses.
+    number = error.errno or errno.EADDRNOTAVAIL
+    return f"{os.strerror(number)}; {_ADVICE.get(number, 'name another address')}"
+
+
 async def _end_the_connection(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.force_close()
 
 
 def address_of(where: str) -> tuple[str, int]:
-    """The host and the port of ``HOST:PORT``; without a host it is loopback."""
+    """The host and the port of ``[HOST:]PORT``; without a host it is loopback."""
     found = _FORM.fullmatch(where)
     if found is None or int(found["port"]) > 65535:
-        raise MisuseError(f"--listen is HOST:PORT, as 127.0.0.1:9464, not {where!r}")
+        raise MisuseError(
+            "--listen is [HOST:]PORT, as 9464 or 127.0.0.1:9464, and the port at most 65535; not "
+            f"{where!r}"
+        )
     return (found["host"] or "127.0.0.1").strip("[]"), int(found["port"])

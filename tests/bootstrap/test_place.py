@@ -144,6 +144,28 @@ def test_options_that_cannot_be_right_are_reported(
 
 
 @pytest.mark.parametrize(
+    ("command", "variable", "value", "option"),
+    [
+        (("prune", "--db", "shop.db"), "RETENTION", "attempts: soon", "--retention"),
+        (("status",), "DB", "no-such.db", "--db"),
+        (("status",), "DB", "postgresql://u:a-password@127.0.0.1:1/x", "--db"),
+        (("status",), "APP", "no_such:thing", "--app"),
+        (("check",), "CONFIG", "no-such-folder", "DIR"),
+        (("prune", "--db", "shop.db"), "CONFIG", "no-such-folder", "--config"),
+    ],
+)
+def test_an_error_about_a_value_that_is_not_typed_names_its_variable(
+    shop: Path, command: tuple[str, ...], variable: str, value: str, option: str
+) -> None:
+    submitted("--app", "shop:courier")
+    name = f"EVIDENCE_COURIER_{variable}"
+    done = run(*command, env={name: value})
+    assert done.exit_code in (2, 3)
+    assert done.stderr.endswith(f"note: {option} is set by {name}\n"), done.stderr
+    assert "a-password" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("option", "value"), [("--retention", "attempts: 400d"), ("--block", "courier")]
 )
 def test_what_an_app_says_itself_is_not_typed_beside_it(

@@ -29,7 +29,7 @@ from evidence_courier import AsyncCourier, Courier, Records, StoreError
 from evidence_courier.bootstrap.cli import probes as probing
 from evidence_courier.bootstrap.cli.changes import Changes
 from evidence_courier.bootstrap.cli.place import Files
-from evidence_courier.bootstrap.cli.probes import Probes, address_of
+from evidence_courier.bootstrap.cli.probes import Probes, address_of, listening
 from evidence_courier.bootstrap.cli.run import PlainFormatter, Worker
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.testing import FakeClock, RecordingLogger
@@ -411,8 +411,29 @@ def test_without_a_host_it_listens_on_loopback(where: str, address: tuple[str, i
 
 @pytest.mark.parametrize("where", ["", "localhost", "1.2.3.4:", "::1:80", "x:70000", "x:8o"])
 def test_what_is_no_address_is_refused(where: str) -> None:
-    with pytest.raises(MisuseError, match="--listen is HOST:PORT"):
+    with pytest.raises(MisuseError, match=r"--listen is \[HOST:\]PORT.* at most 65535"):
         address_of(where)
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no-host.invalid"])
+def test_an_address_of_no_machine_is_not_taken_for_one_in_use(host: str) -> None:
+    async def story() -> None:
+        async with listening(f"{host}:8080", Probes(cast(AsyncCourier, Database()))):
+            pass
+
+    with pytest.raises(MisuseError, match=f"--listen {host}:8080: the address cannot") as refused:
+        asyncio.run(story())
+    advice = "; name an address of this machine, or 0.0.0.0 for all of them"
+    assert str(refused.value).endswith(advice)
+
+
+def test_an_address_that_the_environment_has_names_its_variable(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVIDENCE_COURIER_LISTEN", "99999")
+    worker = run()
+    assert worker.ended() == 2
+    assert worker.lines[-1] == "note: --listen is set by EVIDENCE_COURIER_LISTEN\n"
 
 
 class Database:
