@@ -123,6 +123,7 @@ def test_a_periods_worth_of_uploads_may_overtake(quota: Quota, most: int | None)
         (Quota("c", "a"), 60),
         (Quota("c", "a", Pace(1, timedelta(seconds=1)), cost=3), 60),
         (Quota("c", "a", THREE, cost=3), 120),
+        (Quota("c", "a", THREE, cost=4), 180),
         (Quota("c", "a", Pace(1, MINUTE), cost=6), 420),
     ],
 )
