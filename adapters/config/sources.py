@@ -273,7 +273,8 @@ def read_json(text: str) -> Node:
     try:
         json.loads(text, parse_int=len, parse_float=len, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        message = f"is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}"
+        what = error.msg.removesuffix(" at").removesuffix(" starting")  # no column follows
+        message = f"is not valid JSON: {what[0].lower()}{what[1:]}"
         raise Unreadable(message, error.lineno) from None
     return root
 

@@ -294,6 +294,8 @@ def test_a_tenant_in_two_files_is_refused_in_both_and_each_names_the_other(tmp_p
             b'{"x": 1\n"y"}',
             "a.json:2: is not valid JSON: expecting ',' delimiter",
         ),
+        ("a.json", b'{"x": "\t"}', "a.json:1: is not valid JSON: invalid control character"),
+        ("a.json", b'{"x": "y}', "a.json:1: is not valid JSON: unterminated string"),
         ("a.json", b'{"x": NaN}', "a.json: is not valid JSON: NaN is no number there"),
         (
             "a.yaml",
