@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, islice, zip_longest
+from typing import TypeAlias
 
 from ..domain.errors import StoreError
 from ..domain.integration import OnUnclear, spellings, tenant_key
@@ -89,6 +90,20 @@ SET_BACK = 1.0
 _EVER = datetime.max.replace(tzinfo=UTC)
 _ORPHAN_RULES = Rules(on_unclear=OnUnclear.HOLD)
 
+_Task: TypeAlias = Callable[[datetime], Turn[None]]
+
+
+def _attempted(task: _Task, now: datetime, refused: dict[_Task, str]) -> Turn[None]:
+    """Do a task. If the database refuses it, that is logged unless it has refused one so before."""
+    try:
+        yield from task(now)
+        refused.pop(task, None)
+    except StoreError as error:
+        is_known = str(error) in refused.values()
+        refused[task] = str(error)
+        if not is_known:
+            yield from perform(Notify(StoreTrouble(str(error))))
+
 
 class Maintenance:
     """One courier's background work. What is `overdue` so long is adopted."""
@@ -101,6 +116,7 @@ class Maintenance:
         self._context = context
         self._clock = context.clock
         self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
+        self._refused: dict[_Task, str] = {}
         self._logged: set[UploadsWait] = set()
         self._invalid = frozenset[str]()
         self._read: Destinations | None = None
@@ -113,7 +129,7 @@ class Maintenance:
         self._reads_again, self._look = False, 1
 
     def run_once(self) -> Turn[None]:
-        """All of it, once. What the database refuses is logged, and tried again the next time."""
+        """All of it, once. What the database refuses is logged once, and tried again."""
         yield from self._run(
             self.notice_clock_change,
             self.heartbeat,
@@ -135,15 +151,12 @@ class Maintenance:
         """Read what is due soon, and adopt more of a line that has sent half of its share."""
         yield from self._run(self._read_postponed, self._adopt_some, self._passed_over.log_missing)
 
-    def _run(self, *tasks: Callable[[datetime], Turn[None]]) -> Turn[None]:
+    def _run(self, *tasks: _Task) -> Turn[None]:
         now = self._clock.now()
         for task in tasks:
             if self._active.closing:
                 return
-            try:
-                yield from task(now)
-            except StoreError as error:
-                yield from perform(Notify(StoreTrouble(str(error))))
+            yield from _attempted(task, now, self._refused)
 
     # --- time ------------------------------------------------------------------------------------
 

@@ -304,7 +304,8 @@ class ClockSetBack(LogEvent):
 
 @frozen
 class StoreTrouble(LogEvent):
-    """The database could not be read or written in the background; it is tried again."""
+    """The database could not be read or written in the background; it is tried again, and logged
+    again when that succeeds and fails anew, or the reason changes."""
 
     reason: str
 

@@ -4,7 +4,7 @@ with what was written in the future."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -15,12 +15,13 @@ from in_hand import NOW, home, in_hand, waiting
 
 from evidence_courier.delivery import maintenance as passes
 from evidence_courier.delivery.active import ActiveUpload, ActiveUploads
-from evidence_courier.delivery.effects import Read, Turn
+from evidence_courier.delivery.effects import Notify, Read, Turn
 from evidence_courier.delivery.maintenance import POSTPONED_AT_ONCE, Maintenance
 from evidence_courier.delivery.turn_context import TurnContext
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.upload import UploadKey, Waiting
+from evidence_courier.ports.logger import StoreTrouble
 from evidence_courier.ports.records import Entry
 from evidence_courier.testing import FakeClock
 
@@ -186,3 +187,60 @@ def test_what_is_parked_is_not_looked_at_for_ever(world: World, small_looks: Non
         store.line.append(parked.upload.key)
     pass_until_no_look(world)
     assert not any(key in active for key in store.line)
+
+
+class Refusing:
+    """A store that refuses all that is asked, for a reason; without one it has nothing."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def __getattr__(self, verb: str) -> Callable[..., Mapping[str, object]]:
+        def answer(*_: object, **__: object) -> Mapping[str, object]:
+            if self.reason:
+                raise StoreError(self.reason)
+            return {}
+
+        return answer
+
+
+def logged_by(turn: Turn[None], store: Refusing) -> list[str]:
+    """The reasons of the database that a turn logs."""
+    found = list[str]()
+    with suppress(StopIteration):
+        effect = next(turn)
+        while True:
+            answer: Any = None
+            if isinstance(effect, Notify) and isinstance(effect.event, StoreTrouble):
+                found.append(effect.event.reason)
+            elif isinstance(effect, Read):
+                try:
+                    answer = effect.verb(cast(Any, store))
+                except StoreError as error:
+                    effect = turn.throw(error)
+                    continue
+            effect = turn.send(answer)
+    return found
+
+
+def test_what_the_database_refuses_is_logged_once_until_it_changes() -> None:
+    """A round of five reads logged the same five times, and did so again every five seconds."""
+    clock, store = FakeClock(NOW), Refusing()
+    context = TurnContext(1, clock, lambda: 0.5, lambda _: None)
+    maintenance = Maintenance(in_hand(clock), context)
+    logged = []
+    for reason in ("gone", "gone", "locked"):
+        store.reason = reason
+        logged.append(logged_by(maintenance.run_once(), store))
+    assert logged == [["gone"], [], ["locked"]]
+
+
+def test_what_the_database_refuses_again_after_it_worked_is_logged_again() -> None:
+    clock, store = FakeClock(NOW), Refusing()
+    context = TurnContext(1, clock, lambda: 0.5, lambda _: None)
+    maintenance = Maintenance(in_hand(clock), context)
+    logged = []
+    for reason in ("gone", "gone", "", "gone"):
+        store.reason = reason
+        logged.append(logged_by(maintenance.adopt(), store))
+    assert logged == [["gone"], [], [], ["gone"]]
