@@ -14,10 +14,6 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 MISSING = type(None)
 
-DIRECTION_MARKS = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-"""The characters that turn the direction of text, for a set in a pattern: with one of them a
-terminal shows another id than there is."""
-
 NO_TEXT = "(not UTF-8) "
 """Stands before what a database has in the place of a text and that is none."""
 

@@ -11,7 +11,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
-from ...domain.arguments import DIRECTION_MARKS
 from ...domain.written import BYTES, MAX_DURATION, MAX_PACE, MAX_SIZE, SECONDS
 from .block import Providers, schema_for
 from .loader import DEFAULT_BLOCK
@@ -79,7 +78,7 @@ _TENANT: Schema = {
     "minLength": 1,
     "maxLength": 512,
     "pattern": _ONE_LINE,
-    "allOf": [{"pattern": rf"^(?!\s)(?![\s\S]*\s$)(?![\s\S]*(\$\{{|[{DIRECTION_MARKS}]))"}],
+    "allOf": [{"pattern": r"^(?!\s)(?![\s\S]*\s$)(?![\s\S]*\$\{)"}],
 }
 
 

@@ -13,7 +13,6 @@ from datetime import date
 
 from attrs import define
 
-from ...domain.arguments import DIRECTION_MARKS
 from .report import Path, Report
 from .sources import Collection, Items, Member, Merge, Node, Opaque, Pairs
 
@@ -23,7 +22,6 @@ _MAX_BLOCK_DEPTH = 20
 _MAX_ID_LENGTH = 512
 _MAX_NUMBER = 2**63 - 1
 _NOT_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_DIRECTION = re.compile(f"[{DIRECTION_MARKS}]")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -223,8 +221,6 @@ def _fault_of_id(value: object) -> str | None:
         return f"must have at most {_MAX_ID_LENGTH} characters"
     if _NOT_ONE_LINE.search(value):
         return "must be one line, without control characters"
-    if _DIRECTION.search(value):
-        return "must not hold a mark that turns the direction of text, such as U+202E"
     if "${" in value:
         message = "references such as ${VAR} are resolved only inside the block"
         return f"must be the tenant's id itself: {message}"

@@ -10,7 +10,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from ..arguments import DIRECTION_MARKS, aware, of_kind
+from ..arguments import aware, of_kind
 from ..errors import MisuseError
 from .training import TrainingRecord
 
@@ -52,7 +52,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Half a character is in no path, but for those that stand for bytes which are not UTF-8.
 _PATH = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
-_DIRECTION = re.compile(f"[{DIRECTION_MARKS}]")
 _ID_LENGTH = 512
 
 
@@ -96,14 +95,6 @@ def _check_id(name: str, value: object) -> None:
     if _UNPRINTABLE.search(value):
         what = "a control character, a line break or half a character"
         raise MisuseError(f"{name} {value!r} holds {what}")
-
-
-def _check_key(name: str, value: str) -> None:
-    """What identifies evidence for ever has one spelling, and is what a terminal shows."""
-    if value != value.strip():
-        raise MisuseError(f"{name} {value!r} must not begin or end with a space")
-    if _DIRECTION.search(value):
-        raise MisuseError(f"{name} {value!a} holds a mark that turns the direction of text")
 
 
 @frozen(kw_only=True)
@@ -179,8 +170,7 @@ class Evidence:
 
     Args:
         tenant_id: Identifies the evidence for ever, together with `evidence_id`.
-        evidence_id: Unique within the tenant. Neither id begins or ends with a space, or holds a
-            mark that turns the direction of text.
+        evidence_id: Unique within the tenant.
         session_id: The training session that produced it.
         subject: The host's id of the person.
         subject_email: The person's address.
@@ -204,8 +194,6 @@ class Evidence:
     def __attrs_post_init__(self) -> None:
         for name in ("tenant_id", "evidence_id", "session_id", "subject"):
             _check_id(name, getattr(self, name))
-        _check_key("tenant_id", self.tenant_id)
-        _check_key("evidence_id", self.evidence_id)
         if self.subject_email is not None:
             _check_id("subject_email", self.subject_email)
         at, whose = self.recorded_at, f"recorded_at of evidence {self.evidence_id!r}"

@@ -375,19 +375,6 @@ def test_a_header_that_cannot_be_read_is_named_and_nothing_to_skip(
         assert found.stderr.endswith(": 1 problem: nothing was handed in; mend them\n")
 
 
-def test_an_id_that_a_terminal_does_not_show_is_named_with_its_line(
-    tenants: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "old.jsonl"
-    ids = ("e-1", "e\u202e1", "e-1 ")
-    file.write_text("".join(f"{json.dumps({**RECORD, 'evidence_id': one})}\n" for one in ids))
-    found = imported(tenants, str(tmp_path / "courier.db"), file)
-    assert found.stderr.splitlines()[:2] == [
-        rf"{file}:2: evidence_id 'e\u202e1' holds a mark that turns the direction of text",
-        f"{file}:3: evidence_id 'e-1 ' must not begin or end with a space",
-    ]
-
-
 @pytest.mark.parametrize(
     ("written", "found", "problems"),
     [

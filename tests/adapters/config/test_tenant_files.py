@@ -202,10 +202,6 @@ def test_the_hosts_own_keys_are_not_looked_at_however_odd(tmp_path: Path) -> Non
         ("tenant: ''", "must not be empty, nor begin or end with a space"),
         ("tenant: ' a'", "must not be empty, nor begin or end with a space"),
         ('tenant: "a\\nb"', "must be one line, without control characters"),
-        (
-            'tenant: "a\\u202eb"',
-            "must not hold a mark that turns the direction of text, such as U+202E",
-        ),
         ("tenant: " + 513 * "a", "must have at most 512 characters"),
         (
             "tenant: ${ACME}",

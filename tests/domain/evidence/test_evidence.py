@@ -91,32 +91,9 @@ def test_an_id_that_is_none_is_refused_unless_it_is_the_address(name: str) -> No
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize(
     "value",
-    ["a", "a" * 512, "Ärzte/42 #7", "आशा", "a b", "a\xa0b", "\U0001f4c4", "a\ud7ff", "a\ue000"],
+    ["a", "a" * 512, "Ärzte/42 #7", "आशा", " a ", "a\xa0b", "\U0001f4c4", "a\ud7ff", "a\ue000"],
 )
 def test_any_other_text_is_an_id(name: str, value: str) -> None:
-    assert getattr(evidence(**{name: value}), name) == value
-
-
-@pytest.mark.parametrize("name", IDS[:2])
-@pytest.mark.parametrize("value", [" a", "a ", "a\u3000"])
-def test_what_identifies_evidence_has_no_space_around_it(name: str, value: str) -> None:
-    with pytest.raises(MisuseError, match=f"^{name} .* must not begin or end with a space$"):
-        evidence(**{name: value})
-
-
-@pytest.mark.parametrize("name", IDS[:2])
-@pytest.mark.parametrize("mark", [*"\u061c\u200e\u200f\u202a\u202e\u2066\u2069"])
-def test_what_identifies_evidence_turns_no_direction(name: str, mark: str) -> None:
-    with pytest.raises(MisuseError) as caught:
-        evidence(**{name: f"a{mark}b"})
-    shown = ascii(mark)[1:-1]
-    words = "holds a mark that turns the direction of text"
-    assert str(caught.value) == f"{name} 'a{shown}b' {words}"
-
-
-@pytest.mark.parametrize("name", IDS[2:])
-@pytest.mark.parametrize("value", [" a ", "a\u200fb"])
-def test_the_other_ids_are_as_the_host_has_them(name: str, value: str) -> None:
     assert getattr(evidence(**{name: value}), name) == value
 
 
