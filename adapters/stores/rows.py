@@ -21,7 +21,7 @@ from ...domain.upload import upload as uploads
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.status import ActionRow, LookUpRow
-from ...domain.upload.upload import State, Tally, Upload, UploadKey
+from ...domain.upload.upload import COUNTED_BELOW, State, Tally, Upload, UploadKey
 from ...domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
 from ...ports.records import Dossier, Entry, Start, StoredDocument
 
@@ -91,8 +91,6 @@ _STATUS_WORDS = frozenset(_WORDS.values())
 # By their words: an Enum looks up its members in ten times as long.
 _KINDS = {kind.value: kind for kind in FailureKind}
 _REASONS = {reason.value: reason for reason in uploads.FailedReason}
-MOST_COUNTED = 10_000_000
-"""No number that an upload counts up, such as its version, is as large."""
 EVER = datetime.min.replace(tzinfo=UTC)
 UNKNOWN = FailureKind.UNRECOGNISED_REPLY.value
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
@@ -266,7 +264,9 @@ def upload_of(row: Row) -> Upload:
     """The upload in the columns of UPLOAD."""
     version, attempts, spent = _counters(row)
     if not (
-        0 <= version < MOST_COUNTED and 0 <= attempts < MOST_COUNTED and 0 <= spent < MOST_COUNTED
+        0 <= version < COUNTED_BELOW
+        and 0 <= attempts < COUNTED_BELOW
+        and 0 <= spent < COUNTED_BELOW
     ):
         raise ValueError(f"version {version}, {attempts} attempts and {spent} spent cannot be")
     return Upload(
@@ -457,7 +457,7 @@ def state_of(cells: Sequence[Any]) -> State:
 
 def number_of(cell: int | None) -> int:
     """A number that an upload counts up. ValueError if none is counted so far."""
-    if cell is None or not 0 <= cell < MOST_COUNTED:
+    if cell is None or not 0 <= cell < COUNTED_BELOW:
         raise ValueError(f"no upload counts {'nothing' if cell is None else cell}")
     return cell
 

@@ -191,6 +191,9 @@ class Tally:
     reopened_at: datetime | None = None
 
 
+COUNTED_BELOW = 10_000_000
+"""No number that an upload counts up, such as its version or its attempts, becomes as large."""
+
 _UNTRIED = Tally()
 _AT_REST = (Held, Succeeded, Failed, Skipped)
 _NOT_DUE = (Succeeded, Sending, Held, Failed, Skipped)

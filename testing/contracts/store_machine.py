@@ -45,6 +45,7 @@ from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.find import Find, all_of
 from ...domain.upload.upload import (
+    COUNTED_BELOW,
     Failed,
     FailedReason,
     Held,
@@ -93,7 +94,7 @@ zones = st.sampled_from(
     [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=11))]
 )
 moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones)  # noqa: DTZ001
-tallied = st.integers(0, 5) | st.integers(0, LARGEST)
+tallied = st.integers(0, 5) | st.integers(0, COUNTED_BELOW - 1)
 failures = st.builds(
     Failure,
     st.sampled_from(FailureKind),
@@ -142,7 +143,7 @@ json_values: st.SearchStrategy[object] = st.recursive(
 documents = st.builds(
     StoredDocument,
     sha256=texts,
-    size=tallied,
+    size=st.integers(0, 5) | st.integers(0, LARGEST),
     media_type=texts,
     filename=st.none() | texts,
     source=st.none() | texts,
@@ -175,7 +176,7 @@ def uploads(
         evidence_date=st.dates(),
         created_at=created,
         updated_at=moments,
-        version=st.integers(1, LARGEST - 1),
+        version=st.integers(1, COUNTED_BELOW - 2),
         tally=tallies,
         state=states,
     )
@@ -239,14 +240,18 @@ few_entries = st.lists(
     ),
     max_size=4,
 )
+spans = (
+    st.tuples(few_moments, few_moments)
+    .map(sorted)
+    .flatmap(lambda both: st.tuples(*(st.sampled_from([None, one]) for one in both)))
+)
 finds = st.builds(
-    Find,
+    lambda span, **given: Find(since=span[0], until=span[1], **given),
+    spans,
     tenant_id=st.none() | st.sampled_from(["acme", "globex"]),
     statuses=st.lists(st.sampled_from(Status), max_size=3),
     kind=st.none() | st.sampled_from([kind.value for kind in FailureKind]),
     provider=st.none() | st.sampled_from(["sprinto", "vanta"]),
-    since=st.none() | few_moments,
-    until=st.none() | few_moments,
     id_prefix=st.none() | st.sampled_from(["a", "b", ""]),
     limit=st.integers(1, 4),
 )

@@ -627,11 +627,11 @@ def test_a_program_that_forgets_to_close_ends_and_keeps_what_it_submitted(house:
 def test_a_forgotten_courier_still_resolves_names_and_delivers(tmp_path: Path) -> None:
     database = tmp_path / "courier.db"
     with (
-        sandbox_in_thread(SprintoSandbox(key="the-key")) as sandbox,
+        sandbox_in_thread(SprintoSandbox(key="a-key-of-acme")) as sandbox,
         program(
             """
             from evidence_courier import Courier
-            os.environ["KEY"] = "the-key"
+            os.environ["KEY"] = "a-key-of-acme"
             block = dict(provider="sprinto", api_key="${KEY}", endpoint=sys.argv[2], workflow_check=sys.argv[3])
             courier = Courier.from_mapping({"acme": {"integrations": {"compliance": block}}}, sys.argv[1])
             courier.start()

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from ....domain.evidence.evidence import Outcome
 from ....domain.upload.failure import FailureKind
-from ....domain.upload.upload import FailedReason
-from ..rows import MOST_COUNTED, OPEN
+from ....domain.upload.upload import COUNTED_BELOW, FailedReason
+from ..rows import OPEN
 
 
 def _words(words: Iterable[str]) -> str:
@@ -44,7 +44,7 @@ AND not_before IS NULL AND {is_moment("started_at")} AND {is_moment("ended_at")}
         AND last.number = uploads.attempts AND last.kind = error_kind
         AND (last.verdict = 'rejected') = (reason = 'rejected')))
 AND status = state AND spent <= attempts AND spent <= budget AND spent >= 0
-AND version >= 0 AND version < {MOST_COUNTED}
+AND version >= 0 AND version < {COUNTED_BELOW}
 AND plain_ones = attempts AND all_of_them = attempts
 AND attempts <= {_MOST} AND numbers = ({_BIT} << CAST(attempts + 1 AS integer)) - 2
 AND {is_moment("created_at")} AND {is_moment("updated_at")} AND {is_moment("last_attempt_at")}
