@@ -251,14 +251,14 @@ def test_a_program_gets_the_problems_as_json_though_nothing_goes_in(
     tenants: Path, tmp_path: Path, skip: bool
 ) -> None:
     (row,) = rows(tmp_path, 1)
-    file = write(tmp_path / "old.csv", [{**row, "outcome": "pased"}])
+    file = write(tmp_path / "old.csv", [{**row, "outcome": "finished"}])
     options = ["--json", *(["--skip-invalid"] * skip)]
     found = imported(tenants, str(tmp_path / "courier.db"), file, *options)
     assert found.exit_code == 2
     told = json.loads(found.stdout)
     (problem,) = told["problems"]
     assert (problem["file"], problem["line"]) == (str(file), 2)
-    assert "not 'pased'" in problem["message"]
+    assert "not 'finished'" in problem["message"]
     assert (told["records"], told["invalid"], told["handed_in"]) == (0, 1, {})
     why = "there is nothing to hand in" if skip else "1 problem: nothing was handed in"
     assert f"evidence-courier: {why}" in found.stderr

@@ -129,6 +129,7 @@ def test_a_token_leads_to_its_place_in_utc(arrival: int) -> None:
     in_india = AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
     place = place_after(Find(after=token_of(Place(in_india, arrival))))
     assert place == Place(AT, arrival)
+    assert place is not None
     assert place.created_at.tzinfo is UTC
     assert place_after(Find(limit=1)) is None
 
