@@ -19,7 +19,7 @@ from ...domain.pacing.backfill import is_backfill, line_of
 from ...domain.telling import NOT_REFUSED, Fault, Refused
 from ...domain.upload import upload as uploads
 from ...domain.upload.attempt import Attempt
-from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.failure import Concern, Failure, FailureKind
 from ...domain.upload.status import ActionRow, LookUpRow
 from ...domain.upload.upload import COUNTED_BELOW, State, Tally, Upload, UploadKey
 from ...domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
@@ -92,6 +92,8 @@ _STATUS_WORDS = frozenset(_WORDS.values())
 _KINDS = {kind.value: kind for kind in FailureKind}
 _REASONS = {reason.value: reason for reason in uploads.FailedReason}
 EVER = datetime.min.replace(tzinfo=UTC)
+EVER_AFTER = datetime.max.replace(tzinfo=UTC)
+OF_TARGETS = frozenset(kind.value for kind in FailureKind if kind.concern is Concern.TARGET)
 UNKNOWN = FailureKind.UNRECOGNISED_REPLY.value
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 # Tables of columns, read in one go. Flags are kept as numbers.

@@ -22,6 +22,7 @@ from ...domain.upload.status import Outlook, UploadStatus, is_out_of_time, statu
 from ...domain.upload.upload import State, UploadKey
 from .rows import (
     EVER,
+    EVER_AFTER,
     STATE,
     UNKNOWN,
     Row,
@@ -34,7 +35,6 @@ from .rows import (
 )
 from .trouble import RefusedError
 
-_EVER_AFTER = datetime.max.replace(tzinfo=UTC)
 _NEVER = "0001-01-01T00:00:00.000000Z"
 
 
@@ -101,7 +101,7 @@ def place_after(page: Sequence[Shown]) -> Place:
     for row in reversed(page):
         if (at := moment_or(None, row.created_at)) is not None:
             return Place(at, row.id)
-    return Place(_EVER_AFTER if page[-1].created_at > "9" else EVER, page[-1].id)
+    return Place(EVER_AFTER if page[-1].created_at > "9" else EVER, page[-1].id)
 
 
 def state_shown(row: Shown) -> State:

@@ -18,7 +18,7 @@ from ...domain.evidence.evidence import Outcome
 from ...domain.upload.failure import FailureKind
 from ...domain.upload.upload import FailedReason, Status, UploadKey
 from ...ports.records import Entry, Unreadable
-from .rows import Row, key_of, moment_of, number_of, open_upload_of, settings_of
+from .rows import OF_TARGETS, Row, key_of, moment_of, number_of, open_upload_of, settings_of
 from .trouble import RefusedError
 
 _MOMENTS = (
@@ -101,7 +101,7 @@ def _unreadable(row: Row) -> Unreadable | None:
 
 def _described(row: Row) -> Unreadable:
     wrong = [name for name, read in _READ.items() if not _can_be_read(read, row[name])]
-    is_parked = row["state"] == "waiting" and row["error_kind"] == "check_in_review"
+    is_parked = row["state"] == "waiting" and row["error_kind"] in OF_TARGETS
     is_open = row["status"] in _OPEN and not is_parked
     return Unreadable(_reason(wrong or ["state, or one that its state needs"]), is_open)
 

@@ -19,8 +19,7 @@ from ....domain.health import (
 )
 from ....domain.notices import Notice
 from ....domain.pacing.paused import waits_since
-from ....domain.upload.failure import Concern, FailureKind
-from ..rows import EVER, Row, moment_or, refused_in, since_of
+from ..rows import EVER, OF_TARGETS, Row, moment_or, refused_in, since_of
 from . import pauses
 from .lists import BY_ID
 from .reads import shown, statuses_of
@@ -34,7 +33,6 @@ OLDEST = Each(
     " ORDER BY COALESCE(reopened_at, created_at), id LIMIT 1",
 )
 """Of the open uploads with a status and an error ('' without one) that which has waited longest."""
-_OF_TARGETS = {one.value for one in FailureKind if one.concern is Concern.TARGET}
 _WAITING = (
     "SELECT sink, COUNT(*) AS number, MIN(tries) AS least, MAX(tries) AS most"
     " FROM notices GROUP BY sink"
@@ -117,7 +115,7 @@ def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, 
 
 def _stop_of(row: Row) -> Stop:
     """A block of an integration or a target, or what is wrong with a tenant's configuration."""
-    of_target = row["kind"] in _OF_TARGETS
+    of_target = row["kind"] in OF_TARGETS
     return Stop(
         state="skipped" if not row["provider"] else "parked" if of_target else "blocked",
         tenant_id=row["tenant_id"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from math import inf
 from typing import TypeAlias
 
@@ -21,6 +21,8 @@ from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.records import Entry
 from ..rows import (
     DOCUMENT,
+    EVER,
+    EVER_AFTER,
     KEY,
     OPEN,
     Row,
@@ -36,7 +38,7 @@ from .lines import lines_of
 from .session import Batch, Cells, Each, Session
 from .statements import SELECT_OF_EVIDENCE, SELECT_UPLOADS, SETTLED, list_of
 
-EVER_SINCE = moment(datetime.min.replace(tzinfo=UTC))
+EVER_SINCE = moment(EVER)
 
 _OPEN_WORDS = frozenset(status.value for status in Status if not status.at_rest)
 
@@ -47,7 +49,6 @@ LEAST_COUNTED = 100
 """How many of each line, even if that is more."""
 
 _LAST = 2**62
-_EVER_AFTER = datetime.max.replace(tzinfo=UTC)
 
 _InLine: TypeAlias = tuple[datetime, int]
 """Where an upload stands in its line: when it is due, and its id."""
@@ -353,4 +354,4 @@ def _estimated(
 
 def _in_line(row: Row) -> _InLine:
     # What other hands wrote is the last in the order of texts.
-    return moment_or(None, row["due"]) or _EVER_AFTER, row["id"]
+    return moment_or(None, row["due"]) or EVER_AFTER, row["id"]
